@@ -1,0 +1,197 @@
+"""A cell: the mergeable summary of the events that share a bucket and a key of dimensions.
+
+All numbers are integers (measures declared as numbers are kept in thousandths), so that a merge gives the same
+result in any order, to the last digit. Two operations, and they are different:
+
+- `merged` ADDS cells of different sources or buckets: associative, commutative, with `Cell()` as the neutral one.
+- `later` CHOOSES between two versions of the same cell of one source. Such a cell only grows along its log, and each
+  event adds one to its count: the version with more events is the later one. That is why nothing that crosses the
+  rollups topic needs an order: twice, late, out of order or from a zombie, the outcome is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from typing import Any
+
+from rollups.sketch import Bins, add_bins
+
+EXACT_BELOW = 64
+"""A cell of fewer events keeps their exact times."""
+KEPT_SAMPLES = 4
+KEPT_RECENT = 16
+
+Sample = tuple[int, str, str]
+"""Event time (epoch ms), event id, identity (the transaction for a payment, else the event id)."""
+
+
+class Stat:
+    """Sum, extremes and, if wanted, the sketch of one measure; `n` counts the events that carried it."""
+
+    __slots__ = ("bins", "high", "low", "n", "total")
+
+    def __init__(
+        self, n: int = 0, total: int = 0, low: int | None = None, high: int | None = None, bins: Bins | None = None
+    ) -> None:
+        self.n, self.total, self.low, self.high, self.bins = n, total, low, high, bins
+
+    def add(self, other: Stat) -> None:
+        if not other.n:
+            return
+        self.n += other.n
+        self.total += other.total
+        if self.low is None or (other.low is not None and other.low < self.low):
+            self.low = other.low
+        if self.high is None or (other.high is not None and other.high > self.high):
+            self.high = other.high
+        if other.bins:
+            if self.bins is None:
+                self.bins = {}
+            add_bins(self.bins, other.bins)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stat) and self._fields() == other._fields()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.n, self.total, self.low, self.high, self.bins or None)
+
+    def __repr__(self) -> str:
+        return f"Stat{self._fields()}"
+
+
+class Cell:
+    """Count, exact times of a small count, samples, latest times, and a `Stat` for each measure of the table.
+
+    times: event times in epoch ms while count < 64, else None.
+    samples: the earliest events of up to four distinct identities, by (time, id).
+    recent: the latest 16 event times of a table that keeps them, else None.
+    """
+
+    __slots__ = ("count", "recent", "samples", "stats", "times")
+
+    def __init__(
+        self,
+        measures: int = 0,
+        *,
+        count: int = 0,
+        times: list[int] | None = None,
+        samples: list[Sample] | None = None,
+        recent: list[int] | None = None,
+        stats: list[Stat] | None = None,
+    ) -> None:
+        self.count = count
+        self.times: list[int] | None = [] if times is None and count == 0 else times
+        self.samples: list[Sample] = samples or []
+        self.recent = recent
+        self.stats: list[Stat] = stats if stats is not None else [Stat() for _ in range(measures)]
+
+    def add(self, other: Cell) -> None:
+        """Merges another cell into this one."""
+        self.count += other.count
+        if self.times is not None and other.times is not None and self.count < EXACT_BELOW:
+            self.times = self.times + other.times
+        else:
+            self.times = None
+        if other.samples:
+            self.samples = earliest_samples([*self.samples, *other.samples]) if self.samples else list(other.samples)
+        if other.recent is not None:
+            self.recent = nlargest(KEPT_RECENT, [*(self.recent or ()), *other.recent])
+        while len(self.stats) < len(other.stats):
+            self.stats.append(Stat())
+        for mine, theirs in zip(self.stats, other.stats, strict=False):
+            mine.add(theirs)
+
+    def add_sample(self, ms: int, event_id: str, identity: str) -> None:
+        """Offers one event as a sample; kept if it is among the earliest of four distinct identities."""
+        self.samples = earliest_samples([*self.samples, (ms, event_id, identity)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and self._fields() == other._fields()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _fields(self) -> tuple[object, ...]:
+        times = None if self.times is None else sorted(self.times)
+        recent = None if self.recent is None else sorted(self.recent)
+        return (self.count, times, self.samples, recent, self.stats)
+
+    def __repr__(self) -> str:
+        return f"Cell{self._fields()}"
+
+
+def earliest_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """The earliest sample of each of the first four distinct identities, by (time, id)."""
+    kept: dict[str, Sample] = {}
+    for sample in sorted(samples):
+        kept.setdefault(sample[2], sample)
+        if len(kept) == KEPT_SAMPLES:
+            break
+    return list(kept.values())
+
+
+def merged(cells: Iterable[Cell]) -> Cell:
+    """The sum of cells."""
+    total = Cell()
+    for cell in cells:
+        total.add(cell)
+    return total
+
+
+def later(held: Cell | None, offered: Cell) -> Cell:
+    """Of two versions of one source's cell, the one further along the log."""
+    return offered if held is None or offered.count > held.count else held
+
+
+# --- on the wire and in Redis: plain JSON values -------------------------------------------------------------------
+
+Row = list[Any]
+"""A cell as JSON: [count, times, samples, recent, stats]; see `pack`."""
+
+_BIG = 2**63
+
+
+def pack(cell: Cell, bucket: int) -> Row:
+    """[count, times or 0, samples, recent or 0, stats]. Times are ms since the bucket's start.
+
+    A stat is [n, sum, min, max, bins] with bins as [bin, count, bin, count, …] or 0, or 0 for a measure that no event
+    carried. A sum beyond 63 bits is a string of digits, since many JSON readers would round it.
+    """
+    stats = [
+        [
+            stat.n,
+            stat.total if stat.total < _BIG else str(stat.total),
+            stat.low,
+            stat.high,
+            [number for item in sorted(stat.bins.items()) for number in item] if stat.bins else 0,
+        ]
+        if stat.n
+        else 0
+        for stat in cell.stats
+    ]
+    return [
+        cell.count,
+        0 if cell.times is None else [ms - bucket for ms in cell.times],
+        [[ms - bucket, event_id, identity] for ms, event_id, identity in cell.samples],
+        0 if cell.recent is None else [ms - bucket for ms in cell.recent],
+        stats,
+    ]
+
+
+def unpack(row: Sequence[Any], bucket: int) -> Cell:
+    """The cell of a row that `pack` made."""
+    count, times, samples, recent, stats = row
+    return Cell(
+        count=count,
+        times=None if times == 0 else [bucket + ms for ms in times],
+        samples=[(bucket + ms, event_id, identity) for ms, event_id, identity in samples],
+        recent=None if recent == 0 else [bucket + ms for ms in recent],
+        stats=[
+            Stat()
+            if stat == 0
+            else Stat(stat[0], int(stat[1]), stat[2], stat[3], dict(zip(stat[4][::2], stat[4][1::2])) if stat[4] else None)
+            for stat in stats
+        ],
+    )

@@ -1,0 +1,102 @@
+"""Settings: `TILLWATCH_*` in the environment over `tillwatch.toml`. Durations carry units (`250ms`, `30s`, `2m`)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from runtime.names import Names
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the text says which, why, and what is expected."""
+
+
+def duration_s(text: object) -> object:
+    """Seconds of a duration such as `250ms`, `30s`, `2m`, `6h`. Raises ValueError where the unit is missing."""
+    if not isinstance(text, str):
+        return text
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"expected a duration with a unit (ms, s, m, h, d), such as 30s; got {text!r}")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(duration_s), Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What can be set; each field is `TILLWATCH_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="TILLWATCH_", toml_file="tillwatch.toml", extra="forbid", frozen=True)
+
+    kafka: str | None = Field(None, description="bootstrap servers, such as kafka-1:9092; none: embedded")
+    redis: SecretStr | None = Field(None, description="URL of Redis or Valkey; none: embedded")
+    namespace: str = Field("tillwatch", pattern=r"^[a-zA-Z0-9_-]{1,64}$", description="prefix of topics, keys, groups")
+    data: Path = Field(Path("tillwatch-data"), description="folder for what one machine keeps")
+    rules: Path | None = Field(None, description="folder of rule packs; none: the shipped packs")
+    bucket: Duration = Field(5.0, description="width of an event-time bucket; divides 10 s")
+    flush: Duration = Field(0.25, description="how often measure writes what changed")
+    lateness: Duration = Field(30.0, description="how far the watermark stays behind the newest event")
+    idle: Duration = Field(30.0, description="silence after which heartbeats move a partition's watermark")
+    no_data_after: Duration = Field(120.0, description="silence after which a source is silent")
+    historical_after: Duration = Field(900.0, description="age from which a verdict is written but pages nobody")
+    session_timeout: Duration = Field(6.0, description="Kafka session timeout of workers")
+    clock: str = Field("wall", description="wall, or file:PATH (simulation, demo and tests)")
+    mask_key: SecretStr | None = Field(None, description="key of the hash that replaces card numbers in identifiers")
+
+    @field_validator("bucket")
+    @classmethod
+    def _divides_ten(cls, value: float) -> float:
+        if value < 1 or value != int(value) or 10 % value:
+            raise ValueError("the bucket must be 1s, 2s, 5s or 10s, so that 10 s is a whole number of buckets")
+        return value
+
+    @model_validator(mode="after")
+    def _flush_below_bucket(self) -> Settings:
+        if self.flush > self.bucket:
+            raise ValueError("flush must not be longer than bucket")
+        return self
+
+    @property
+    def names(self) -> Names:
+        return Names(self.namespace)
+
+    @property
+    def bucket_ms(self) -> int:
+        return int(self.bucket * 1000)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, `tillwatch.toml` in the working folder, then defaults. Raises SettingsError."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False):
+            name = ".".join(str(part) for part in problem["loc"]) or "settings"
+            lines.append(f"TILLWATCH_{name.upper()}: {problem['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("\n".join(lines)) from None
