@@ -1,0 +1,213 @@
+"""Kafka: creating the topics with explicit settings, and telling one log from another by its topic id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    Bytes,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+from runtime.settings import Settings
+
+EVENT_MESSAGE_BYTES = 16 * 1024 * 1024
+REQUEST_TIMEOUT_S = 15.0
+
+
+class KafkaUnreachable(RuntimeError):
+    """No broker answered; the text says where it was looked for and what to do."""
+
+
+def address(settings: Settings) -> str:
+    """The bootstrap servers. Raises KafkaUnreachable where none are set and nothing embedded is running."""
+    if settings.kafka is None:
+        raise KafkaUnreachable(
+            "no Kafka: set TILLWATCH_KAFKA (such as kafka-1:9092), or start the embedded one with 'tillwatch up'"
+        )
+    return settings.kafka
+
+
+@dataclass(frozen=True, slots=True)
+class TopicOutcome:
+    """What setup did with one topic: `created`, `exists`, or `grown` (partitions were added)."""
+
+    topic: str
+    partitions: int
+    did: str
+
+
+async def create_topics(settings: Settings, partitions: int = 8, replication: int = 1) -> list[TopicOutcome]:
+    """Creates every topic of the installation with explicit settings; idempotent.
+
+    An event topic with fewer partitions than asked for gets more; none is ever taken away. Raises KafkaUnreachable,
+    or KafkaError with the broker's own reason.
+    """
+    names = settings.names
+    plain = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+    wide = plain | {"max.message.bytes": str(EVENT_MESSAGE_BYTES)}
+    wanted = {topic: (partitions, wide) for topic in (*names.event_topics, names.deadletters)}
+    wanted |= {topic: (1, plain) for topic in (names.rollups, names.alerts, names.incidents)}
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=address(settings), request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000), client_id="tillwatch-setup"
+    )
+    try:
+        await asyncio.wait_for(admin.start(), REQUEST_TIMEOUT_S)
+    except (TimeoutError, KafkaError, OSError) as error:
+        await admin.close()
+        raise KafkaUnreachable(f"no broker answers at {settings.kafka}: {error or 'timed out'}") from error
+    try:
+        existing = {
+            entry["topic"]: len(entry["partitions"])
+            for entry in await admin.describe_topics(list(wanted))
+            if entry["error_code"] == 0
+        }
+        outcomes = []
+        for topic, (count, config) in wanted.items():
+            have = existing.get(topic)
+            if have is None:
+                did = await _create(admin, NewTopic(topic, count, replication, topic_configs=config))
+                have = count
+            elif have < count:
+                await admin.create_partitions({topic: NewPartitions(total_count=count)})
+                have, did = count, "grown"
+            else:
+                did = "exists"
+            outcomes.append(TopicOutcome(topic, have, did))
+        return outcomes
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, topic: NewTopic) -> str:
+    response = await admin.create_topics([topic], timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
+    for _, code, *message in response.topic_errors:
+        kind = for_code(code)
+        if kind is TopicAlreadyExistsError:  # someone else set up at the same time
+            return "exists"
+        if code:
+            raise kind(f"{topic.name}: {message[0] if message and message[0] else kind.description}")
+    return "created"
+
+
+# Topic ids came with version 10 of the metadata request (KIP-516); aiokafka 0.14 stops at version 5.
+
+
+class _Uuid(Bytes):
+    @classmethod
+    def encode(cls, value: bytes | None) -> bytes:
+        return value or bytes(16)
+
+    @classmethod
+    def decode(cls, data) -> bytes:  # type: ignore[no-untyped-def,override]
+        return bytes(data.read(16))
+
+
+class _MetadataResponse(Response):
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequestStruct(RequestStruct):
+    API_KEY = 3
+    API_VERSION = 10
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequestStruct]):
+    API_KEY = 3
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self._topics = list(topics)
+
+    def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
+        return request_struct_class([(bytes(16), topic, {}) for topic in self._topics], False, False, False, {})
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLog:
+    """A topic as it is now: its id (32 hex digits) and number of partitions."""
+
+    topic: str
+    topic_id: str
+    partitions: int
+
+
+async def topic_logs(bootstrap: str, topics: Iterable[str]) -> dict[str, TopicLog]:
+    """The id and partitions of each topic that exists. Raises KafkaUnreachable."""
+    client = AIOKafkaClient(
+        bootstrap_servers=bootstrap, client_id="tillwatch", request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000)
+    )
+    try:
+        await asyncio.wait_for(client.bootstrap(), REQUEST_TIMEOUT_S)
+        response = await client.send(client.get_random_node(), _MetadataRequest(topics))
+    except (TimeoutError, KafkaError, OSError) as error:
+        raise KafkaUnreachable(f"no broker answers at {bootstrap}: {error or 'timed out'}") from error
+    finally:
+        await client.close()
+    return {
+        topic: TopicLog(topic, topic_id.hex(), len(partitions))
+        for code, topic, topic_id, _, partitions, *_ in response.topics
+        if code == 0
+    }
