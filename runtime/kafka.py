@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     Boolean,
@@ -42,7 +42,8 @@ def address(settings: Settings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TopicOutcome:
-    """What setup did with one topic: `created`, `exists`, or `grown` (partitions were added)."""
+    """What setup did with one topic: `created`, `exists`, `grown` (partitions were added) or `kept` (it has fewer partitions
+    than asked for, and this broker cannot add any)."""
 
     topic: str
     partitions: int
@@ -81,8 +82,11 @@ async def create_topics(settings: Settings, partitions: int = 8, replication: in
                 did = await _create(admin, NewTopic(topic, count, replication, topic_configs=config))
                 have = count
             elif have < count:
-                await admin.create_partitions({topic: NewPartitions(total_count=count)})
-                have, did = count, "grown"
+                try:
+                    await admin.create_partitions({topic: NewPartitions(total_count=count)})
+                    have, did = count, "grown"
+                except IncompatibleBrokerVersion:  # the embedded broker cannot
+                    did = "kept"
             else:
                 did = "exists"
             outcomes.append(TopicOutcome(topic, have, did))
@@ -194,20 +198,51 @@ class TopicLog:
     partitions: int
 
 
+class TopicLogs:
+    """Asks the brokers, over a connection that stays open, which logs the topics are now."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._client: AIOKafkaClient | None = None
+        self._lock = asyncio.Lock()
+
+    async def ask(self, topics: Iterable[str]) -> dict[str, TopicLog]:
+        """The id and partitions of each topic that exists. Raises KafkaUnreachable."""
+        async with self._lock:
+            try:
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    if self._client is None:
+                        client = AIOKafkaClient(
+                            bootstrap_servers=self._bootstrap,
+                            client_id="tillwatch",
+                            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+                        )
+                        self._client = client
+                        await client.bootstrap()
+                    response = await self._client.send(self._client.get_random_node(), _MetadataRequest(topics))
+            except (TimeoutError, KafkaError, OSError) as error:
+                await self._close()
+                raise KafkaUnreachable(f"no broker answers at {self._bootstrap}: {error or 'timed out'}") from error
+        return {
+            topic: TopicLog(topic, topic_id.hex(), len(partitions))
+            for code, topic, topic_id, _, partitions, *_ in response.topics
+            if code == 0
+        }
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._close()
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+
 async def topic_logs(bootstrap: str, topics: Iterable[str]) -> dict[str, TopicLog]:
-    """The id and partitions of each topic that exists. Raises KafkaUnreachable."""
-    client = AIOKafkaClient(
-        bootstrap_servers=bootstrap, client_id="tillwatch", request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000)
-    )
+    """The id and partitions of each topic that exists, asked once. Raises KafkaUnreachable."""
+    logs = TopicLogs(bootstrap)
     try:
-        await asyncio.wait_for(client.bootstrap(), REQUEST_TIMEOUT_S)
-        response = await client.send(client.get_random_node(), _MetadataRequest(topics))
-    except (TimeoutError, KafkaError, OSError) as error:
-        raise KafkaUnreachable(f"no broker answers at {bootstrap}: {error or 'timed out'}") from error
+        return await logs.ask(topics)
     finally:
-        await client.close()
-    return {
-        topic: TopicLog(topic, topic_id.hex(), len(partitions))
-        for code, topic, topic_id, _, partitions, *_ in response.topics
-        if code == 0
-    }
+        await logs.close()

@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     def bucket_ms(self) -> int:
         return int(self.bucket * 1000)
 
+    @property
+    def mask_bytes(self) -> bytes:
+        """The key of the hash that replaces card numbers; without one it comes from the namespace, which anyone can know:
+        good enough to tell two apart, not against somebody who tries all card numbers."""
+        secret = self.mask_key.get_secret_value() if self.mask_key is not None else f"tillwatch:{self.namespace}"
+        return secret.encode()
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -1,0 +1,350 @@
+"""Evaluate: the leader that merges partial rollups, writes the merged tables, judges the rules and sends alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
+from redis.asyncio import Redis
+
+from agents.faults import crash_point
+from agents.outbox import HEADER, Entry, NotLeader, Outbox
+from agents.retry import NotWanted, until_done
+from agents.transport import Chunk, ChunkApp
+from rollups.cells import unpack
+from rollups.merger import Merger
+from rollups.partition import AMEND_HORIZON_MS
+from rollups.sources import SourceStore
+from rollups.tables import NotWriter, TableStore
+from rules.engine import Engine, Progress, Transition
+from rules.loader import RuleSet
+from runtime.clock import Clock
+from runtime.kafka import TopicLog, TopicLogs
+from runtime.names import Source
+from runtime.settings import Settings
+from schemas.rollup import Partial, decode_partial
+from schemas.tables import TABLES
+
+log = logging.getLogger(__name__)
+
+JUDGE_EVERY_S = 0.25
+WRITE_EVERY_S = 1.0
+CHECK_EVERY_S = 5.0
+EXPIRE_EVERY_S = 60.0
+TAIL_ALERTS = 5_000
+TAIL_LIMIT_S = 10.0
+CONCURRENT = 16
+
+
+class Evaluate:
+    """Handler of the rollups topic (agents.transport.Handler). One partition: one leader, warm standbys."""
+
+    def __init__(self, settings: Settings, clock: Clock, redis: Redis, kafka: str, rules: RuleSet) -> None:
+        self._settings, self._clock, self._kafka, self._rules = settings, clock, kafka, rules
+        self._names = settings.names
+        self._sources = SourceStore(redis, self._names, settings.bucket_ms)
+        self._tables = TableStore(redis, self._names)
+        self._outbox = Outbox(redis, self._names)
+        self._logs = TopicLogs(kafka)
+        self._current: dict[str, TopicLog] = {}
+        self._tp = TP(self._names.rollups, 0)
+        self._leading: asyncio.Task[None] | None = None
+        self._generation = -1
+        self._working = asyncio.Lock()
+        self._offset = 0
+        self._written_at = self._checked_at = self._expired_at = 0.0
+        self._merger = Merger(settings.bucket_ms)
+        self._engine = self._new_engine()
+        self.end = 0
+        self.app = ChunkApp(self._names.group("evaluate"), settings, kafka, [self._names.rollups], self)
+
+    def _new_engine(self) -> Engine:
+        settings = self._settings
+        return Engine(
+            self._rules,
+            settings.namespace,
+            settings.bucket_ms,
+            int(settings.historical_after * 1000),
+            int(settings.no_data_after * 1000),
+        )
+
+    @property
+    def leader(self) -> bool:
+        return self._generation >= 0
+
+    @property
+    def offset(self) -> int:
+        """The offset of the rollups topic up to which everything is merged."""
+        return self._offset
+
+    # --- leadership -----------------------------------------------------------------------------------------------
+
+    async def assigned(self, partitions: set[TP]) -> None:
+        if self._tp in partitions:
+            self._leading = asyncio.create_task(self._lead())
+            await asyncio.wait([self._leading], timeout=10.0)
+
+    async def revoked(self) -> None:
+        task, self._leading = self._leading, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self.leader:
+            try:
+                async with asyncio.timeout(3.0):
+                    await self._work(write=True)
+            except TimeoutError:
+                log.info("left the lead with rows unwritten; the next leader writes them")
+        self._generation = -1
+
+    async def _lead(self) -> None:
+        """Takes the lead: the end of the rollups topic first, then what Redis has, then on from that end."""
+        async with self._working:
+            self._generation = -1
+            position = await until_done("taking the lead", self._load, lambda: True)
+            self._generation = self.app.chunks.generation(self._tp) + 1
+            self._offset = self.end = position
+            await self.app.chunks.seek_anew(self._tp, position)
+        log.info("leading from offset %d of %s", position, self._names.rollups)
+
+    async def _load(self) -> int:
+        end: int = (await self.app.chunks.highwaters(self._tp))[self._tp]
+        token = secrets.token_hex(8)
+        await self._tables.take(token)
+        await self._outbox.take(token, await self._alerts_tail())
+        self._current = await self._logs.ask(self._names.event_topics)
+        merger, engine = Merger(self._settings.bucket_ms), self._new_engine()
+        engine.restore(self._outbox.states.values())
+        contained = {table: await self._tables.merged_offsets(table) for table in TABLES}
+        states = {source: await self._sources.state(source) for source in await self._sources.all()}
+        newest = max((s[1].watermark for s in states.values() if s is not None and s[1].watermark is not None), default=None)
+        reach = max((engine.reach_ms(table) for table in engine.tables), default=0)
+        for source, state in states.items():
+            if state is None:
+                continue
+            position, clocks = state
+            if newest is not None and self._outlived(source, clocks.watermark, newest):
+                await self._sources.forget(source)
+                continue
+            merger.progress(source).advance(position, clocks.watermark, clocks.newest, False)
+            written = min((offsets.get(str(source), 0) for offsets in contained.values()), default=0)
+            changes = await self._sources.changes(source)
+            since = -1 if newest is None else newest - reach
+            wanted = [bucket for bucket, offset in changes.items() if bucket >= since or offset >= written]
+            for bucket, page in (await self._sources.pages(source, wanted)).items():
+                merger.put(source, bucket, page, changed=changes[bucket] >= written)
+        self._merger, self._engine = merger, engine
+        if newest is not None:
+            await self._load_absent(merger.begin(newest - reach))
+        self._feed()
+        return end
+
+    def _outlived(self, source: Source, watermark: int | None, newest: int) -> bool:
+        """Whether a log that was deleted is past amending by now."""
+        now = self._current.get(source.topic)
+        gone = now is not None and now.topic_id != source.topic_id
+        return gone and (watermark is None or watermark < newest - 2 * AMEND_HORIZON_MS)
+
+    async def _alerts_tail(self) -> list[Entry]:
+        """The states that the latest alerts carry, oldest first."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, client_id="tillwatch-evaluate", enable_auto_commit=False)
+        tp = TopicPartition(self._names.alerts, 0)
+        entries: list[Entry] = []
+        async with asyncio.timeout(TAIL_LIMIT_S):
+            await consumer.start()
+            try:
+                consumer.assign([tp])
+                first = (await consumer.beginning_offsets([tp]))[tp]
+                end = (await consumer.end_offsets([tp]))[tp]
+                position = max(first, end - TAIL_ALERTS)
+                consumer.seek(tp, position)
+                while position < end:
+                    for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, []):
+                        position = record.offset + 1
+                        header = dict(record.headers).get(HEADER)
+                        if header is not None and record.key is not None:
+                            entries.append(Entry.decode(record.key.decode(), header))
+            finally:
+                await consumer.stop()
+        return entries
+
+    # --- partials -------------------------------------------------------------------------------------------------
+
+    async def process(self, partition: TP, chunk: Chunk) -> None:
+        if chunk.generation != self._generation:
+            return
+        async with self._working:
+            if chunk.generation != self._generation:
+                return
+            for record in chunk.records:
+                if record.offset >= self._offset:
+                    if record.value is not None:
+                        await self._merge(decode_partial(record.value))
+                    self._offset = record.offset + 1
+            self.end = max(self.end, chunk.end)
+            self._feed()
+        await self._work(write=False)
+        if self.leader:
+            await self.app.chunks.commit_for_tools({self._tp: self._offset})
+
+    async def _merge(self, partial: Partial) -> None:
+        source = Source.parse(partial.source)
+        merger = self._merger
+        await self._load_absent(merger.absent(part.bucket for part in partial.tables))
+        for part in partial.tables:
+            cells = [(tuple(key), unpack(row, part.bucket)) for key, row in part.rows]
+            merger.offer(source, part.table, part.bucket, part.first, part.last, cells)
+        if partial.part == partial.parts - 1:
+            merger.progress(source).advance(partial.next, partial.watermark, partial.newest, partial.behind)
+        now = self._current.get(source.topic)
+        if now is None or now.topic_id != source.topic_id or source.partition >= now.partitions:
+            self._current = await until_done(
+                "asking which logs the topics are", lambda: self._logs.ask(self._names.event_topics), lambda: self.leader
+            )
+
+    async def _load_absent(self, buckets: Iterable[int]) -> None:
+        """Hands the merger old buckets that a late event amends: of every source, as Redis has them."""
+        wanted = sorted(buckets)
+        if not wanted:
+            return
+        for source in list(self._merger.sources):
+            pages = await until_done(
+                "loading amended buckets", lambda source=source: self._sources.pages(source, wanted), lambda: True
+            )
+            for bucket, page in pages.items():
+                self._merger.put(source, bucket, page, changed=False)
+
+    def _feed(self) -> None:
+        wanted = self._engine.tables
+        for (table, bucket), cells in self._merger.take_changed().items():
+            if table in wanted:
+                for key, cell in cells.items():
+                    self._engine.update(table, bucket, key, cell)
+
+    # --- judging --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Judges what time alone changes, and writes rows, until cancelled."""
+        while True:
+            await asyncio.sleep(JUDGE_EVERY_S)
+            await self._work(write=True)
+
+    async def flush(self) -> None:
+        """Judges and writes everything now."""
+        self._written_at = 0.0
+        await self._work(write=True)
+
+    async def _work(self, *, write: bool) -> None:
+        async with self._working:
+            if not self.leader:
+                return
+            try:
+                await self._judge()
+                now = time.monotonic()
+                if write and now - self._written_at >= WRITE_EVERY_S:
+                    self._written_at = now
+                    await self._write_rows()
+            except NotWanted:
+                pass
+            except (NotLeader, NotWriter) as error:
+                self._generation = -1
+                if not self.app.chunks.stale():
+                    log.warning("%s; taking the lead again", error)
+                    self._leading = asyncio.create_task(self._lead())
+
+    async def _judge(self) -> None:
+        now_ms = int(self._clock.now() * 1000)
+        transitions = self._engine.judge(now_ms, self.table_progress(now_ms))
+        if transitions:
+            entries = [self._entry(transition) for transition in transitions]
+            await self._kept("saving alert states", lambda: self._outbox.save(entries))
+            crash_point("after_save")
+        unsent = self._outbox.unsent()
+        for entry in unsent:
+            await self._kept("sending an alert", lambda entry=entry: self._send(entry))
+            crash_point("after_alert")
+        if unsent:
+            sent = [replace(entry, sent=True) for entry in unsent]
+            await self._kept("marking alerts as sent", lambda: self._outbox.save(sent))
+
+    async def _kept(self, what, call):  # type: ignore[no-untyped-def]
+        return await until_done(what, call, lambda: self.leader)
+
+    def _entry(self, transition: Transition) -> Entry:
+        fingerprint = transition.fingerprint
+        number = self._outbox.next_number(fingerprint)
+        event = transition.event
+        if event is None:
+            return Entry(fingerprint, number, transition.state)
+        return Entry(fingerprint, number, transition.state, event.model_dump_json(exclude_none=False), False)
+
+    async def _send(self, entry: Entry) -> None:
+        assert entry.alert is not None
+        headers = {"content-type": b"application/cloudevents+json; charset=UTF-8", HEADER: entry.header()}
+        await self.app.producer.send_and_wait(
+            self._names.alerts, entry.fingerprint.encode(), entry.alert.encode(), 0, None, headers
+        )
+
+    def table_progress(self, now_ms: int) -> Mapping[str, Progress]:
+        """How far each table is complete: the least watermark of its topic's partitions, never beyond the present."""
+        by_topic: dict[str, list[Source]] = {}
+        for source in self._merger.sources:
+            now = self._current.get(source.topic)
+            if now is not None and now.topic_id == source.topic_id:
+                by_topic.setdefault(source.topic, []).append(source)
+        result = {}
+        for name, table in TABLES.items():
+            topics = self._names.event_topics if table.home is None else (self._names.events(table.home),)
+            watermark: int | None = now_ms
+            behind = False
+            for topic in topics:
+                sources = by_topic.get(topic, ())
+                now = self._current.get(topic)
+                if now is None or len(sources) < now.partitions:
+                    watermark = None  # some partition has not been heard of: it may hold anything
+                for source in sources:
+                    progress = self._merger.sources[source]
+                    behind = behind or progress.behind
+                    if watermark is not None:
+                        watermark = None if progress.watermark is None else min(watermark, progress.watermark)
+            result[name] = Progress(watermark, behind, self._offset)
+        return result
+
+    # --- merged rows ----------------------------------------------------------------------------------------------
+
+    async def _write_rows(self) -> None:
+        """Writes the 10 s rows that changed with how far they go, and now and then rolls up, checks and expires."""
+        merger = self._merger
+        rows = merger.take_rows()
+        positions = {str(source): progress.next for source, progress in merger.sources.items()}
+        now = time.monotonic()
+        check = now - self._checked_at >= CHECK_EVERY_S
+        try:
+            for table in TABLES:
+                # An empty write still compares what Redis has with what was written: rows may be lost in silence.
+                if table in rows or check:
+                    found = rows.get(table, {})
+                    await self._kept("writing rollup rows", lambda t=table, f=found: self._tables.write(t, f, positions))
+        except BaseException:
+            merger.rows_lost(rows)
+            raise
+        progress = self.table_progress(int(self._clock.now() * 1000))
+        if check:
+            self._checked_at = now
+            await self._kept("checking the lead", lambda: self._outbox.save([]))
+            for table, one in progress.items():
+                if one.watermark_ms is not None:
+                    at = one.watermark_ms
+                    await self._kept("rolling up", lambda t=table, at=at: self._tables.materialise(t, at))
+        if now - self._expired_at >= EXPIRE_EVERY_S:
+            self._expired_at = now
+            marks = [one.watermark_ms for one in progress.values() if one.watermark_ms is not None]
+            if marks:
+                await self._kept("expiring rows", lambda: self._tables.expire(max(marks)))
+        merger.evict(0)

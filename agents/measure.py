@@ -1,0 +1,341 @@
+"""Measure: folds the event topics' partitions and writes what changed, to Redis first and then to the rollups topic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from faust.types import TP
+from redis.asyncio import Redis
+
+from agents.faults import crash_point
+from agents.retry import AWAY, NotWanted, until_done
+from agents.transport import Chunk, ChunkApp
+from rollups.cells import pack
+from rollups.partition import BEAT_MS, Cut, Letter, Page, Partition, Progress
+from rollups.sources import Held, Refused, SourceStore, encode
+from runtime.clock import Clock
+from runtime.kafka import KafkaUnreachable, TopicLog, TopicLogs
+from runtime.names import Source
+from runtime.settings import Settings
+from schemas.deadletter import letter
+from schemas.decode import Decoder
+from schemas.heartbeat import heartbeat
+from schemas.masking import Masker
+from schemas.rollup import Partial, TablePart, encode_partials
+
+log = logging.getLogger(__name__)
+
+SLOW_EVERY_S = 5.0
+REVOKE_LIMIT_S = 3.0
+ASSIGN_WAIT_S = 10.0
+PART_BYTES = 500_000
+"""Size from which a partial is split; the broker's limit is 1 MiB."""
+ROWS_A_PART = 100
+POLL_S = 0.05
+BEAT_LIMIT_S = 3.0
+BEHIND_FLUSHES = 4
+CONCURRENT = 16
+
+
+@dataclass(eq=False, slots=True)
+class Owned:
+    """A partition that this worker owns: its fold, and what Redis knows of it."""
+
+    tp: TP
+    held: Held
+    fold: Partition
+    generation: int
+    end: int = 0
+    """Offset after the last record in the partition, as the last fetch told."""
+    read_ms: int = 0
+    """Broker timestamp of the last record that was folded."""
+    gone: bool = False
+
+
+class Measure:
+    """Handler of the event topics (agents.transport.Handler)."""
+
+    def __init__(self, settings: Settings, clock: Clock, redis: Redis, kafka: str) -> None:
+        self._settings, self._clock = settings, clock
+        self._names = settings.names
+        self._topics = self._names.event_topics
+        self._store = SourceStore(redis, self._names, settings.bucket_ms)
+        self._logs = TopicLogs(kafka)
+        self._masker = Masker(settings.mask_bytes)
+        self.owned: dict[TP, Owned] = {}
+        self._loading: dict[TP, asyncio.Task[None]] = {}
+        self._parked: dict[Source, Owned] = {}
+        self._flushing = asyncio.Lock()
+        self._flushed = asyncio.Condition()
+        self._limit = asyncio.Semaphore(CONCURRENT)
+        self._slow_at = 0.0
+        self._beat_at = float("-inf")
+        self.flushed_at = 0.0
+        self.app = ChunkApp(self._names.group("measure"), settings, kafka, list(self._topics), self)
+
+    # --- ownership ------------------------------------------------------------------------------------------------
+
+    async def assigned(self, partitions: set[TP]) -> None:
+        parked, self._parked = self._parked, {}
+        for tp in partitions:
+            self._loading[tp] = asyncio.create_task(self._load(tp, parked))
+        if partitions:
+            # A short wait, so that the flow resumes on what is loaded; what takes longer goes on behind it.
+            await asyncio.wait(self._loading.values(), timeout=ASSIGN_WAIT_S)
+
+    async def revoked(self) -> None:
+        loading, self._loading = self._loading, {}
+        for task in loading.values():
+            task.cancel()
+        await asyncio.gather(*loading.values(), return_exceptions=True)
+        try:
+            async with asyncio.timeout(REVOKE_LIMIT_S):
+                await self.flush(slow=True)
+        except TimeoutError:
+            log.warning("revoked before everything was written; the next owner reads it again")
+        owned, self.owned = self.owned, {}
+        for one in owned.values():
+            one.gone = True
+        self._parked = {one.held.source: one for one in owned.values() if one.fold.clean}
+
+    async def _load(self, tp: TP, parked: dict[Source, Owned] | None = None) -> None:
+        """Takes a partition's state from Redis and reads on from there; waits for servers that are away."""
+        try:
+            await until_done(f"loading {tp.topic}[{tp.partition}]", lambda: self._take(tp, parked or {}), lambda: True)
+        finally:
+            if self._loading.get(tp) is asyncio.current_task():
+                del self._loading[tp]
+
+    async def _take(self, tp: TP, parked: dict[Source, Owned]) -> None:
+        async with self._limit:
+            log_now = (await self._logs.ask(self._topics)).get(tp.topic)
+            if log_now is None:
+                raise KafkaUnreachable(f"topic {tp.topic} does not exist: run 'tillwatch setup topics'")
+            source = Source(tp.topic, log_now.topic_id, tp.partition)
+            before = parked.get(source)
+            if before is not None and await self._store.still_mine(before.held):
+                held, fold, end = before.held, before.fold, before.end
+            else:
+                held, fold = await self._fresh(source)
+                end = 0
+            position = await self._within_log(tp, fold)
+            owned = Owned(tp, held, fold, self.app.chunks.generation(tp) + 1, end)
+            self.owned[tp] = owned
+            await self.app.chunks.seek_anew(tp, position)
+            self._beat_at = float("-inf")
+
+    async def _fresh(self, source: Source) -> tuple[Held, Partition]:
+        taken = await self._store.take(source, secrets.token_hex(8))
+        fold = self._partition(source, taken.progress, taken.floor)
+        for bucket, page in taken.pages.items():
+            fold.put_page(bucket, page, resend=bucket in taken.resend)
+        return taken.held, fold
+
+    def _partition(self, source: Source, progress: Progress, floor: int | None) -> Partition:
+        settings = self._settings
+        return Partition(
+            Decoder(self._names.subject(source.topic), self._settings.mask_bytes),
+            bucket_ms=settings.bucket_ms,
+            lateness_ms=int(settings.lateness * 1000),
+            idle_ms=int(settings.idle * 1000),
+            progress=progress,
+            floor=floor,
+        )
+
+    async def _within_log(self, tp: TP, fold: Partition) -> int:
+        """Where to read from: retention may have taken the beginning, and an unclean failover the end."""
+        first = (await self.app.chunks.earliest_offsets(tp))[tp]
+        end = (await self.app.chunks.highwaters(tp))[tp]
+        if first > fold.next:
+            log.error("%s[%d]: retention took offsets %d to %d unread", *tp, fold.next, first - 1)
+        if end < fold.next:
+            log.error("%s[%d]: the log ends at %d, though %d was folded: the broker lost records", *tp, end, fold.next)
+        fold.clamp(first, end)
+        return fold.position
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    async def process(self, partition: TP, chunk: Chunk) -> None:
+        owned = self.owned.get(partition)
+        if owned is None or chunk.generation != owned.generation:
+            return
+        owned.end = max(owned.end, chunk.end)
+        index, fold = 0, owned.fold
+        while index < len(chunk.records) and not owned.gone and self.owned.get(partition) is owned:
+            index, missing = fold.apply(chunk.records, index)
+            if missing is not None:
+                fold.put_page(missing, await self._page(owned, missing))
+            elif fold.full:
+                await self._wait_for_flush(owned)
+        owned.read_ms = chunk.records[-1].timestamp
+
+    async def _page(self, owned: Owned, bucket: int) -> Page:
+        pages = await until_done(
+            f"loading bucket {bucket}", lambda: self._store.pages(owned.held.source, [bucket]), lambda: not owned.gone
+        )
+        return pages[bucket]
+
+    async def _wait_for_flush(self, owned: Owned) -> None:
+        async with self._flushed:
+            await self._flushed.wait_for(lambda: owned.gone or not owned.fold.full)
+
+    # --- flushing -------------------------------------------------------------------------------------------------
+
+    async def flush(self, *, slow: bool = False) -> None:
+        """Writes everything that changed: dead letters, the script, the partial; then commits for lag tools."""
+        async with self._flushing:
+            slow = slow or time.monotonic() - self._slow_at >= SLOW_EVERY_S
+            work = []
+            for owned in list(self.owned.values()):
+                cut = owned.fold.cut(slow=slow)
+                if cut is not None:
+                    work.append((owned, cut, encode(cut), self._partials(owned, cut)))
+            if slow:
+                self._slow_at = time.monotonic()
+            if not work:
+                self.flushed_at = self._clock.now()
+                return
+            # What was cut was fetched before this question, so it is of the log that the answer names.
+            logs = await until_done("asking which logs the topics are", lambda: self._logs.ask(self._topics), self._any_owned)
+            done = await asyncio.gather(*(self._flush_one(*item, _topic_id(logs, item[0])) for item in work))
+            positions = {owned.tp: owned.held.written for owned in done if owned is not None and owned.held.written is not None}
+            if positions:
+                await self.app.chunks.commit_for_tools(positions)
+                crash_point("after_commit")
+            self.flushed_at = self._clock.now()
+        async with self._flushed:
+            self._flushed.notify_all()
+
+    def _any_owned(self) -> bool:
+        return bool(self.owned)
+
+    async def _flush_one(
+        self, owned: Owned, cut: Cut, encoded: list[tuple[int, bytes, bytes]], partials: list[bytes], topic_id: str | None
+    ) -> Owned | None:
+        source = owned.held.source
+
+        def wanted() -> bool:
+            return not owned.gone
+
+        async with self._limit:
+            try:
+                if topic_id != source.topic_id:
+                    log.warning("%s was made anew: starting at its beginning", source.topic)
+                    self._reload(owned)
+                    return None
+                crash_point("before_letters")
+                if cut.letters:
+                    await until_done("writing dead letters", lambda: self._send_letters(owned.tp, cut.letters), wanted)
+                crash_point("after_letters")
+                await until_done("writing to Redis", lambda: self._store.write(owned.held, cut, encoded), wanted)
+                crash_point("after_script")
+                for value in partials:
+                    await until_done("sending a partial rollup", lambda value=value: self._send_partial(source, value), wanted)
+                crash_point("after_send")
+            except Refused as refused:
+                log.warning("%s[%d]: %s; loading again", *owned.tp, refused)
+                self._reload(owned)
+                return None
+            except NotWanted:
+                return None
+            owned.fold.evict()
+            return owned
+
+    def _reload(self, owned: Owned) -> None:
+        """Forgets what is in memory and loads again, unless the partition has gone to someone else by now."""
+        owned.gone = True
+        tp = owned.tp
+        if self.owned.get(tp) is owned:
+            del self.owned[tp]
+            self._loading[tp] = asyncio.create_task(self._load_if_mine(tp))
+
+    async def _load_if_mine(self, tp: TP) -> None:
+        # A frozen worker that wakes up learns only from its next heartbeat that it lost the partition.
+        await asyncio.sleep(min(1.0, self._settings.session_timeout / 4) if self.app.chunks.stale() else 0.05)
+        if not self.app.chunks.stale():
+            await self._load(tp)
+
+    async def _send_letters(self, tp: TP, letters: list[Letter]) -> None:
+        messages = [
+            letter(
+                one.record.key, one.record.value, one.record.headers,
+                reason=one.reason, detail=one.detail,
+                topic=tp.topic, partition=tp.partition, offset=one.record.offset, broker_ms=one.record.timestamp,
+                masker=self._masker,
+            )
+            for one in letters
+        ]  # fmt: skip
+        topic = self._names.deadletters
+        await asyncio.gather(
+            *(self._send(topic, key, value, tp.partition, headers) for key, value, headers in messages)
+        )
+
+    async def _send_partial(self, source: Source, value: bytes) -> None:
+        await self._send(self._names.rollups, str(source).encode(), value, 0, None)
+
+    async def _send(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int, headers: list[tuple[str, bytes]] | None
+    ) -> None:
+        await self.app.producer.send_and_wait(topic, key, value, partition, None, headers)
+
+    def _partials(self, owned: Owned, cut: Cut) -> list[bytes]:
+        """The cut as messages of the rollups topic; the last of them carries the clocks."""
+        parts = []
+        for change in cut.changes:
+            for table, cells in change.cells.items():
+                rows = [(key, pack(cell, change.bucket)) for key, cell in cells.items()]
+                for start in range(0, len(rows), ROWS_A_PART):
+                    some = rows[start : start + ROWS_A_PART]
+                    parts.append(TablePart(table, change.bucket, change.first, change.last, some))
+        return encode_partials(
+            Partial(
+                source=str(owned.held.source),
+                token=owned.held.token,
+                next=cut.progress.next,
+                watermark=cut.clocks.watermark,
+                newest=cut.clocks.newest,
+                behind=self.behind(owned),
+            ),
+            parts,
+            PART_BYTES,
+        )
+
+    def behind(self, owned: Owned) -> bool:
+        """Whether records wait that are older than a few flushes. By the wall clock, as the broker's timestamps are."""
+        if owned.end <= owned.fold.next:
+            return False
+        return time.time() * 1000 - owned.read_ms > BEHIND_FLUSHES * self._settings.flush * 1000
+
+    # --- heartbeats and the rhythm --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Flushes and beats until cancelled."""
+        flush_s = self._settings.flush
+        due = time.monotonic() + flush_s
+        while True:
+            await asyncio.sleep(min(POLL_S, flush_s))
+            if self._clock.now() - self._beat_at >= BEAT_MS / 1000:
+                self._beat_at = self._clock.now()
+                await self._beat()
+            if time.monotonic() >= due:
+                await self.flush()
+                due = max(due + flush_s, time.monotonic() + flush_s / 2)
+
+    async def _beat(self) -> None:
+        """A heartbeat into every partition that is owned. One that cannot be sent is left out: the next will do."""
+        value = heartbeat(f"/{self._names.namespace}/worker", int(self._clock.now() * 1000))
+        try:
+            async with asyncio.timeout(BEAT_LIMIT_S):
+                await asyncio.gather(*(self._send(tp.topic, None, value, tp.partition, None) for tp in self.owned))
+        except AWAY as error:
+            log.info("heartbeats not sent: %s", error or type(error).__name__)
+
+
+def _topic_id(logs: Mapping[str, TopicLog], owned: Owned) -> str | None:
+    log_now = logs.get(owned.tp.topic)
+    return None if log_now is None else log_now.topic_id

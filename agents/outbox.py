@@ -1,0 +1,113 @@
+"""The alert states in Redis as an outbox: saved unsent, sent, marked sent, under the leader's token.
+
+A state that was saved is sent sooner or later, by whoever leads; one that was sent is never sent with another meaning.
+Each fingerprint's states are numbered. The number and the state travel with the alert in a header, so that a new leader
+can adopt what a Redis that came back without its last second (or empty) has forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from runtime.names import Names
+
+HEADER = "tw_state"
+
+# KEYS: leader, alerts. ARGV: token, serial that this leader wrote last, then pairs (fingerprint, entry).
+_SAVE = """
+local held = redis.call('HMGET', KEYS[1], 'token', 'serial')
+if held[1] ~= ARGV[1] then return 0 end
+local serial = held[2]
+if serial ~= ARGV[2] and serial ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], 'serial', ARGV[3])
+for i = 4, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+end
+return 1
+"""
+
+
+class NotLeader(RuntimeError):
+    """Someone else leads, or Redis lost what this leader wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One (rule, group) as kept: its state, and the alert that announces it with whether that was sent."""
+
+    fingerprint: str
+    number: int
+    state: dict[str, Any]
+    alert: str | None = None
+    """The alert event as JSON, None for a state that nobody is told of."""
+    sent: bool = True
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(
+            {"n": self.number, "state": self.state, "alert": self.alert, "sent": self.sent}
+        )
+
+    def header(self) -> bytes:
+        """What travels with the alert."""
+        return msgspec.json.encode({"n": self.number, "state": self.state})
+
+    @classmethod
+    def decode(cls, fingerprint: str, value: bytes) -> Entry:
+        held = msgspec.json.decode(value)
+        return cls(fingerprint, held["n"], held["state"], held.get("alert"), held.get("sent", True))
+
+
+class Outbox:
+    """The outbox of one leader. Methods raise NotLeader, or what redis raises when it is away."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._redis, self._names = redis, names
+        self._script = redis.register_script(_SAVE)
+        self._token = ""
+        self._serial = 0
+        self.entries: dict[str, Entry] = {}
+
+    async def take(self, token: str, tail: Iterable[Entry]) -> None:
+        """Becomes the leader and loads every state; `tail`: what the alerts topic tells, oldest first."""
+        names = self._names
+        await self._redis.hset(names.leader, mapping={"token": token, "serial": 0})
+        self._token, self._serial = token, 0
+        stored = await self._redis.hgetall(names.alert_states)
+        entries = {fp.decode(): Entry.decode(fp.decode(), value) for fp, value in stored.items()}
+        adopted = {}
+        for entry in tail:
+            held = entries.get(entry.fingerprint)
+            if held is None or entry.number > held.number:
+                entries[entry.fingerprint] = adopted[entry.fingerprint] = entry
+            elif entry.number == held.number and not held.sent:
+                entries[entry.fingerprint] = adopted[entry.fingerprint] = replace(held, sent=True)
+        self.entries = entries
+        if adopted:
+            await self.save(list(adopted.values()))
+
+    def next_number(self, fingerprint: str) -> int:
+        held = self.entries.get(fingerprint)
+        return 1 if held is None else held.number + 1
+
+    async def save(self, entries: Sequence[Entry]) -> None:
+        """Writes states, all or nothing; an empty list only checks that this is still the leader's Redis."""
+        serial = self._serial + 1
+        args: list[str | int | bytes] = [self._token, self._serial, serial]
+        for entry in entries:
+            args += (entry.fingerprint, entry.encode())
+        if not await self._script(keys=[self._names.leader, self._names.alert_states], args=args):
+            raise NotLeader("the leader's token or serial in Redis is not ours")
+        self._serial = serial
+        self.entries.update({entry.fingerprint: entry for entry in entries})
+
+    def unsent(self) -> list[Entry]:
+        return sorted((e for e in self.entries.values() if not e.sent), key=lambda e: (e.number, e.fingerprint))
+
+    @property
+    def states(self) -> Mapping[str, dict[str, Any]]:
+        return {fingerprint: entry.state for fingerprint, entry in self.entries.items()}

@@ -1,0 +1,188 @@
+"""The sum over sources: for each table, bucket and key, the latest version of every source's cell.
+
+Merging replaces, so a partial that comes twice, late or out of order changes nothing (`rollups.cells.later`).
+Only recent buckets are resident. What a late partial amends further back is loaded first: `absent` names the buckets,
+`put` hands their cells in. As Redis is written before a partial is sent, what is loaded is never behind it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rollups.cells import Cell, merged
+from rollups.partition import RESIDENT_MS, Page
+from runtime.names import Source
+from schemas.tables import Key
+
+ROW_MS = 10_000
+"""Width of the finest merged rows; a whole number of buckets."""
+PAGED_LIMIT = 1_000
+"""Old buckets that stay resident after an amendment, at most."""
+
+
+@dataclass(slots=True)
+class SourceProgress:
+    """How far one source has come, as evaluate knows it. Positions and times only grow."""
+
+    next: int = 0
+    watermark: int | None = None
+    newest: int | None = None
+    behind: bool = False
+
+    def advance(self, next: int, watermark: int | None, newest: int | None, behind: bool) -> None:
+        if next >= self.next:
+            self.next, self.behind = next, behind
+        self.watermark = _most(self.watermark, watermark)
+        self.newest = _most(self.newest, newest)
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)
+
+
+class Merger:
+    """Cells of all sources. Not thread-safe."""
+
+    def __init__(self, bucket_ms: int) -> None:
+        self._bucket_ms = bucket_ms
+        # bucket → table → key → source → cell
+        self._buckets: dict[int, dict[str, dict[Key, dict[Source, Cell]]]] = {}
+        self._spans: dict[int, dict[Source, tuple[int, int]]] = {}
+        self._floor: int | None = None
+        self._changed: dict[tuple[str, int], set[Key]] = defaultdict(set)
+        self._unwritten: dict[str, set[int]] = defaultdict(set)
+        self.sources: dict[Source, SourceProgress] = {}
+
+    def progress(self, source: Source) -> SourceProgress:
+        return self.sources.setdefault(source, SourceProgress())
+
+    def begin(self, floor: int) -> set[int]:
+        """What was `put` holds all of the buckets from `floor` on. Returns older buckets that must be `put` of every source,
+        because rows are written whole and theirs lack something."""
+        self._floor = floor - floor % ROW_MS + ROW_MS
+        rows = {row for rows in self._unwritten.values() for row in rows if row < self._floor}
+        return {bucket for row in rows for bucket in range(row, row + ROW_MS, self._bucket_ms)}
+
+    # --- taking in ------------------------------------------------------------------------------------------------
+
+    def absent(self, buckets: Iterable[int]) -> set[int]:
+        """Those buckets that may exist in Redis only. They come in whole rows, since rows are written whole."""
+        if self._floor is None:
+            return set()
+        absent: set[int] = set()
+        for bucket in buckets:
+            if bucket < self._floor and bucket not in self._buckets:
+                row = bucket - bucket % ROW_MS
+                absent.update(range(row, row + ROW_MS, self._bucket_ms))
+        return absent - self._buckets.keys()
+
+    def put(self, source: Source, bucket: int, page: Page, *, changed: bool) -> None:
+        """Takes in what Redis has of one source's bucket. `changed`: the merged rows may lack it."""
+        held = self._buckets.setdefault(bucket, {})
+        if page.first is not None:
+            self._span(bucket, source, page.first, page.last)
+        for table, cells in page.cells.items():
+            for key, cell in cells.items():
+                self._offer(held, source, table, bucket, key, cell, changed)
+
+    def offer(
+        self, source: Source, table: str, bucket: int, first: int, last: int, cells: Iterable[tuple[Key, Cell]]
+    ) -> None:
+        """Takes in cells of a partial, fed by records from offset `first` to `last`; `absent` buckets come first."""
+        held = self._buckets.setdefault(bucket, {})
+        self._span(bucket, source, first, last)
+        for key, cell in cells:
+            self._offer(held, source, table, bucket, key, cell, True)
+
+    def _offer(
+        self,
+        held: dict[str, dict[Key, dict[Source, Cell]]],
+        source: Source,
+        table: str,
+        bucket: int,
+        key: Key,
+        cell: Cell,
+        changed: bool,
+    ) -> None:
+        versions = held.setdefault(table, {}).setdefault(key, {})
+        have = versions.get(source)
+        if have is None or cell.count > have.count:
+            versions[source] = cell
+            self._changed[table, bucket].add(key)
+            if changed:
+                self._unwritten[table].add(bucket - bucket % ROW_MS)
+
+    def _span(self, bucket: int, source: Source, first: int, last: int) -> None:
+        spans = self._spans.setdefault(bucket, {})
+        low, high = spans.get(source, (first, last))
+        spans[source] = (min(low, first), max(high, last))
+
+    # --- handing out ----------------------------------------------------------------------------------------------
+
+    def take_changed(self) -> dict[tuple[str, int], dict[Key, Cell]]:
+        """The merged cells that changed since the last call: {(table, bucket): {key: cell}}."""
+        changed, self._changed = self._changed, defaultdict(set)
+        result = {}
+        for (table, bucket), keys in changed.items():
+            cells = self._buckets[bucket][table]
+            result[table, bucket] = {key: _sum(cells[key]) for key in keys}
+        return result
+
+    def take_rows(self) -> dict[str, dict[int, dict[Key, Cell]]]:
+        """The 10 s rows that are not written yet, whole: {table: {bucket: {key: cell}}}. `rows_lost` takes it back."""
+        unwritten, self._unwritten = self._unwritten, defaultdict(set)
+        return {table: {bucket: self._row(table, bucket) for bucket in buckets} for table, buckets in unwritten.items()}
+
+    def rows_lost(self, rows: Mapping[str, Iterable[int]]) -> None:
+        """Rows that could not be written; they come again."""
+        for table, buckets in rows.items():
+            self._unwritten[table].update(buckets)
+
+    def _row(self, table: str, start: int) -> dict[Key, Cell]:
+        row: dict[Key, Cell] = {}
+        for bucket in range(start, start + ROW_MS, self._bucket_ms):
+            for key, versions in self._buckets.get(bucket, {}).get(table, {}).items():
+                cell = row.get(key)
+                if cell is None:
+                    cell = row[key] = Cell()
+                for version in versions.values():
+                    cell.add(version)
+        return row
+
+    def spans(self, start: int, end: int) -> dict[Source, tuple[int, int]]:
+        """The offsets (first, last) of the records folded into the resident buckets of [start, end), by source."""
+        result: dict[Source, tuple[int, int]] = {}
+        bucket = start - start % self._bucket_ms
+        while bucket < end:
+            for source, (first, last) in self._spans.get(bucket, {}).items():
+                low, high = result.get(source, (first, last))
+                result[source] = (min(low, first), max(high, last))
+            bucket += self._bucket_ms
+        return result
+
+    def evict(self, keep_ms: int) -> None:
+        """Forgets written buckets more than `keep_ms` (at least a minute) behind the furthest watermark."""
+        watermarks = [p.watermark for p in self.sources.values() if p.watermark is not None]
+        if not watermarks:
+            return
+        floor = max(watermarks) - max(keep_ms, RESIDENT_MS)
+        floor -= floor % ROW_MS
+        if self._floor is not None and floor <= self._floor and len(self._buckets) < PAGED_LIMIT:
+            return
+        self._floor = floor if self._floor is None else max(floor, self._floor)
+        busy = {bucket for buckets in self._unwritten.values() for bucket in buckets}
+        pending = {bucket - bucket % ROW_MS for _, bucket in self._changed}
+        for bucket in [b for b in self._buckets if b < self._floor]:
+            row = bucket - bucket % ROW_MS
+            if row not in busy and row not in pending:
+                del self._buckets[bucket]
+                self._spans.pop(bucket, None)
+
+
+def _sum(versions: Mapping[Source, Cell]) -> Cell:
+    if len(versions) == 1:
+        (cell,) = versions.values()
+        return cell
+    return merged(versions.values())

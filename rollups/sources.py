@@ -1,0 +1,244 @@
+"""Redis, measure's side: where one source partition stands, and its cells, written together by one script.
+
+Keys of one source share a hash tag (`runtime.names`):
+
+- `state`, a hash: `token` of the owner, `next`, and `clocks`, a JSON object (`slow_next`, `now`, `warm`);
+- `buckets`, a sorted set {bucket: offset of the last record covered by the last flush that changed it};
+- a string for each bucket and part, `fast` or `slow` (tables of high cardinality): zlib over JSON
+  {"first", "last", "tables": {table: [[key, row]]}}, a row as `rollups.cells.pack` makes it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from rollups.cells import Cell, pack, unpack
+from rollups.partition import RESIDENT_MS, Checkpoint, Cut, Page, Progress
+from runtime.names import Names, Source
+from schemas.tables import Key
+
+EXPIRED_AT_ONCE = 200
+PAGES_AT_ONCE = 500
+
+_TAKE = """
+redis.call('HSET', KEYS[1], 'token', ARGV[1])
+return redis.call('HMGET', KEYS[1], 'next', 'clocks')
+"""
+
+# KEYS: state, buckets, then two for each change (fast, slow), then those of expired buckets.
+# ARGV: token; the `next` that this owner wrote last ('' before its first); next; clocks; number of changes;
+#       per change: bucket, fast value or '', slow value or ''; then the expired buckets.
+_WRITE = """
+local held = redis.call('HMGET', KEYS[1], 'token', 'next')
+if held[1] ~= ARGV[1] then return 'token' end
+local next = held[2] or ''
+if next ~= ARGV[2] and next ~= ARGV[3] then return 'next' end
+redis.call('HSET', KEYS[1], 'next', ARGV[3], 'clocks', ARGV[4])
+local changes = tonumber(ARGV[5])
+for i = 1, changes do
+  local a, k = 3 * i + 3, 2 * i + 1
+  redis.call('ZADD', KEYS[2], ARGV[3] - 1, ARGV[a])
+  if ARGV[a + 1] ~= '' then redis.call('SET', KEYS[k], ARGV[a + 1]) end
+  if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k + 1], ARGV[a + 2]) end
+end
+for k = 2 * changes + 3, #KEYS do redis.call('DEL', KEYS[k]) end
+for a = 3 * changes + 6, #ARGV do redis.call('ZREM', KEYS[2], ARGV[a]) end
+return 'ok'
+"""
+
+
+class Refused(RuntimeError):
+    """The script wrote nothing. `token`: another owner took the source. `next`: Redis lost what it had (it came back
+    without its last second, or empty)."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"refused by {why}")
+        self.why = why
+
+
+@dataclass(slots=True)
+class Held:
+    """A source as its owner holds it: the token, what Redis has, and the buckets that exist there."""
+
+    source: Source
+    token: str
+    written: int | None
+    buckets: list[int]
+    """A heap."""
+    known: set[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an owner finds: where the source stands, the buckets that must be resident, and those to send again."""
+
+    held: Held
+    progress: Progress
+    floor: int | None
+    pages: dict[int, Page]
+    resend: frozenset[int]
+
+
+class SourceStore:
+    """Reads and writes sources. Methods raise redis.RedisError or OSError when Redis is away; nothing is retried here."""
+
+    def __init__(self, redis: Redis, names: Names, bucket_ms: int) -> None:
+        self._redis, self._names, self._bucket_ms = redis, names, bucket_ms
+        self._take_script = redis.register_script(_TAKE)
+        self._write_script = redis.register_script(_WRITE)
+
+    async def take(self, source: Source, token: str) -> Taken:
+        """Makes the holder of `token` the owner: from here on, whoever owned the source before is refused."""
+        names = self._names
+        await self._redis.sadd(names.sources, str(source))
+        written, clocks = await self._take_script(keys=[names.source_state(source)], args=[token])
+        changed = await self.changes(source)
+        held = Held(source, token, None if written is None else int(written), sorted(changed), set(changed))
+        if held.written is None or clocks is None:
+            # An emptied Redis: cells that outlived their state would be counted twice.
+            await self._forget(held)
+            return Taken(held, Progress(), None, {}, frozenset())
+        progress, now = _progress(held.written, clocks)
+        floor = None
+        if now.watermark is not None:
+            floor = now.watermark - RESIDENT_MS
+            floor -= floor % self._bucket_ms
+        resend = frozenset(bucket for bucket, offset in changed.items() if offset >= held.written - 1)
+        wanted = {bucket for bucket in changed if floor is None or bucket >= floor} | resend
+        return Taken(held, progress, floor, await self.pages(source, wanted), resend)
+
+    async def still_mine(self, held: Held) -> bool:
+        """Whether Redis has just what this owner wrote last."""
+        token, written = await self._redis.hmget(self._names.source_state(held.source), ["token", "next"])
+        return token == held.token.encode() and (None if written is None else int(written)) == held.written
+
+    async def write(self, held: Held, cut: Cut, encoded: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Writes a cut, all or nothing. `encoded`: see `encode`. Raises Refused.
+
+        A repeat of a write that had gone through (its answer was lost) succeeds.
+        """
+        names, source = self._names, held.source
+        expired: list[int] = []
+        while held.buckets and cut.horizon is not None and held.buckets[0] < cut.horizon and len(expired) < EXPIRED_AT_ONCE:
+            expired.append(heapq.heappop(held.buckets))
+        changing = {bucket for bucket, _, _ in encoded}
+        keys = [names.source_state(source), names.source_buckets(source)]
+        values: list[bytes | int] = []
+        for bucket, fast, slow in encoded:
+            keys += (names.source_cells(source, bucket, "fast"), names.source_cells(source, bucket, "slow"))
+            values += (bucket, fast, slow)
+        gone = [bucket for bucket in expired if bucket not in changing]
+        for bucket in gone:
+            keys += (names.source_cells(source, bucket, "fast"), names.source_cells(source, bucket, "slow"))
+        clocks = msgspec.json.encode(
+            {"slow_next": cut.progress.slow_next, "now": asdict(cut.clocks), "warm": asdict(cut.progress.warm)}
+        )
+        written = "" if held.written is None else held.written
+        try:
+            answer = await self._write_script(
+                keys=keys, args=[held.token, written, cut.progress.next, clocks, len(encoded), *values, *gone]
+            )
+        except BaseException:
+            for bucket in expired:
+                heapq.heappush(held.buckets, bucket)
+            raise
+        if answer != b"ok":
+            raise Refused(answer.decode())
+        held.written = cut.progress.next
+        held.known.difference_update(gone)
+        for bucket in changing - held.known:
+            heapq.heappush(held.buckets, bucket)
+        held.known |= changing
+        for bucket in expired:
+            if bucket in changing:
+                heapq.heappush(held.buckets, bucket)
+
+    async def _forget(self, held: Held) -> None:
+        names, source = self._names, held.source
+        while held.buckets:
+            some, held.buckets = held.buckets[:PAGES_AT_ONCE], held.buckets[PAGES_AT_ONCE:]
+            await self._redis.delete(
+                *(names.source_cells(source, bucket, part) for bucket in some for part in ("fast", "slow"))
+            )
+        await self._redis.delete(names.source_buckets(source))
+        held.known.clear()
+
+    # --- reading, also by evaluate --------------------------------------------------------------------------------
+
+    async def all(self) -> list[Source]:
+        """Every source that was ever taken and not forgotten."""
+        return sorted(Source.parse(member.decode()) for member in await self._redis.smembers(self._names.sources))
+
+    async def forget(self, source: Source) -> None:
+        """Removes a source whose log is gone for good."""
+        buckets = sorted(await self.changes(source))
+        await self._forget(Held(source, "", None, buckets, set()))
+        await self._redis.delete(self._names.source_state(source))
+        await self._redis.srem(self._names.sources, str(source))
+
+    async def state(self, source: Source) -> tuple[int, Checkpoint] | None:
+        """(next, clocks) as last written; None where nothing was."""
+        written, clocks = await self._redis.hmget(self._names.source_state(source), ["next", "clocks"])
+        return None if written is None or clocks is None else (int(written), _progress(int(written), clocks)[1])
+
+    async def changes(self, source: Source) -> dict[int, int]:
+        """{bucket: offset of the last record covered by the flush that last changed it}."""
+        pairs = await self._redis.zrange(self._names.source_buckets(source), 0, -1, withscores=True)
+        return {int(bucket): int(offset) for bucket, offset in pairs}
+
+    async def pages(self, source: Source, buckets: Iterable[int]) -> dict[int, Page]:
+        """The cells of some buckets; a bucket that does not exist gives an empty page."""
+        names = self._names
+        wanted = sorted(buckets)
+        pages = {}
+        for start in range(0, len(wanted), PAGES_AT_ONCE):
+            some = wanted[start : start + PAGES_AT_ONCE]
+            keys = [names.source_cells(source, bucket, part) for bucket in some for part in ("fast", "slow")]
+            values = await self._redis.mget(keys)
+            for index, bucket in enumerate(some):
+                pages[bucket] = decode(bucket, values[2 * index], values[2 * index + 1])
+        return pages
+
+
+def _progress(written: int, clocks: bytes) -> tuple[Progress, Checkpoint]:
+    held: dict[str, Any] = msgspec.json.decode(clocks)
+    warm = Checkpoint(**held["warm"])
+    return Progress(written, held["slow_next"], warm), Checkpoint(**held["now"])
+
+
+def encode(cut: Cut) -> list[tuple[int, bytes, bytes]]:
+    """(bucket, fast value, slow value) of each change; an empty value stands for a part that did not change."""
+    return [
+        (
+            change.bucket,
+            b"" if change.fast is None else _encode(change.bucket, change.first, change.last, change.fast),
+            b"" if change.slow is None else _encode(change.bucket, change.first, change.last, change.slow),
+        )
+        for change in cut.changes
+    ]
+
+
+def _encode(bucket: int, first: int, last: int, tables: Mapping[str, Mapping[Key, Cell]]) -> bytes:
+    rows = {name: [(key, pack(cell, bucket)) for key, cell in cells.items()] for name, cells in tables.items()}
+    return zlib.compress(msgspec.json.encode({"first": first, "last": last, "tables": rows}), 1)
+
+
+def decode(bucket: int, fast: bytes | None, slow: bytes | None) -> Page:
+    """The page of a bucket's two values; None or empty where a part does not exist."""
+    page = Page()
+    for value in (fast, slow):
+        if not value:
+            continue
+        held: dict[str, Any] = msgspec.json.decode(zlib.decompress(value))
+        page.first = held["first"] if page.first is None else min(page.first, held["first"])
+        page.last = max(page.last, held["last"])
+        for name, rows in held["tables"].items():
+            page.cells[name] = {tuple(key): unpack(row, bucket) for key, row in rows}
+    return page

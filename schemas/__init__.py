@@ -1,0 +1,1 @@
+"""Everything that crosses a wire: events, partial rollups, alerts, dead letters. Imports nothing of ours."""

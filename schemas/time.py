@@ -1,0 +1,59 @@
+"""RFC 3339 times and integer epoch milliseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+_MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,18}))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+# Times of one stream share their minute, and there are 60,000 ways to write seconds and milliseconds: two look-ups
+# are five times as fast as parsing.
+_MINUTES: dict[str, int] = {}
+_TAILS: dict[str, int] = {}
+_CACHED = 100_000
+_MINUTE_CHARS = len("2026-11-23T08:00:")
+
+
+def epoch_ms(text: str) -> int:
+    """Epoch milliseconds of an RFC 3339 time with a zone, rounded down. Raises ValueError."""
+    minute = _MINUTES.get(text[:_MINUTE_CHARS])
+    if minute is not None:
+        tail = _TAILS.get(text[_MINUTE_CHARS:])
+        if tail is not None:
+            return minute + tail
+    return _parse(text)
+
+
+def _parse(text: str) -> int:
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise ValueError("expected an RFC 3339 time with a zone, such as 2026-11-23T08:00:00.123Z")
+    year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
+    zone: timezone = UTC
+    if match[9]:
+        offset = timedelta(hours=int(match[10]), minutes=int(match[11]))
+        zone = timezone(-offset if match[9] == "-" else offset)
+    whole = (datetime(year, month, day, hour, minute, tzinfo=zone) - _EPOCH) // _MS
+    if second > 59:
+        raise ValueError("expected seconds from 00 to 59")
+    tail = second * 1000 + int((match[7] or "").ljust(3, "0")[:3])
+    if match[8]:
+        for cache, key, value in (
+            (_MINUTES, text[:_MINUTE_CHARS], whole),
+            (_TAILS, text[_MINUTE_CHARS:], tail),
+        ):
+            if len(cache) >= _CACHED:
+                cache.clear()
+            cache[key] = value
+    return whole + tail
+
+
+def rfc3339(ms: int) -> str:
+    """The time of epoch milliseconds, in UTC with three digits."""
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"

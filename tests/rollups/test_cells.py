@@ -1,0 +1,88 @@
+"""Cells: adding them is order-free to the last digit, and a cell of one source only grows."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollups.cells import EXACT_BELOW, Cell, Stat, later, merged, pack, unpack
+from rollups.sketch import bin_of
+
+BUCKET = 1_790_000_000_000
+
+
+@st.composite
+def cells(draw, most=5):
+    """A cell as folding makes it: of up to `most` events with one sketched measure that some lack."""
+    events = draw(
+        st.lists(
+            st.tuples(st.integers(0, 4_999), st.text("ab", min_size=1, max_size=3), st.none() | st.integers(0, 10**12)),
+            max_size=most,
+        )
+    )
+    cell = Cell(1, recent=[])
+    for ms, identity, value in events:
+        one = Cell(
+            count=1,
+            times=[BUCKET + ms],
+            samples=[(BUCKET + ms, f"e{ms}{identity}", identity)],
+            recent=[BUCKET + ms],
+            stats=[Stat() if value is None else Stat(1, value, value, value, {bin_of(value): 1})],
+        )
+        cell.add(one)
+    return cell
+
+
+@given(cells(), cells(), cells())
+def test_adding_is_associative(a, b, c):
+    assert merged([merged([a, b]), c]) == merged([a, merged([b, c])])
+
+
+@given(cells(), cells())
+def test_adding_is_commutative(a, b):
+    assert merged([a, b]) == merged([b, a])
+
+
+@given(cells())
+def test_an_empty_cell_adds_nothing(a):
+    assert merged([a, Cell()]) == merged([a])
+
+
+@given(cells(most=40), cells(most=40))
+def test_exact_times_are_kept_below_64_events_and_dropped_from_there_on(a, b):
+    total = merged([a, b])
+    if total.count < EXACT_BELOW:
+        assert sorted(total.times) == sorted(a.times + b.times)
+    else:
+        assert total.times is None
+
+
+@given(cells(), cells())
+def test_adding_leaves_what_was_added_alone(a, b):
+    before = unpack(pack(b, BUCKET), BUCKET)
+    merged([a, b, b])
+    assert b == before
+
+
+@given(cells())
+def test_a_packed_cell_comes_back_as_it_was(a):
+    assert unpack(pack(a, BUCKET), BUCKET) == a
+
+
+def test_a_sum_beyond_63_bits_survives_json_readers():
+    cell = Cell(count=1, times=[BUCKET], stats=[Stat(1, 2**70, 2**70, 2**70)])
+    assert pack(cell, BUCKET)[4][0][1] == str(2**70)
+    assert unpack(pack(cell, BUCKET), BUCKET) == cell
+
+
+def test_of_two_versions_the_one_with_more_events_is_the_later():
+    older, newer = Cell(count=3), Cell(count=4)
+    assert later(older, newer) is newer
+    assert later(newer, older) is newer
+    assert later(newer, Cell(count=4)) is newer
+    assert later(None, older) is older
+
+
+def test_samples_are_the_earliest_of_four_distinct_transactions():
+    cell = Cell()
+    for ms, event, transaction in [(9, "e9", "t1"), (1, "e1", "t1"), (5, "e5", "t2"), (2, "e2", "t3"), (8, "e8", "t4"), (7, "e7", "t5")]:
+        cell.add_sample(ms, event, transaction)
+    assert [event for _, event, _ in cell.samples] == ["e1", "e2", "e5", "e7"]
