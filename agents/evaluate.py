@@ -346,5 +346,6 @@ class Evaluate:
             self._expired_at = now
             marks = [one.watermark_ms for one in progress.values() if one.watermark_ms is not None]
             if marks:
-                await self._kept("expiring rows", lambda: self._tables.expire(max(marks)))
+                for table in TABLES:
+                    await self._kept("expiring rows", lambda table=table: self._tables.expire(table, max(marks)))
         merger.evict(0)

@@ -14,10 +14,9 @@ from redis.asyncio import Redis
 
 from agents.faults import crash_point
 from agents.retry import AWAY, NotWanted, until_done
-from agents.transport import Chunk, ChunkApp
-from rollups.cells import pack
+from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
 from rollups.partition import BEAT_MS, Cut, Letter, Page, Partition, Progress
-from rollups.sources import Held, Refused, SourceStore, encode
+from rollups.sources import Encoded, Held, Refused, SourceStore, encode
 from runtime.clock import Clock
 from runtime.kafka import KafkaUnreachable, TopicLog, TopicLogs
 from runtime.names import Source
@@ -39,6 +38,7 @@ ROWS_A_PART = 100
 POLL_S = 0.05
 BEAT_LIMIT_S = 3.0
 BEHIND_FLUSHES = 4
+BACKLOG_FLUSHES = 8
 CONCURRENT = 16
 
 
@@ -194,7 +194,8 @@ class Measure:
             for owned in list(self.owned.values()):
                 cut = owned.fold.cut(slow=slow)
                 if cut is not None:
-                    work.append((owned, cut, encode(cut), self._partials(owned, cut)))
+                    encoded = encode(cut)
+                    work.append((owned, cut, encoded, self._partials(owned, cut, encoded)))
             if slow:
                 self._slow_at = time.monotonic()
             if not work:
@@ -215,7 +216,7 @@ class Measure:
         return bool(self.owned)
 
     async def _flush_one(
-        self, owned: Owned, cut: Cut, encoded: list[tuple[int, bytes, bytes]], partials: list[bytes], topic_id: str | None
+        self, owned: Owned, cut: Cut, encoded: list[Encoded], partials: list[bytes], topic_id: str | None
     ) -> Owned | None:
         source = owned.held.source
 
@@ -283,12 +284,11 @@ class Measure:
     ) -> None:
         await self.app.producer.send_and_wait(topic, key, value, partition, None, headers)
 
-    def _partials(self, owned: Owned, cut: Cut) -> list[bytes]:
+    def _partials(self, owned: Owned, cut: Cut, encoded: list[Encoded]) -> list[bytes]:
         """The cut as messages of the rollups topic; the last of them carries the clocks."""
         parts = []
-        for change in cut.changes:
-            for table, cells in change.cells.items():
-                rows = [(key, pack(cell, change.bucket)) for key, cell in cells.items()]
+        for change in encoded:
+            for table, rows in change.rows.items():
                 for start in range(0, len(rows), ROWS_A_PART):
                     some = rows[start : start + ROWS_A_PART]
                     parts.append(TablePart(table, change.bucket, change.first, change.last, some))
@@ -324,7 +324,12 @@ class Measure:
                 await self._beat()
             if time.monotonic() >= due:
                 await self.flush()
-                due = max(due + flush_s, time.monotonic() + flush_s / 2)
+                # On a backlog nobody waits for the next flush, and each one encodes whole buckets.
+                pause = flush_s * BACKLOG_FLUSHES if self._on_backlog() else flush_s
+                due = max(due + pause, time.monotonic() + pause / 2)
+
+    def _on_backlog(self) -> bool:
+        return any(owned.end - owned.fold.next > CHUNK_RECORDS for owned in self.owned.values())
 
     async def _beat(self) -> None:
         """A heartbeat into every partition that is owned. One that cannot be sent is left out: the next will do."""

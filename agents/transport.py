@@ -26,7 +26,7 @@ from runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CHUNK_RECORDS = 2_000
+CHUNK_RECORDS = 4_000
 QUEUED_CHUNKS = 8
 FETCH_WAIT_S = 0.25
 ASSIGN_LIMIT_S = 20.0
@@ -219,9 +219,9 @@ class ChunkApp(faust.App):
         channel = self.topic(*topics, schema=_Chunks(), acks=False)
         channel.maxsize = QUEUED_CHUNKS
         self.agent(channel, name=f"{group}.process")(self._process)
-        self.on_partitions_revoked.connect(self._revoked)
-        self.on_partitions_assigned.connect(self._assigned)
-        self.on_before_shutdown.connect(self._shutdown)
+        self.on_partitions_revoked.connect(self._on_group_revoked)
+        self.on_partitions_assigned.connect(self._on_group_assigned)
+        self.on_before_shutdown.connect(self._on_group_shutdown)
 
     def _create_directories(self) -> None:
         """Faust's tables are not used, so it needs no folder."""
@@ -237,14 +237,14 @@ class ChunkApp(faust.App):
             await self.handler.process(event.message.tp, event.value)
             await asyncio.sleep(0)
 
-    async def _revoked(self, app: faust.App, revoked: set[TP], **kwargs: Any) -> None:
+    async def _on_group_revoked(self, app: faust.App, revoked: set[TP], **kwargs: Any) -> None:
         await self.handler.revoked()
 
-    async def _assigned(self, app: faust.App, assigned: set[TP], **kwargs: Any) -> None:
+    async def _on_group_assigned(self, app: faust.App, assigned: set[TP], **kwargs: Any) -> None:
         if not assigned:
             self.joined.set()
 
-    async def _shutdown(self, app: faust.App, **kwargs: Any) -> None:
+    async def _on_group_shutdown(self, app: faust.App, **kwargs: Any) -> None:
         await self.handler.revoked()  # consumer and producer still run; no revocation comes on SIGTERM
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:

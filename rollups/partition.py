@@ -13,15 +13,18 @@ Three positions matter, each an offset of the log:
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from heapq import nlargest
+from itertools import accumulate
+from operator import sub
+from typing import Any
 
-from rollups.cells import EXACT_BELOW, KEPT_RECENT, KEPT_SAMPLES, Cell, Stat
+from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, Sample, Stat, earliest_samples
 from rollups.sketch import bin_of
-from schemas.decode import Decoder, Refused
-from schemas.tables import FOLDS, TABLES, Key
+from schemas.decode import Decoder, Record, Refused
+from schemas.tables import FOLDS, TABLES, Fold, Key
 
 AMEND_HORIZON_MS = 6 * 3600 * 1000
 FUTURE_MS = 60_000
@@ -30,28 +33,14 @@ DEDUPE_MS = 300_000
 DEDUPE_IDS = 100_000
 RESIDENT_MS = 60_000
 """Buckets this far behind the watermark stay in memory; older ones are loaded when a late event asks for them."""
+TOGETHER = 16
+"""Chunks of at least so many records are tried at once."""
 MARK_MS, MARK_IDS = 5_000, 10_000
 """A checkpoint is noted this often, in broker time or in ids."""
 FULL_CELLS, FULL_LETTERS, FULL_LETTER_BYTES = 50_000, 1_000, 8 * 1024 * 1024
 """What may wait for a flush; beyond it `full` asks for one."""
 
 HEARTBEAT = "pipeline.heartbeat"
-MERGED_EVERYWHERE = "pipeline"
-
-
-class Record(Protocol):
-    """A Kafka record as a consumer hands it out; `timestamp` is the broker's, in epoch ms."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,36 +113,78 @@ class Cut:
 
 SLOW_TABLES = frozenset(name for name, table in TABLES.items() if table.slow)
 
-_Plan = tuple[
-    str,
-    Callable[[object], Key],
-    Callable[[object], tuple[int | None, ...]] | None,
-    Callable[[object], str],
-    Callable[[object], int] | None,
-    tuple[bool, ...],
-    bool,
-    bool,
-]
+Item = tuple[int, int, int, Any]
+"""(offset, time in ms, cohort's time in ms, event; or, of what is no event, an id)."""
 
 
-def _plans(event_type: str) -> list[_Plan]:
-    plans: list[_Plan] = []
-    for fold in FOLDS[event_type]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """Tables that share key and measures, so that both are worked out once."""
+
+    key: Callable[[Any], Key]
+    measures: Callable[[Any], tuple[int | None, ...]] | None
+    sketches: tuple[bool, ...]
+    identity: Callable[[Any], str] | None
+    targets: tuple[tuple[str, bool], ...]
+    """(table, whether by the cohort's time)."""
+    slow: bool = False
+    keeps_recent: bool = False
+
+    def deltas(self, items: Sequence[Item]) -> list[Stat]:
+        """The stats of some events, in C as far as Python lets one."""
+        if self.measures is None:
+            return []
+        stats = []
+        columns = zip(*map(self.measures, [item[3] for item in items]), strict=True)
+        for column, sketch in zip(columns, self.sketches, strict=True):
+            values = [value for value in column if value is not None]
+            if not values:
+                stats.append(Stat())
+                continue
+            bins: dict[int, int] | None = None
+            if sketch:
+                bins = {}
+                for at in map(bin_of, values):
+                    bins[at] = bins.get(at, 0) + 1
+            stats.append(Stat(len(values), sum(values), min(values), max(values), bins))
+        return stats
+
+
+def _single(table: str) -> _Step:
+    """For what is counted without being an event of the table's own."""
+    held = TABLES[table]
+    return _Step(lambda key: key, None, (), None, ((table, False),), held.slow, held.keeps_recent)
+
+
+PIPELINE = "pipeline"
+_PIPELINE, _SECURITY, _ACTORS = _single(PIPELINE), _single("security"), _single("actors")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    steps: tuple[_Step, ...]
+    cohort_at: Callable[[Any], int] | None
+
+
+def _plan(event_type: str) -> _Plan:
+    folds = FOLDS[event_type]
+    shared: dict[object, list[Fold]] = {}
+    for fold in folds:
         table = TABLES[fold.table]
+        shared.setdefault((table.dimensions, table.measures, table.slow, table.keeps_recent), []).append(fold)
+    steps = []
+    for alike in shared.values():
+        fold, table = alike[0], TABLES[alike[0].table]
+        targets = tuple((one.table, one.at is not None) for one in alike)
         sketches = tuple(measure.sketch for measure in table.measures)
-        plans.append(
-            (
-                fold.table,
-                fold.key,
-                fold.measures,
-                fold.identity,
-                fold.at,
-                sketches,
-                table.keeps_recent,
-                table.slow,
-            )
-        )
-    return plans
+        steps.append(_Step(fold.key, fold.measures, sketches, fold.identity, targets, table.slow, table.keeps_recent))
+    return _Plan(tuple(steps), next((fold.at for fold in folds if fold.at is not None), None))
+
+
+_PLANS = {event_type: _plan(event_type) for event_type in FOLDS}
+_Group = tuple[int, int, _Step, Key]
+"""(bucket, cohort's bucket or NO_COHORT, step, key)."""
+NO_COHORT = -1
 
 
 class Partition:
@@ -170,7 +201,7 @@ class Partition:
         floor: int | None = None,
     ) -> None:
         """`floor`: every bucket from there on is given by `put_page` before the first `apply` (None: there are none)."""
-        self._decode = decoder.decode
+        self._decoder, self._decode = decoder, decoder.decode
         self._bucket_ms, self._lateness_ms, self._idle_ms = bucket_ms, lateness_ms, idle_ms
         warm = progress.warm
         self.position = warm.offset
@@ -187,7 +218,9 @@ class Partition:
         self._letter_bytes = 0
         self._waiting = 0
         self._written = self.next
-        self._plans = {event_type: _plans(event_type) for event_type in FOLDS}
+        self._groups: dict[_Group, list[Item]] = {}
+        self._settled = progress.next
+        """`next` when the groups began to be gathered."""
 
     # --- pages ----------------------------------------------------------------------------------------------------
 
@@ -238,19 +271,103 @@ class Partition:
         It stops before an event whose bucket has to be handed in by `put_page` first, and when `full`; the caller calls
         again with the index. Records before the position are skipped; offsets may jump (retention, transaction markers).
         """
-        for index in range(start, len(records)):
+        if not start and len(records) >= TOGETHER and self._apply_all(records):
+            return len(records), None
+        index, missing = start, None
+        self._settled = self.next
+        while index < len(records):
             record = records[index]
-            if record.offset < self.position:
-                continue
-            missing = self._apply(record)
-            if missing is not None:
-                return index, missing
-            self.position = record.offset + 1
-            if self.position > self.next:
-                self.next = self.position
-            if self._waiting >= FULL_CELLS or self._letters and self.full:
-                return index + 1, None
-        return len(records), None
+            if record.offset >= self.position:
+                missing = self._apply(record)
+                if missing is not None:
+                    break
+                self.position = record.offset + 1
+                if self.position > self.next:
+                    self.next = self.position
+                if self._letters and self.full:
+                    index += 1
+                    break
+            index += 1
+        self._settle()
+        return index, missing
+
+    def _apply_all(self, records: Sequence[Record]) -> bool:
+        """Folds a chunk at once if every record is an ordinary new event of a resident bucket; otherwise changes nothing.
+
+        The outcome is that of one `_apply` after another, at less than half the cost.
+        """
+        first = records[0].offset
+        if first < self.next or self.watermark is None:
+            return False
+        decoded = self._decoder.decode_all(records)
+        if decoded is None:
+            return False
+        events, times = decoded
+        ids = [f"{event.source}\n{event.id}" for event in events]
+        if len(set(ids)) < len(ids) or not self._seen.keys().isdisjoint(ids):
+            return False
+        stamps = [record.timestamp for record in records]
+        furthest = max(self.watermark, max(map(min, times, stamps)) - self._lateness_ms)
+        earliest = min(times)
+        if max(map(sub, times, stamps)) > FUTURE_MS or earliest < furthest - AMEND_HORIZON_MS:
+            return False
+        by_kind: dict[str, list[Item]] = {}
+        for record, ms, event in zip(records, times, events, strict=True):
+            by_kind.setdefault(event.TYPE, []).append((record.offset, ms, ms, event))
+        if HEARTBEAT in by_kind:
+            return False
+        groups: dict[_Group, list[Item]] = {}
+        bucket_ms = self._bucket_ms
+        for kind, items in by_kind.items():
+            plan = _PLANS[kind]
+            if plan.cohort_at is not None:
+                cohorts = list(map(plan.cohort_at, [item[3] for item in items]))
+                earliest = min(earliest, min(cohorts))
+                if earliest < furthest - AMEND_HORIZON_MS or max(cohorts) > stamps[0] + FUTURE_MS:
+                    return False
+                items = [(item[0], item[1], at, item[3]) for item, at in zip(items, cohorts, strict=True)]
+                where = [(item[1] - item[1] % bucket_ms, item[2] - item[2] % bucket_ms) for item in items]
+            else:
+                where = [(item[1] - item[1] % bucket_ms, NO_COHORT) for item in items]
+            for step in plan.steps:
+                keys = map(step.key, [item[3] for item in items])
+                for (bucket, cohort), key, item in zip(where, keys, items, strict=True):
+                    group = (bucket, cohort, step, key)
+                    gathered = groups.get(group)
+                    if gathered is None:
+                        groups[group] = [item]
+                    else:
+                        gathered.append(item)
+        if self._floor is not None and earliest < self._floor or self._may_overflow(groups):
+            return False
+
+        self._mark(first, max(self._log_ms, stamps[0]))
+        at = list(accumulate(stamps, max, initial=self._log_ms))
+        self._log_ms = at[-1]
+        self._seen.update(zip(ids, at[1:], strict=True))
+        self._remembered += len(ids)
+        while len(self._seen) > DEDUPE_IDS:
+            self._seen.popitem(last=False)
+        self._advance(times[-1], stamps[-1])
+        self.watermark = furthest
+        self.newest = max(self.newest or 0, max(times))
+        self.position = self.next = records[-1].offset + 1
+        self._groups = groups
+        self._settle()
+        return True
+
+    def _may_overflow(self, groups: Iterable[_Group]) -> bool:
+        """Whether a table might reach its limit of cells: then the order of events decides who goes to `other`."""
+        new: Counter[tuple[int, str]] = Counter()
+        for bucket, cohort, step, _ in groups:
+            for table, by_cohort in step.targets:
+                new[cohort if by_cohort else bucket, table] += 1
+        for (bucket, table), count in new.items():
+            page = self._pages.get(bucket)
+            held = len(page.cells.get(table, ())) if page is not None else 0
+            if held + count > TABLES[table].max_cells:
+                return True
+        return False
 
     def _apply(self, record: Record) -> int | None:
         """Folds one record, or returns the bucket that it needs and changes nothing."""
@@ -289,157 +406,122 @@ class Partition:
             )
 
         # Everything is known before anything is changed: a page that is missing leaves the state as it was.
-        plans = self._plans[kind]
-        bucket = ms - ms % self._bucket_ms
+        plan = _PLANS[kind]
+        bucket_ms = self._bucket_ms
+        bucket = ms - ms % bucket_ms
         floor = self._floor
         if floor is not None and bucket < floor and bucket not in self._pages:
             return bucket
-        cohort_ms = ms
-        skipped_cohort = False
-        for plan in plans:
-            at = plan[4]
-            if at is not None:
-                cohort_ms = at(event)
-                if cohort_ms < oldest or cohort_ms > record.timestamp + FUTURE_MS:
-                    skipped_cohort = True
-                    cohort_ms = ms
-                elif self._absent(cohort_ms - cohort_ms % self._bucket_ms):
-                    return cohort_ms - cohort_ms % self._bucket_ms
+        cohort_ms, cohort = 0, NO_COHORT
+        if plan.cohort_at is not None:
+            cohort_ms = plan.cohort_at(event)
+            if oldest <= cohort_ms <= record.timestamp + FUTURE_MS:
+                cohort = cohort_ms - cohort_ms % bucket_ms
+                if self._absent(cohort):
+                    return cohort
 
+        self._mark(offset, log_ms)
         self._log_ms = log_ms
-        self._remember(identity, log_ms, offset)
+        self._remember(identity, log_ms)
         self._advance(ms, record.timestamp)
 
         to_fast = offset >= self.next
-        to_slow = offset >= self.slow_next
-        if not to_slow:
+        if not to_fast and offset < self.slow_next:
             return None
+        groups = self._groups
+        item = (offset, ms, cohort_ms, event)
+        for step in plan.steps:
+            if step.slow or to_fast:
+                group = (bucket, cohort, step, step.key(event))
+                items = groups.get(group)
+                if items is None:
+                    groups[group] = [item]
+                else:
+                    items.append(item)
+        if to_fast and cohort == NO_COHORT and plan.cohort_at is not None:
+            self._single(_PIPELINE, ("cohort_out_of_range", kind, None), bucket, ms, offset, event.id)
+        if notes is not None:
+            if to_fast and notes.extension:
+                self._single(_PIPELINE, ("extension", kind, None), bucket, ms, offset, event.id)
+            if to_fast and notes.unknown_field:
+                self._single(_PIPELINE, ("unknown_field", kind, None), bucket, ms, offset, event.id)
+            if notes.card:
+                # A finding of the same partition, at the event's time: no message is written, so a replay finds the same.
+                violated = "security.violated"
+                if to_fast:
+                    key: Key = (violated, "tillwatch", "card_number", None, None)
+                    self._single(_SECURITY, key, bucket, ms, offset, event.id)
+                self._single(_ACTORS, (violated, event.source), bucket, ms, offset, event.id)
+        return None
+
+    def _single(self, step: _Step, key: Key, bucket: int, ms: int, offset: int, event_id: str) -> None:
+        """Adds one to a cell."""
+        self._groups.setdefault((bucket, NO_COHORT, step, key), []).append((offset, ms, 0, event_id))
+
+    def _settle(self) -> None:
+        """Adds the gathered events to their cells, group by group in the order of their first events: new cells come in the
+        same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
+        groups, self._groups = self._groups, {}
+        for (bucket, cohort, step, key), items in groups.items():
+            stats = step.deltas(items)
+            for table, by_cohort in step.targets:
+                if by_cohort and cohort == NO_COHORT:
+                    continue
+                self._add(table, step, cohort if by_cohort else bucket, key, items, 2 if by_cohort else 1, stats)
+
+    def _add(
+        self, table: str, step: _Step, bucket: int, key: Key, items: list[Item], time: int, stats: list[Stat]
+    ) -> None:
+        """Adds events to one cell; `time` is the place of their time in an item."""
         page = self._pages.get(bucket)
         if page is None:
             page = self._pages[bucket] = Page()
-        for name, key_of, measures_of, identity_of, at, sketches, keeps_recent, slow in plans:
-            if not (slow or to_fast):
-                continue
-            if at is None:
-                self._fold(
-                    page, bucket, ms, offset, name, key_of(event), event.id, identity_of(event),
-                    measures_of(event) if measures_of is not None else None, sketches, keeps_recent,
-                )  # fmt: skip
-            elif not skipped_cohort:
-                cohort = cohort_ms - cohort_ms % self._bucket_ms
-                other = page if cohort == bucket else self._pages.get(cohort)
-                if other is None:
-                    other = self._pages[cohort] = Page()
-                self._fold(
-                    other, cohort, cohort_ms, offset, name, key_of(event), event.id, identity_of(event),
-                    measures_of(event) if measures_of is not None else None, sketches, keeps_recent,
-                )  # fmt: skip
-        if skipped_cohort and to_fast:
-            self._count(page, bucket, ms, offset, ("cohort_out_of_range", kind, None), event.id)
-        if notes is not None:
-            if to_fast:
-                if notes.extension:
-                    self._count(page, bucket, ms, offset, ("extension", kind, None), event.id)
-                if notes.unknown_field:
-                    self._count(page, bucket, ms, offset, ("unknown_field", kind, None), event.id)
-            if notes.card:
-                self._card(page, bucket, ms, offset, event.id, event.source, to_fast)
-        return None
-
-    def _fold(
-        self,
-        page: Page,
-        bucket: int,
-        ms: int,
-        offset: int,
-        name: str,
-        key: Key,
-        event_id: str,
-        identity: str,
-        measures: tuple[int | None, ...] | None,
-        sketches: tuple[bool, ...],
-        keeps_recent: bool,
-    ) -> None:
-        cells = page.cells.get(name)
+        if page.first is None or items[0][0] < page.first:
+            page.first = items[0][0]
+        page.last = max(page.last, items[-1][0])
+        cells = page.cells.get(table)
         if cells is None:
-            cells = page.cells[name] = {}
+            cells = page.cells[table] = {}
         cell = cells.get(key)
         if cell is None:
-            table = TABLES[name]
-            if len(cells) >= table.max_cells:
-                key = table.overflow(key)
-                cell = cells.get(key)
-                if name != MERGED_EVERYWHERE and (name not in SLOW_TABLES or offset >= self.next):
-                    self._count(page, bucket, ms, offset, ("overflow", name, None), event_id)
-            if cell is None:
-                cell = cells[key] = Cell(len(sketches), recent=[] if keeps_recent else None)
-        changed = page.changed.get(name)
+            key, cell = self._new_cell(page, bucket, table, cells, key, items)
+        self._changed.add(bucket)
+        changed = page.changed.get(table)
         if changed is None:
-            changed = page.changed[name] = {}
-            self._changed.add(bucket)
+            changed = page.changed[table] = {}
         if key not in changed:
             changed[key] = cell
             self._waiting += 1
-        if page.first is None:
-            page.first = offset
-        page.last = offset
 
-        count = cell.count = cell.count + 1
-        times = cell.times
-        if times is not None:
-            if count < EXACT_BELOW:
-                times.append(ms)
+        times = [item[time] for item in items]
+        samples: list[Sample] = []
+        held = cell.samples
+        if len(held) < KEPT_SAMPLES or min(times) <= held[-1][0]:
+            identity = step.identity
+            if identity is None:
+                samples = [(item[time], item[3], item[3]) for item in items]
             else:
-                cell.times = None
-        samples = cell.samples
-        if len(samples) < KEPT_SAMPLES or ms < samples[-1][0] or (ms == samples[-1][0] and event_id < samples[-1][1]):
-            cell.add_sample(ms, event_id, identity)
-        if keeps_recent:
-            recent = cell.recent
-            if recent is None:
-                recent = cell.recent = []
-            if len(recent) < KEPT_RECENT:
-                recent.append(ms)
-            else:
-                lowest = min(recent)
-                if ms > lowest:
-                    recent[recent.index(lowest)] = ms
-        if measures is not None:
-            stats = cell.stats
-            slot = 0
-            for value in measures:
-                if value is not None:
-                    stat = stats[slot]
-                    if stat.n:
-                        stat.n += 1
-                        stat.total += value
-                        if value < stat.low:  # type: ignore[operator]
-                            stat.low = value
-                        elif value > stat.high:  # type: ignore[operator]
-                            stat.high = value
-                    else:
-                        stat.n, stat.total, stat.low, stat.high = 1, value, value, value
-                    if sketches[slot]:
-                        bins = stat.bins
-                        if bins is None:
-                            bins = stat.bins = {}
-                        at = bin_of(value)
-                        bins[at] = bins.get(at, 0) + 1
-                slot += 1
+                samples = [(item[time], item[3].id, identity(item[3])) for item in items]
+            samples = earliest_samples(samples)
+        recent = nlargest(KEPT_RECENT, times) if step.keeps_recent else None
+        cell.add(Cell(count=len(items), times=times, samples=samples, recent=recent, stats=stats))
 
-    def _count(self, page: Page, bucket: int, ms: int, offset: int, key: Key, event_id: str) -> None:
-        """Adds one to a cell of the table `pipeline`."""
-        self._fold(page, bucket, ms, offset, "pipeline", key, event_id, event_id, None, (False,), False)
-
-    def _card(
-        self, page: Page, bucket: int, ms: int, offset: int, event_id: str, source: str, to_fast: bool
-    ) -> None:
-        """A masked card number is a security finding of the same partition, at the event's time."""
-        kind = "security.violated"
-        if to_fast:
-            key: Key = (kind, "tillwatch", "card_number", None, None)
-            self._fold(page, bucket, ms, offset, "security", key, event_id, event_id, None, (), False)
-        self._fold(page, bucket, ms, offset, "actors", (kind, source), event_id, event_id, None, (), False)
+    def _new_cell(
+        self, page: Page, bucket: int, name: str, cells: dict[Key, Cell], key: Key, items: list[Item]
+    ) -> tuple[Key, Cell]:
+        """A cell that the page does not have yet, or that of `other` where the table is full."""
+        table = TABLES[name]
+        if len(cells) >= table.max_cells:
+            key = table.overflow(key)
+            counted = [item for item in items if item[0] >= self._settled] if table.slow else items
+            if counted and name != PIPELINE:
+                as_ids = [(offset, ms, 0, f"{offset}") for offset, ms, _, _ in counted]
+                self._add(PIPELINE, _PIPELINE, bucket, ("overflow", name, None), as_ids, 1, [])
+            cell = cells.get(key)
+            if cell is not None:
+                return key, cell
+        cell = cells[key] = Cell(len(table.measures), recent=[] if table.keeps_recent else None)
+        return key, cell
 
     def _note(self, ms: int, offset: int, kind: str, what: str, source: str | None) -> int | None:
         """Counts something that is no event, at the broker's time. Returns the bucket to load, if it is not here."""
@@ -448,10 +530,7 @@ class Partition:
         bucket = ms - ms % self._bucket_ms
         if self._absent(bucket):
             return bucket
-        page = self._pages.get(bucket)
-        if page is None:
-            page = self._pages[bucket] = Page()
-        self._count(page, bucket, ms, offset, (kind, what, source), f"{offset}")
+        self._single(_PIPELINE, (kind, what, source), bucket, ms, offset, f"{offset}")
         return None
 
     def _refuse(self, record: Record, log_ms: int, reason: str, detail: str, source: str | None) -> int | None:
@@ -493,20 +572,26 @@ class Partition:
     def _clocks(self, offset: int) -> Checkpoint:
         return Checkpoint(offset, self.watermark, self.newest, self._last_beat, self._active_at, self._log_ms)
 
-    def _remember(self, identity: str, log_ms: int, offset: int) -> None:
-        seen = self._seen
+    def _mark(self, offset: int, log_ms: int) -> None:
+        """Notes a checkpoint now and then, before the clocks move."""
         mark, ids = self._marks[-1]
         if log_ms - mark.log_ms >= MARK_MS or self._remembered - ids >= MARK_IDS:
-            # Called before the clocks move, so these are the clocks just before this record.
             self._marks.append((self._clocks(offset), self._remembered))
+            self._forget_ids(log_ms - DEDUPE_MS)
+
+    def _remember(self, identity: str, log_ms: int) -> None:
         self._remembered += 1
+        seen = self._seen
         if identity in seen:  # older than the memory reaches: the new time must be at the end of the order, too
             del seen[identity]
         seen[identity] = log_ms
         if len(seen) > DEDUPE_IDS:
             seen.popitem(last=False)
-        oldest = log_ms - DEDUPE_MS
-        while seen[next(iter(seen))] < oldest:
+
+    def _forget_ids(self, oldest: int) -> None:
+        """Frees what a look-up would judge too old anyhow."""
+        seen = self._seen
+        while seen and seen[next(iter(seen))] < oldest:
             seen.popitem(last=False)
 
     def _warm(self) -> Checkpoint:

@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from rollups.cells import Cell, pack, unpack
-from rollups.partition import RESIDENT_MS, Checkpoint, Cut, Page, Progress
+from rollups.cells import Row, pack, unpack
+from rollups.partition import RESIDENT_MS, Change, Checkpoint, Cut, Page, Progress
 from runtime.names import Names, Source
 from schemas.tables import Key
 
@@ -119,8 +119,8 @@ class SourceStore:
         token, written = await self._redis.hmget(self._names.source_state(held.source), ["token", "next"])
         return token == held.token.encode() and (None if written is None else int(written)) == held.written
 
-    async def write(self, held: Held, cut: Cut, encoded: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Writes a cut, all or nothing. `encoded`: see `encode`. Raises Refused.
+    async def write(self, held: Held, cut: Cut, encoded: Sequence[Encoded]) -> None:
+        """Writes a cut, all or nothing, as `encode` packed it. Raises Refused.
 
         A repeat of a write that had gone through (its answer was lost) succeeds.
         """
@@ -128,12 +128,12 @@ class SourceStore:
         expired: list[int] = []
         while held.buckets and cut.horizon is not None and held.buckets[0] < cut.horizon and len(expired) < EXPIRED_AT_ONCE:
             expired.append(heapq.heappop(held.buckets))
-        changing = {bucket for bucket, _, _ in encoded}
+        changing = {one.bucket for one in encoded}
         keys = [names.source_state(source), names.source_buckets(source)]
         values: list[bytes | int] = []
-        for bucket, fast, slow in encoded:
-            keys += (names.source_cells(source, bucket, "fast"), names.source_cells(source, bucket, "slow"))
-            values += (bucket, fast, slow)
+        for one in encoded:
+            keys += (names.source_cells(source, one.bucket, "fast"), names.source_cells(source, one.bucket, "slow"))
+            values += (one.bucket, one.fast, one.slow)
         gone = [bucket for bucket in expired if bucket not in changing]
         for bucket in gone:
             keys += (names.source_cells(source, bucket, "fast"), names.source_cells(source, bucket, "slow"))
@@ -213,21 +213,39 @@ def _progress(written: int, clocks: bytes) -> tuple[Progress, Checkpoint]:
     return Progress(written, held["slow_next"], warm), Checkpoint(**held["now"])
 
 
-def encode(cut: Cut) -> list[tuple[int, bytes, bytes]]:
-    """(bucket, fast value, slow value) of each change; an empty value stands for a part that did not change."""
-    return [
-        (
-            change.bucket,
-            b"" if change.fast is None else _encode(change.bucket, change.first, change.last, change.fast),
-            b"" if change.slow is None else _encode(change.bucket, change.first, change.last, change.slow),
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One change of a cut as it is written (a part that did not change is empty), and its changed cells as rows."""
+
+    bucket: int
+    first: int
+    last: int
+    fast: bytes
+    slow: bytes
+    rows: dict[str, list[tuple[Key, Row]]]
+
+
+def encode(cut: Cut) -> list[Encoded]:
+    """Packs each cell once, for Redis and for the partial."""
+    encoded = []
+    for change in cut.changes:
+        packed = {
+            table: {key: pack(cell, change.bucket) for key, cell in cells.items()}
+            for part in (change.fast, change.slow)
+            for table, cells in (part or {}).items()
+        }
+        rows = {table: [(key, packed[table][key]) for key in cells] for table, cells in change.cells.items()}
+        fast, slow = (
+            b"" if part is None else _value(change, {table: packed[table] for table in part})
+            for part in (change.fast, change.slow)
         )
-        for change in cut.changes
-    ]
+        encoded.append(Encoded(change.bucket, change.first, change.last, fast, slow, rows))
+    return encoded
 
 
-def _encode(bucket: int, first: int, last: int, tables: Mapping[str, Mapping[Key, Cell]]) -> bytes:
-    rows = {name: [(key, pack(cell, bucket)) for key, cell in cells.items()] for name, cells in tables.items()}
-    return zlib.compress(msgspec.json.encode({"first": first, "last": last, "tables": rows}), 1)
+def _value(change: Change, packed: Mapping[str, Mapping[Key, Row]]) -> bytes:
+    tables = {table: list(rows.items()) for table, rows in packed.items()}
+    return zlib.compress(msgspec.json.encode({"first": change.first, "last": change.last, "tables": tables}), 1)
 
 
 def decode(bucket: int, fast: bytes | None, slow: bytes | None) -> Page:

@@ -83,17 +83,13 @@ class Names:
         return f"{self.namespace}:{{{source}}}:{part}:{bucket}"
 
     # Redis: one merged table (written by evaluate)
-    def table_rows(self, table: str, resolution: str, bucket: int | str) -> str:
-        return f"{self.namespace}:{{{table}}}:{resolution}:{bucket}"
+    def table(self, table: str, part: str) -> str:
+        """`part`: writer, merged, stale, groups."""
+        return f"{self.namespace}:{{{table}}}:{part}"
 
-    def table_index(self, table: str, resolution: str) -> str:
-        return f"{self.namespace}:{{{table}}}:{resolution}"
-
-    def table_stale(self, table: str) -> str:
-        return f"{self.namespace}:{{{table}}}:stale"
-
-    def table_merged(self, table: str) -> str:
-        return f"{self.namespace}:{{{table}}}:merged"
+    def table_rows(self, table: str, resolution: str, group: int) -> str:
+        """A hash {bucket: rows} of all buckets of one group (an hour of 10 s, 6 hours of 1 m, 10 days of 1 h)."""
+        return f"{self.namespace}:{{{table}}}:{resolution}:{group}"
 
     # Redis: evaluate's own
     @property

@@ -1,30 +1,39 @@
 """From the bytes of a record to an event, or to the reason why it cannot be one.
 
 Nearly every event takes the fast way: one pass of msgspec over structs that are made from the pydantic models, after a
-few searches through the bytes that rule out what the structs do not check (escapes, control characters, null, a card
-number). What fails or looks odd takes the slow way, in which the pydantic models are the judge.
+few searches through the bytes that rule out what the structs do not check (escapes, control characters, a card number).
+What looks odd takes the careful way: parse, drop and note what is unknown, convert, mask. What fails is shown to the
+pydantic model, which says what is wrong; both ways accept what the models accept, and nothing else.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Union
+from typing import Annotated, Any, ClassVar, Protocol, Union
 
 import msgspec
+from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from schemas.annotations import LARGEST, LONGEST, Identifier, Kind
+from schemas.annotations import CONTROL, LONGEST
 from schemas.events import CORE, DATA_OF, EVERYWHERE, SUBJECT_OF, Data, Envelope, event_model
-from schemas.masking import Masker, may_hold_card
-from schemas.tables import fields_of, mark
+from schemas.masking import BACKSLASH, SHORTEST, Masker, holds_card, is_identifier, may_hold_card
+from schemas.tables import fields_of, kind_of
 from schemas.time import epoch_ms
 
 MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 256
+"""Of nesting. Fixed, and far below what the parser can do, so that it does not depend on who calls."""
 _DETAIL_CHARS = 500
+_SHOWN_CHARS = 60
 _CONTROL_BYTES = re.compile(b"\x7f|\xc2[\x80-\x9f]")
+_DELETE = 0x7F
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
+_MALFORMED = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)")
 _CLOUD_EVENT = b"application/cloudevents"
 
 
@@ -36,6 +45,21 @@ class Event(Protocol):
     source: str
     time: str
     data: Any
+
+
+class Record(Protocol):
+    """A Kafka record as a consumer hands it out; `timestamp` is the broker's, in epoch ms."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class Refused(ValueError):
@@ -57,65 +81,48 @@ class Notes:
 
 # --- structs made from the models -----------------------------------------------------------------------------------
 
-_TEXT = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
+_BOUNDS = {Ge: "ge", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
+_Field = tuple[str, Any] | tuple[str, Any, Any]
 
 
-def _fast_type(kind: Kind) -> Any:
-    if kind.name == "text":
-        return _TEXT
-    if kind.name == "moment":
-        return Annotated[str, msgspec.Meta(max_length=64)]
-    if kind.name == "amount":
-        return Annotated[int, msgspec.Meta(ge=kind.low, le=kind.high)]
-    if kind.name == "duration":
-        return Annotated[float, msgspec.Meta(ge=kind.low, le=kind.high)]
-    if kind.name == "bool":
-        return bool
-    return Literal[kind.choices]
+def _fast_field(name: str, info: FieldInfo) -> _Field:
+    """The field as msgspec takes it, with the bounds that the model gives it. Null is refused by the type itself."""
+    bounds = {
+        word: getattr(item, word) for item in info.metadata for kind, word in _BOUNDS.items() if isinstance(item, kind)
+    }
+    fast = Annotated[info.annotation, msgspec.Meta(**bounds)] if bounds else info.annotation
+    return (name, fast) if info.is_required() else (name, fast, None)
+
+
+def _fast_fields(model: type[Data] | type[Envelope]) -> list[_Field]:
+    fields = [_fast_field(name, info) for name, info in model.model_fields.items()]
+    return sorted(fields, key=len)  # required ones first
 
 
 def _data_struct(model: type[Data]) -> type[msgspec.Struct]:
-    required, optional = [], []
-    for name, info in fields_of(model).items():
-        fast = _fast_type(mark(info, Kind))
-        if info.is_required():
-            required.append((name, fast))
-        else:
-            optional.append((name, fast | None, None))
-    return msgspec.defstruct(f"{model.__name__}Data", [*required, *optional], forbid_unknown_fields=True, gc=False)
+    return msgspec.defstruct(f"{model.__name__}Data", _fast_fields(model), forbid_unknown_fields=True, gc=False)
 
 
-def _event_struct(event_type: str, data: type[msgspec.Struct]) -> type[msgspec.Struct]:
+def _event_struct(event_type: str, model: type[Data], data: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    envelope = [field for field in _fast_fields(Envelope) if field[0] != "type"]
     return msgspec.defstruct(
         f"Event_{event_type}",
-        [
-            ("specversion", Literal["1.0"]),
-            ("id", _TEXT),
-            ("source", _TEXT),
-            ("time", str),
-            ("data", data),
-            ("subject", _TEXT | None, None),
-            ("datacontenttype", _TEXT | None, None),
-            ("dataschema", _TEXT | None, None),
-        ],
+        sorted([*envelope, ("data", data)], key=len),
         tag_field="type",
         tag=event_type,
         forbid_unknown_fields=True,
         gc=False,
-        namespace={"TYPE": event_type, "VERB": event_type.partition(".")[2], "NONE": None},
+        namespace={
+            "TYPE": event_type,
+            "VERB": event_type.partition(".")[2],
+            "NONE": None,
+            "MOMENTS": tuple(name for name, info in fields_of(model).items() if kind_of(info) == "moment"),
+        },
     )
 
 
 _DATA_STRUCTS = {model: _data_struct(model) for model in dict.fromkeys(DATA_OF.values())}
-_STRUCTS = {event_type: _event_struct(event_type, _DATA_STRUCTS[model]) for event_type, model in DATA_OF.items()}
-_MOMENTS = {
-    event_type: tuple(name for name, info in fields_of(model).items() if mark(info, Kind).name == "moment")
-    for event_type, model in DATA_OF.items()
-}
-_IDENTIFIERS = {
-    model: frozenset(name for name, info in fields_of(model).items() if mark(info, Identifier) is not None)
-    for model in _DATA_STRUCTS
-}
+_STRUCTS = {event_type: _event_struct(event_type, model, _DATA_STRUCTS[model]) for event_type, model in DATA_OF.items()}
 
 Decoded = tuple[Any, int, Notes | None]
 """An event, its time in epoch ms, and what is worth counting about it."""
@@ -136,118 +143,219 @@ class Decoder:
             value
             and (not headers or _structured(headers))
             and len(value) <= MAX_BYTES
-            and b"\\" not in value
-            and b"null" not in value
-            and not may_hold_card(value)
-            and (value.isascii() and b"\x7f" not in value or _CONTROL_BYTES.search(value) is None)
+            and BACKSLASH not in value
+            and not (may_hold_card(value) and holds_card(value))
+            and ((value.isascii() and _DELETE not in value) or _CONTROL_BYTES.search(value) is None)
+            and (key is None or len(key) < SHORTEST or not holds_card(key))
         ):
             try:
                 event = self._fast(value)
-                ms = epoch_ms(event.time)
-                for name in _MOMENTS[event.TYPE]:
-                    moment = getattr(event.data, name)
-                    if moment is not None:
-                        epoch_ms(moment)
-                if key is None or not may_hold_card(key):
-                    return event, ms, None
+                return event, _epoch_ms(event), None
             except (ValueError, RecursionError):
-                pass  # the slow way says what is wrong, or finds that it is merely unknown
+                pass  # the careful way says what is wrong, or finds that it is merely unknown
         try:
-            return self._slowly(value, key, headers)
+            return self._carefully(value, key, headers)
         except Refused as refused:
-            mask = self._masker.text
-            source = None if refused.source is None else self._masker.identifier(refused.source)
-            raise Refused(refused.reason, mask(refused.detail), source) from None
+            mask = self._masker
+            source = None if refused.source is None else mask.identifier(refused.source)
+            raise Refused(refused.reason, mask.text(refused.detail), source) from None
 
-    # --- the slow way ---------------------------------------------------------------------------------------------
+    def decode_all(self, records: Sequence[Record]) -> tuple[list[Any], list[int]] | None:
+        """The events of a chunk of records and their times, if there is nothing odd about any of them; else None, and each
+        has to be decoded by itself. The same look at the bytes as `decode` takes, but once for the whole chunk."""
+        values = [record.value for record in records]
+        if not all(values) or any(record.headers and not _structured(record.headers) for record in records):
+            return None
+        text = b"\n".join(values)  # type: ignore[arg-type]
+        keys = b"\n".join([record.key or b"" for record in records])
+        if (
+            BACKSLASH in text
+            or holds_card(keys)
+            or (may_hold_card(text) and holds_card(text))
+            or (not (text.isascii() and _DELETE not in text) and _CONTROL_BYTES.search(text) is not None)
+            or (len(text) > MAX_BYTES and max(map(len, values)) > MAX_BYTES)  # type: ignore[arg-type]
+        ):
+            return None
+        try:
+            events = list(map(self._fast, values))  # type: ignore[arg-type]
+            if any(kind.MOMENTS for kind in set(map(type, events))):
+                return events, list(map(_epoch_ms, events))
+            return events, [epoch_ms(event.time) for event in events]
+        except (ValueError, RecursionError):
+            return None
 
-    def _slowly(self, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Decoded:
+    # --- the careful way ------------------------------------------------------------------------------------------
+
+    def _carefully(self, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Decoded:
         if not value:
             raise Refused("null_value", "the record has no value")
         if len(value) > MAX_BYTES:
             raise Refused("too_large", f"{len(value)} bytes; the limit is {MAX_BYTES}")
-        body = _parse(value)
-        fields = _from_headers(headers, body)
-        source = fields.get("source") if isinstance(fields, dict) else None
-        event_type = self._envelope(fields)
-        assert isinstance(fields, dict) and isinstance(source, str)
-        source = source[:LONGEST]
+        fields = _from_headers(headers, _parse(value))
+        if not isinstance(fields, dict):
+            raise Refused("not_an_event", f"expected a JSON object, got {_shown(fields)}")
+        source = _source(fields)
+        event_type = self._type(fields, source)
         home = SUBJECT_OF.get(event_type)
         if home is None:
-            raise Refused("unknown_type", f"type: no event type {event_type[:100]!r}", source)
+            raise Refused("unknown_type", f"type: no event type {self._shown(event_type)}", source)
         if home not in (self._subject, EVERYWHERE):
             raise Refused("wrong_topic", f"type: {event_type} belongs on the topic of {home}", source)
-        try:
-            event_model(event_type).model_validate(fields)
-        except ValidationError as error:
-            raise Refused("invalid_field", _problem(error), source) from None
-        model = DATA_OF[event_type]
-        data = fields["data"]
+
         known = {name: item for name, item in fields.items() if name in CORE}
-        known["data"] = {name: item for name, item in data.items() if name in fields_of(model)}
         extension = len(known) < len(fields)
-        unknown_field = len(known["data"]) < len(data)
-        masked = self._mask(known, model)
-        card = masked or self._in_bytes(key, headers)
+        unknown_field = False
+        data = known.get("data")
+        if isinstance(data, dict):
+            wanted = fields_of(DATA_OF[event_type])
+            known["data"] = {name: item for name, item in data.items() if name in wanted}
+            unknown_field = len(known["data"]) < len(data)
         try:
             event = msgspec.convert(known, _STRUCTS[event_type])
+            texts = [text for holder in (known, known["data"]) for text in holder.values() if isinstance(text, str)]
+            if CONTROL.search("".join(texts)):
+                raise ValueError("control characters are not allowed")
+            ms = _epoch_ms(event)
         except (ValueError, RecursionError) as error:
-            raise Refused("invalid_field", str(error), source) from None
-        notes = Notes(extension, unknown_field, card) if extension or unknown_field or card else None
-        return event, epoch_ms(event.time), notes
+            raise Refused("invalid_field", self._problem(event_type, known) or str(error), source) from None
 
-    def _envelope(self, fields: object) -> str:
+        card = holds_card(value) or _in_bytes(key, headers)
+        if card:
+            self._mask(event)
+        return event, ms, Notes(extension, unknown_field, card) if extension or unknown_field or card else None
+
+    def _type(self, fields: dict[str, Any], source: str | None) -> str:
         """The type of what is an event at all."""
-        if not isinstance(fields, dict):
-            raise Refused("not_an_event", f"expected a JSON object, got {_kind_of(fields)}")
         version = fields.get("specversion")
-        if version != "1.0" or not isinstance(version, str):
-            raise Refused("not_an_event", 'specversion: expected "1.0"')
+        if version != "1.0":
+            raise Refused("not_an_event", f'specversion: expected "1.0", got {self._shown(version)}', source)
         for name in ("id", "source", "type", "time"):
             item = fields.get(name)
             if not isinstance(item, str) or not item:
-                raise Refused("not_an_event", f"{name}: expected a non-empty string, got {_kind_of(item)}")
+                raise Refused("not_an_event", f"{name}: expected a non-empty string, got {self._shown(item)}", source)
         event_type: str = fields["type"]
         return event_type
 
-    def _mask(self, fields: dict[str, Any], model: type[Data]) -> bool:
-        """Masks card numbers in place; whether there were any."""
-        found = False
-        for name in ("id", "source", "subject"):
-            found |= self._replace(fields, name, self._masker.identifier)
-        for name in ("datacontenttype", "dataschema"):
-            found |= self._replace(fields, name, self._masker.text)
-        data = fields["data"]
-        for name in data:
-            by = self._masker.identifier if name in _IDENTIFIERS[model] else self._masker.text
-            found |= self._replace(data, name, by)
-        return found
+    def _mask(self, event: Any) -> None:
+        """Masks card numbers in place. A hash may make a text longer than 256 characters."""
+        for holder in (event, event.data):
+            for name in holder.__struct_fields__:
+                text = getattr(holder, name)
+                if isinstance(text, str) and len(text) >= SHORTEST:
+                    mask = self._masker.identifier if is_identifier(name) else self._masker.text
+                    setattr(holder, name, mask(text))
 
-    def _replace(self, holder: dict[str, Any], name: str, by: Callable[[str], str]) -> bool:
-        text = holder.get(name)
-        if not isinstance(text, str):
-            return False
-        masked = by(text)
-        holder[name] = masked
-        return masked != text
+    def _shown(self, value: object) -> str:
+        return _shown(self._masker.text(value) if isinstance(value, str) else value)
 
-    def _in_bytes(self, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
-        """Whether a card number is in the key or the headers. They are dropped with the record, but it is a finding."""
-        items = [key or b"", *(item or b"" for _, item in headers), *(name.encode() for name, _ in headers)]
-        return any(may_hold_card(item) and self._masker.raw(item) != item for item in items)
+    def _problem(self, event_type: str, fields: dict[str, Any]) -> str | None:
+        """What the model says is wrong, and where: `data.amount: expected an integer, got "12"`."""
+        try:
+            event_model(event_type).model_validate(fields)
+            return None
+        except ValidationError as error:
+            problems = error.errors(include_url=False)
+        first = problems[0]
+        where = ".".join(str(part) for part in first["loc"])
+        bounds = first.get("ctx", {})
+        expected = _EXPECTED.get(first["type"])
+        got = f", got {self._shown(first['input'])}"
+        if first["type"] == "missing":
+            text = "required, but missing"
+        elif first["input"] is None:
+            text = "null is refused; an optional field is left out"
+        elif where == "data.currency" and first["type"] == "literal_error":
+            text = "expected an ISO 4217 currency" + got
+        elif expected is not None:
+            text = expected.format(**bounds) + got
+        else:
+            text = first["msg"].removeprefix("Value error, ") + got
+        return f"{where}: {text}" + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+
+
+_EXPECTED = {
+    "string_type": "expected a string",
+    "string_unicode": "expected a string of whole characters",
+    "string_too_short": "expected a string of 1 to 256 characters",
+    "string_too_long": "expected a string of at most {max_length} characters",
+    "int_type": "expected an integer",
+    "int_from_float": "expected an integer",
+    "float_type": "expected a number",
+    "finite_number": "expected a finite number",
+    "bool_type": "expected true or false",
+    "greater_than_equal": "expected a number of at least {ge:.0f}",
+    "less_than_equal": "expected a number of at most {le:.0f}",
+    "literal_error": "expected {expected}",
+    "model_type": "expected an object",
+}
+"""What to say for pydantic's types of error."""
+
+
+def _epoch_ms(event: Any) -> int:
+    """The time of an event. Raises ValueError if it, or a moment in the data, is none."""
+    for name in event.MOMENTS:
+        moment = getattr(event.data, name)
+        if moment is not None:
+            epoch_ms(moment)
+    return epoch_ms(event.time)
+
+
+def _source(fields: dict[str, Any]) -> str | None:
+    """The source, if it may stand in a table."""
+    source = fields.get("source")
+    valid = isinstance(source, str) and 0 < len(source) <= LONGEST and not CONTROL.search(source)
+    return source if valid else None
+
+
+def _in_bytes(key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
+    """Whether a card number is in the key or the headers. They go no further than the record, but it is a finding."""
+    items = [key or b"", *(item or b"" for _, item in headers), *(_header_name(name) for name, _ in headers)]
+    return any(holds_card(item) for item in items)
+
+
+def _header_name(name: str) -> bytes:
+    return name.encode("utf-8", "replace")
 
 
 def _parse(value: bytes) -> object:
+    if _too_deep(value):
+        raise Refused("not_json", f"nested deeper than {MAX_DEPTH}")
     try:
         return msgspec.json.decode(value)
     except RecursionError:
         raise Refused("not_json", "nested deeper than the parser goes") from None
-    except UnicodeDecodeError as error:
-        raise Refused("not_json", f"byte {error.start}: not UTF-8") from None
     except msgspec.ValidationError:
         return _parse_huge(value)
     except msgspec.DecodeError as error:
-        raise Refused("not_json", str(error)) from None
+        malformed = _MALFORMED.fullmatch(str(error))
+        if malformed is None:
+            raise Refused("not_json", f"byte {len(value)}: the text ends too early") from None
+        raise Refused("not_json", f"byte {malformed[2]}: {malformed[1]}") from None
+    except UnicodeDecodeError:
+        raise Refused("not_json", _not_utf8(value)) from None
+
+
+def _not_utf8(value: bytes) -> str:
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        return f"byte {error.start}: not UTF-8"
+    return "not UTF-8"
+
+
+def _too_deep(value: bytes) -> bool:
+    if value.count(b"[") + value.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for token in _TOKEN.finditer(value):
+        char = value[token.start()]
+        if char in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif char in b"]}":
+            depth -= 1
+    return False
 
 
 def _parse_huge(value: bytes) -> object:
@@ -257,9 +365,11 @@ def _parse_huge(value: bytes) -> object:
         raise ValueError(f"{name} is no JSON")
 
     try:
-        return json.loads(value, parse_constant=refuse, parse_int=_integer)
+        return json.loads(value.decode(), parse_constant=refuse, parse_int=_integer)
     except RecursionError:
         raise Refused("not_json", "nested deeper than the parser goes") from None
+    except UnicodeDecodeError:
+        raise Refused("not_json", _not_utf8(value)) from None
     except ValueError as error:
         raise Refused("not_json", str(error)) from None
 
@@ -272,17 +382,21 @@ def _from_headers(headers: Sequence[tuple[str, bytes]], body: object) -> object:
     """The event's fields in either mode of the CloudEvents Kafka binding."""
     if not headers:
         return body
-    plain = {name.lower(): item for name, item in headers}
-    content_type = plain.get("content-type") or b""
-    binary = "ce_specversion" in plain and not content_type.lower().startswith(_CLOUD_EVENT)
-    if not binary:
+    plain = {name.lower(): item or b"" for name, item in headers}
+    content_type = plain.get("content-type", b"")
+    if "ce_specversion" not in plain or content_type.lower().startswith(_CLOUD_EVENT):
         return body
-    fields: dict[str, Any] = {}
-    for name, item in plain.items():
-        if name.startswith("ce_"):
-            fields[name[3:]] = (item or b"").decode("utf-8", "replace")
+    attributes = {name[3:]: item for name, item in plain.items() if name.startswith("ce_")}
     if content_type:
-        fields["datacontenttype"] = content_type.decode("utf-8", "replace")
+        attributes["datacontenttype"] = content_type
+    fields: dict[str, Any] = {}
+    for name, item in attributes.items():
+        try:
+            fields[name] = item.decode()
+        except UnicodeDecodeError:
+            if name in CORE:
+                raise Refused("not_an_event", f"header ce_{name}: not UTF-8") from None
+            fields[name] = ""  # an extension: that it is there is all that counts
     fields["data"] = body
     return fields
 
@@ -290,26 +404,22 @@ def _from_headers(headers: Sequence[tuple[str, bytes]], body: object) -> object:
 def _structured(headers: Sequence[tuple[str, bytes]]) -> bool:
     """Whether headers are there, but neither make the event nor hold anything that looks like a card number."""
     for name, item in headers:
-        if name[:3].lower() == "ce_" or (item and may_hold_card(item)) or len(name) > 12:
+        if name[:3].lower() == "ce_" or (item and len(item) >= SHORTEST and may_hold_card(item)):
+            return False
+        if len(name) >= SHORTEST and may_hold_card(_header_name(name)):
             return False
     return True
 
 
-def _kind_of(value: object) -> str:
-    names: Mapping[type, str] = {
-        type(None): "nothing", bool: "a bool", int: "a number", float: "a number", str: "a string", list: "an array",
-        dict: "an object",
-    }  # fmt: skip
-    if value == "" and isinstance(value, str):
-        return "an empty string"
-    return names.get(type(value), type(value).__name__)
-
-
-def _problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "data"
-    more = error.error_count() - 1
-    text = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "literal_error" and where.endswith("currency"):
-        text = "expected an ISO 4217 currency code"
-    return f"{where}: {text}" + (f" (and {more} more)" if more else "")
+def _shown(value: object) -> str:
+    """A value for people to read, in JSON's words."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return "a number beyond all bounds"
+    text = json.dumps(value, ensure_ascii=not isinstance(value, str) or CONTROL.search(value) is not None)
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"

@@ -6,10 +6,9 @@ number, no float or bool for an integer, no null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from schemas.annotations import (
     Amount,
@@ -17,36 +16,31 @@ from schemas.annotations import (
     Dimension,
     Duration,
     Flag,
-    Identifier,
+    Kind,
     Measure,
     Moment,
     Percent,
     Score,
     Text,
-    choice,
 )
 
-Fault = choice("business", "technical", "fraud", "merchant", "unknown")
-Status = choice("up", "down")
-CallOutcome = choice("ok", "error", "connection_failed")
-ReconciliationOutcome = choice("match", "missing", "amount_differs", "duplicate")
-Resource = choice("cpu", "memory", "disk", "network")
-Category = choice("application", "payment", "webhook", "configuration", "security")
+CHOICE = Kind("choice")
+
+Fault = Annotated[Literal["business", "technical", "fraud", "merchant", "unknown"], CHOICE]
+Status = Annotated[Literal["up", "down"], CHOICE]
+CallOutcome = Annotated[Literal["ok", "error", "connection_failed"], CHOICE]
+ReconciliationOutcome = Annotated[Literal["match", "missing", "amount_differs", "duplicate"], CHOICE]
+Resource = Annotated[Literal["cpu", "memory", "disk", "network"], CHOICE]
+Category = Annotated[Literal["application", "payment", "webhook", "configuration", "security"], CHOICE]
+
+# An optional field is absent, never null: its type says so, and None only stands for it in memory.
+OPTIONAL: Any = Field(default=None)
 
 
 class Strict(BaseModel):
     """Refuses null; ignores (and lets the decoder count) what it does not know."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_null(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            for name, value in data.items():
-                if value is None and name in cls.model_fields:
-                    raise ValueError(f"{name}: null is refused; leave the field out")
-        return data
 
 
 class Data(Strict):
@@ -58,17 +52,17 @@ class Data(Strict):
 class Payment(Data):
     tables = ("payments", "payment_cohorts", "merchants")
 
-    transaction_id: Annotated[Text, Identifier()]
+    transaction_id: Text
     provider: Annotated[Text, Dimension()]
     method: Annotated[Text, Dimension()]
-    merchant: Annotated[Text, Dimension(), Identifier()]
+    merchant: Annotated[Text, Dimension()]
     amount: Annotated[Amount, Measure()] = Field(description="minor units of the currency")
     currency: Annotated[Currency, Dimension()]
 
 
 class FinishedPayment(Payment):
-    latency_ms: Annotated[Duration, Measure(sketch=True)] | None = None
-    initiated_at: Moment | None = None
+    latency_ms: Annotated[Duration, Measure(sketch=True)] = OPTIONAL
+    initiated_at: Moment = OPTIONAL
 
 
 class FailedPayment(FinishedPayment):
@@ -80,28 +74,28 @@ class Reconciliation(Data):
     tables = ("reconciliations",)
 
     provider: Annotated[Text, Dimension()]
-    transaction_id: Annotated[Text, Identifier()]
+    transaction_id: Text
     outcome: Annotated[ReconciliationOutcome, Dimension()]
-    amount: Annotated[Amount, Measure()] | None = None
-    currency: Annotated[Currency, Dimension()] | None = None
+    amount: Annotated[Amount, Measure()] = OPTIONAL
+    currency: Annotated[Currency, Dimension()] = OPTIONAL
 
 
 class Enrollment(Data):
     tables = ("enrollments",)
 
-    enrollment_id: Annotated[Text, Identifier()]
+    enrollment_id: Text
     course: Annotated[Text, Dimension()]
-    transaction_id: Annotated[Text, Identifier()] | None = None
-    processing_ms: Annotated[Duration, Measure(sketch=True)] | None = None
+    transaction_id: Text = OPTIONAL
+    processing_ms: Annotated[Duration, Measure(sketch=True)] = OPTIONAL
 
 
 class Webhook(Data):
     tables = ("webhooks",)
 
-    webhook_id: Annotated[Text, Identifier()]
+    webhook_id: Text
     provider: Annotated[Text, Dimension()]
-    reason: Annotated[Text, Dimension()] | None = None
-    lag_ms: Annotated[Duration, Measure(sketch=True)] | None = None
+    reason: Annotated[Text, Dimension()] = OPTIONAL
+    lag_ms: Annotated[Duration, Measure(sketch=True)] = OPTIONAL
 
 
 class HealthCheck(Data):
@@ -109,9 +103,9 @@ class HealthCheck(Data):
 
     component: Annotated[Text, Dimension()]
     instance: Annotated[Text, Dimension()]
-    place: Annotated[Text, Dimension()] | None = None
+    place: Annotated[Text, Dimension()] = OPTIONAL
     status: Annotated[Status, Dimension()]
-    response_ms: Annotated[Duration, Measure(sketch=True)] | None = None
+    response_ms: Annotated[Duration, Measure(sketch=True)] = OPTIONAL
 
 
 class Call(Data):
@@ -146,8 +140,8 @@ class Session(Data):
     tables = ("experience",)
 
     component: Annotated[Text, Dimension()]
-    session_id: Annotated[Text, Identifier()]
-    duration_ms: Annotated[Duration, Measure(sketch=True)] | None = None
+    session_id: Text
+    duration_ms: Annotated[Duration, Measure(sketch=True)] = OPTIONAL
 
 
 class FeatureCheck(Data):
@@ -168,19 +162,19 @@ class Feedback(Data):
 class Error(Data):
     tables = ("errors",)
 
-    error_id: Annotated[Text, Identifier()]
+    error_id: Text
     category: Annotated[Category, Dimension()]
     component: Annotated[Text, Dimension()]
     critical: Annotated[Flag, Dimension()]
-    message: Text | None = None
+    message: Text = OPTIONAL
 
 
 class Security(Data):
     tables = ("security", "actors")
 
-    actor: Annotated[Text, Dimension(), Identifier()]
+    actor: Annotated[Text, Dimension()]
     component: Annotated[Text, Dimension()]
-    reason: Annotated[Text, Dimension()] | None = None
+    reason: Annotated[Text, Dimension()] = OPTIONAL
 
 
 class PolicyCheck(Data):
@@ -195,9 +189,9 @@ class Change(Data):
     tables = ("changes",)
 
     component: Annotated[Text, Dimension()]
-    version: Annotated[Text, Dimension()] | None = None
-    author: Text | None = None
-    note: Text | None = None
+    version: Annotated[Text, Dimension()] = OPTIONAL
+    author: Text = OPTIONAL
+    note: Text = OPTIONAL
 
 
 class Alive(Data):
@@ -244,11 +238,17 @@ _BY_SUBJECT: dict[str, dict[type[Data], str]] = {
 }
 
 SUBJECT_OF: dict[str, str] = {
-    event_type: subject for subject, models in _BY_SUBJECT.items() for types in models.values() for event_type in types.split()
+    event_type: subject
+    for subject, models in _BY_SUBJECT.items()
+    for types in models.values()
+    for event_type in types.split()
 }
 """The subject of each event type."""
 DATA_OF: dict[str, type[Data]] = {
-    event_type: model for models in _BY_SUBJECT.values() for model, types in models.items() for event_type in types.split()
+    event_type: model
+    for models in _BY_SUBJECT.values()
+    for model, types in models.items()
+    for event_type in types.split()
 }
 """The model of each event type's data."""
 
@@ -260,13 +260,13 @@ class Envelope(Strict):
     """A CloudEvent around the data."""
 
     specversion: Literal["1.0"]
-    id: Annotated[Text, Identifier()]
-    source: Annotated[Text, Identifier()]
+    id: Text
+    source: Text
     type: Text
     time: Moment
-    subject: Annotated[Text, Identifier()] | None = None
-    datacontenttype: Text | None = None
-    dataschema: Text | None = None
+    subject: Text = OPTIONAL
+    datacontenttype: Text = OPTIONAL
+    dataschema: Text = OPTIONAL
 
 
 def event_model(event_type: str) -> type[Envelope]:

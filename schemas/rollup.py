@@ -17,8 +17,8 @@ WireKey = Sequence[str | bool | int | None]
 
 
 class TablePart(msgspec.Struct, frozen=True):
-    """Cells of one table and bucket that changed. `first` and `last`: offsets of the first and last record that was ever
-    folded into the bucket."""
+    """Cells of one table and bucket that changed. `first` and `last`: offsets of the first and last record that was
+    ever folded into the bucket."""
 
     table: str
     bucket: int

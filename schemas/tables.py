@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic.fields import FieldInfo
 
@@ -23,6 +23,8 @@ Key = tuple[Value, ...]
 """Dimension values in the order of the table; a JSON array on the wire."""
 
 OTHER = "other"
+
+Mark = TypeVar("Mark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Table:
     def overflow(self, key: Key) -> Key:
         """Where a key goes once the table is full: its open dimensions become `other`."""
         return tuple(
-            value if value is None or name in self.closed else OTHER for name, value in zip(self.dimensions, key, strict=True)
+            value if value is None or name in self.closed else OTHER
+            for name, value in zip(self.dimensions, key, strict=True)
         )
 
 
@@ -101,19 +104,19 @@ def fields_of(model: type[Data]) -> dict[str, FieldInfo]:
     return model.model_fields
 
 
-def mark(info: FieldInfo, wanted: type) -> Any:
-    """The mark of this class on a field, or None. An optional field carries its marks inside the union."""
-    for item in _marks(info):
+def mark(info: FieldInfo, wanted: type[Mark]) -> Mark | None:
+    """The mark of this class on a field, or None."""
+    for item in info.metadata:
         if isinstance(item, wanted):
             return item
     return None
 
 
-def _marks(info: FieldInfo) -> list[Any]:
-    found = list(info.metadata)
-    for inner in getattr(info.annotation, "__args__", ()):
-        found += getattr(inner, "__metadata__", ())
-    return found
+def kind_of(info: FieldInfo) -> str:
+    """What a field holds; see `Kind`."""
+    kind = mark(info, Kind)
+    assert kind is not None, "every field of an event has a kind"
+    return kind.name
 
 
 def _table(name: str) -> Table:
@@ -126,13 +129,13 @@ def _table(name: str) -> Table:
             continue
         homes.add(SUBJECT_OF[event_type])
         for field_name, info in fields_of(model).items():
-            kind: Kind = mark(info, Kind)
+            kind = kind_of(info)
             marked = mark(info, MeasureMark)
             if marked is not None and field_name in _MEASURES.get(name, (field_name,)):
-                measures[field_name] = Measure(field_name, kind.name == "duration", marked.sketch)
+                measures[field_name] = Measure(field_name, kind == "duration", marked.sketch)
             if mark(info, Dimension) is not None:
-                kinds[field_name] = {"bool": "bool", "amount": "int"}.get(kind.name, "text")
-                if kind.name != "text":
+                kinds[field_name] = {"bool": "bool", "amount": "int"}.get(kind, "text")
+                if kind != "text":
                     closed.add(field_name)
     if "outcome" in dimensions:
         closed.add("outcome")

@@ -1,0 +1,1 @@
+"""The `tillwatch` command."""

@@ -1,0 +1,258 @@
+"""The command tree. Each command imports what it needs when it runs, so that `tillwatch --help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.duration import seconds
+from cli.errors import Commands
+
+app = typer.Typer(
+    cls=Commands,
+    name="tillwatch",
+    help="Watches a payment integration: events in, windowed rollups, rules, alerts out.",
+    epilog="Exit codes: 0 done, or the answer is yes; 1 it failed, or the answer is no; "
+    "2 a command or setting that cannot be used. Settings: TILLWATCH_* in the environment over tillwatch.toml.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+setup = typer.Typer(no_args_is_help=True, help="Create what an installation needs: topics, rule packs.")
+tail = typer.Typer(no_args_is_help=True, help="Watch what comes out.")
+rules = typer.Typer(no_args_is_help=True, help="Rules as code: check and explain them.")
+app.add_typer(setup, name="setup", rich_help_panel="Settings")
+app.add_typer(tail, name="tail", rich_help_panel="Look")
+app.add_typer(rules, name="rules", rich_help_panel="Rules")
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+
+
+def main() -> None:
+    """The entry point of the `tillwatch` script."""
+    app(prog_name="tillwatch")
+
+
+# --- run --------------------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="Run", epilog="Example: tillwatch up --workers 2")
+def up(workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 1) -> None:
+    """Run everything on this machine: broker, store and workers, until Ctrl-C.
+
+    Servers that TILLWATCH_KAFKA and TILLWATCH_REDIS name are used instead of the embedded ones. Other commands in the
+    same folder find the embedded servers by themselves.
+    """
+    from cli.machine import up as run
+
+    raise typer.Exit(run(workers))
+
+
+@app.command(rich_help_panel="Run", epilog="Example: tillwatch demo --for 3m")
+def demo(
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 90s or 3m.")] = "3m",
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
+) -> None:
+    """Run everything with simulated traffic and an outage in it, and tell what happens.
+
+    Exit code 1 when the outage was not detected.
+    """
+    for_s = seconds(duration)
+    from cli.machine import demo as run
+
+    raise typer.Exit(run(for_s, workers))
+
+
+@app.command(
+    rich_help_panel="Run",
+    epilog="Example: TILLWATCH_KAFKA=kafka-1:9092 TILLWATCH_REDIS=redis://redis-1 tillwatch worker",
+)
+def worker(
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
+) -> None:
+    """Run one worker; several share the partitions between them.
+
+    Prints one line, ready, to stdout once it has joined; logs go to stderr. SIGTERM: writes what is not written and
+    exits with 0 within 10 s.
+    """
+    from cli.work import work
+
+    work(log_level, json_logs)
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="Settings", epilog="Example: tillwatch init")
+def init(
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+) -> None:
+    """Write a commented tillwatch.toml, every setting with what it means and its default."""
+    from cli.configure import init as run
+
+    run(force)
+
+
+@app.command(rich_help_panel="Settings", epilog="Example: tillwatch configure --check")
+def configure(
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask nothing; check what is set. Exit code 1 when something is wrong.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask for the settings, check them against the servers, and write tillwatch.toml."""
+    from cli.configure import check as look
+    from cli.configure import configure as run
+
+    raise typer.Exit(look(as_json) if check or as_json else run())
+
+
+@setup.command("topics", epilog="Example: tillwatch setup topics --partitions 16 --replication 3")
+def setup_topics(
+    partitions: Annotated[int, typer.Option(min=1, max=10_000, help="Partitions of the event topics.")] = 8,
+    replication: Annotated[int, typer.Option(min=1, max=32, help="Copies of each partition.")] = 1,
+) -> None:
+    """Create the topics; what exists is kept, and gets more partitions where fewer than asked for."""
+    from cli.topics import set_up
+
+    set_up(partitions, replication)
+
+
+@setup.command("alerts", epilog="Example: tillwatch setup alerts ./rules && TILLWATCH_RULES=./rules tillwatch worker")
+def setup_alerts(
+    directory: Annotated[
+        Path | None, typer.Argument(help="The folder; TILLWATCH_RULES unless said.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace packs that were changed.")] = False,
+) -> None:
+    """Copy the shipped rule packs into a folder, to be changed there, and check all packs in it.
+
+    A pack that was changed is kept. Exit code 1 when a pack has errors.
+    """
+    from cli.packs import set_up
+
+    raise typer.Exit(set_up(directory, force))
+
+
+# --- events in, answers out -------------------------------------------------------------------------------------------
+
+
+@app.command(
+    rich_help_panel="Look",
+    epilog="Example: tillwatch produce events.jsonl  |  zcat old.gz | tillwatch produce - --rate 500",
+)
+def produce(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSON lines, one CloudEvent each; - for stdin.", show_default=False)
+    ],
+    topic: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Send everything to this topic or subject.", show_default=False)
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Send the lines as they are, unseen, without a key; needs --topic.")
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="At most so many events a second.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Send events, each to the topic of its type.
+
+    The envelope is looked at here, the rest by the worker, which sends what it cannot use to the dead letters. Exit
+    code 1 when a line was refused or could not be sent; the others are sent.
+    """
+    from cli.produce import produce as run
+
+    raise typer.Exit(run(file, topic=topic, raw=raw, rate=rate, as_json=as_json))
+
+
+@tail.command("alerts", epilog="Example: tillwatch tail alerts --from-start --json --for 10s")
+def tail_alerts(
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest alert that is kept.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The alert events as they are, one a line.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many.", show_default=False)] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="End after this time, such as 30s.", show_default=False),
+    ] = None,
+) -> None:
+    """Watch alerts as they are sent, until Ctrl-C."""
+    for_s = None if duration is None else seconds(duration)
+    from cli.tail import alerts
+
+    alerts(from_start=from_start, as_json=as_json, count=count, seconds=for_s)
+
+
+@app.command(rich_help_panel="Look", epilog="Example: tillwatch deadletters --count 5")
+def deadletters(
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Look at the latest events that could not be used, and why."""
+    from cli.deadletters import show
+
+    show(count, as_json)
+
+
+@app.command(rich_help_panel="Look", epilog="Example: tillwatch status --json")
+def status(as_json: Json = False) -> None:
+    """Tell how things are: the verdict first, then every part.
+
+    OK, BEHIND (verdicts may be late), NO_DATA (a source is silent) or DOWN (no worker). Exit code 0 only when OK.
+    """
+    from cli.status import show
+
+    raise typer.Exit(show(as_json))
+
+
+@app.command(
+    rich_help_panel="Look",
+    epilog='Example: tillwatch query "select bucket, outcome, sum(count) from payments_1m group by all order by all"',
+)
+def query(
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="DuckDB SQL over <subject>_10s, _1m and _1h.", show_default=False)
+    ],
+    as_json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+) -> None:
+    """Ask the rollup tables in SQL. Exit code 2 on an error, which is told on stderr."""
+    from cli.query import query as run
+
+    raise typer.Exit(run(sql, as_json=as_json, as_csv=csv))
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+@rules.command("lint", epilog="Example: tillwatch rules lint rules/")
+def rules_lint(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Rule packs, or folders of them.", show_default=False)
+    ],
+) -> None:
+    """Check rule packs: every error of every file, as file:line:column: error: what is wrong.
+
+    Exit code 0 clean, 1 errors, 2 a path that cannot be read.
+    """
+    from cli.packs import lint
+
+    raise typer.Exit(lint(paths))
+
+
+@rules.command("explain", epilog="Example: tillwatch rules explain payment_processing_failure")
+def rules_explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A rule or a pack; all of them unless said.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say in a sentence what each rule means."""
+    from cli.packs import explain
+
+    raise typer.Exit(explain(name, as_json))

@@ -1,0 +1,316 @@
+"""`tillwatch status`: the verdict first, then every part."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cli import installation
+from cli.terminal import FAILED, out, print_json, say
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from runtime.clock import Clock
+    from runtime.names import Names
+    from runtime.settings import Settings
+
+OK, BEHIND, NO_DATA, DOWN = "OK", "BEHIND", "NO_DATA", "DOWN"
+_STYLES = {OK: "green", BEHIND: "yellow", NO_DATA: "magenta", DOWN: "bold red"}
+STALLED_S = 15.0
+"""A worker that has not flushed for so long waits for something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part and how it is. Lags are records, ages seconds; None: not known or not applicable."""
+
+    name: str
+    kind: str
+    state: str
+    lag: int | None = None
+    watermark_age_s: float | None = None
+    last_flush_age_s: float | None = None
+    detail: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "state": self.state,
+            "lag": self.lag,
+            "watermark_age_s": self.watermark_age_s,
+            "last_flush_age_s": self.last_flush_age_s,
+            "detail": self.detail,
+            **self.more,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdict, one sentence about it, and the parts that it rests on."""
+
+    verdict: str
+    sentence: str
+    parts: list[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found out, before it is judged."""
+
+    now_s: float
+    workers: Sequence[Mapping[str, Any]]
+    ends: Mapping[tuple[str, int], int]
+    """The end offset of every partition of the event topics that exist."""
+    unowned_next: Mapping[tuple[str, int], int]
+    """Where partitions that no worker owns were left, by Redis."""
+    missing_topics: Sequence[str] = ()
+    alerts: Sequence[Mapping[str, Any]] = ()
+    """The alert event last sent for each rule and group."""
+
+
+def judge(found: Found, names: Names) -> Report:
+    """The report on what was found.
+
+    DOWN: nobody works. BEHIND: someone does, and verdicts may be late. NO_DATA: a source that events were expected from
+    is silent.
+    """
+    if not found.workers:
+        parts = [*_topics(found, names), _alerts(found)]
+        return Report(
+            DOWN, "no worker runs: start one with 'tillwatch worker' (or all on one machine: 'tillwatch up')", parts
+        )
+    leader = next((one for one in found.workers if one.get("leader")), None)
+    parts = [*_topics(found, names), _evaluate(found, leader), *_workers(found), _alerts(found)]
+    for verdict in (DOWN, BEHIND, NO_DATA):
+        guilty = [part for part in parts if part.state == verdict]
+        if guilty:
+            return Report(verdict, "; ".join(f"{part.name}: {part.detail}" for part in guilty[:3]), parts)
+    if not any(found.ends.values()):
+        return Report(OK, "everything works; no event has arrived yet", parts)
+    return Report(OK, f"everything works; {_count(len(found.workers), 'worker')}, {_firing(found.alerts)}", parts)
+
+
+def _topics(found: Found, names: Names) -> list[Part]:
+    owned = {(one["topic"], one["partition"]): one for worker in found.workers for one in worker["partitions"]}
+    parts = []
+    for topic in names.event_topics:
+        partitions = [partition for partition in found.ends if partition[0] == topic]
+        name = names.subject(topic)
+        if topic in found.missing_topics or not partitions:
+            parts.append(Part(name, "topic", DOWN, detail="the topic does not exist: run 'tillwatch setup topics'"))
+            continue
+        behind, orphans, lag = 0, 0, 0
+        ages = []
+        for partition in partitions:
+            mine = owned.get(partition)
+            end = found.ends[partition]
+            if mine is None:
+                orphans += 1
+                lag += max(end - found.unowned_next.get(partition, 0), 0)
+                continue
+            lag += max(end - mine["next"], 0)
+            behind += bool(mine["behind"])
+            if mine["watermark_ms"] is not None:
+                ages.append(round(found.now_s - mine["watermark_ms"] / 1000, 1))
+        state, detail = OK, ""
+        if orphans and found.workers:
+            state, detail = BEHIND, f"{_count(orphans, 'partition')} owned by no worker"
+        elif behind:
+            state, detail = BEHIND, f"{_count(behind, 'partition')} behind"
+        elif orphans:
+            state, detail = DOWN, "no worker"
+        more = {"partitions": len(partitions), "owned": len(partitions) - orphans}
+        parts.append(Part(name, "topic", state, lag, max(ages, default=None), None, detail, more))
+    return parts
+
+
+def _evaluate(found: Found, leader: Mapping[str, Any] | None) -> Part:
+    if leader is None:
+        return Part("evaluate", "leader", BEHIND, detail="no worker leads: rules are not judged until one takes over")
+    marks = [mark for mark in leader["table_watermarks"].values() if mark is not None]
+    age = round(found.now_s - min(marks) / 1000, 1) if marks else None
+    return Part(
+        "evaluate", "leader", OK, leader["leader_lag"], age, _flush_age(found, leader), f"led by {leader['name']}"
+    )
+
+
+def _workers(found: Found) -> Iterable[Part]:
+    for one in sorted(found.workers, key=lambda worker: str(worker["name"])):
+        partitions = one["partitions"]
+        lag = sum(max(found.ends.get((p["topic"], p["partition"]), p["next"]) - p["next"], 0) for p in partitions)
+        marks = [p["watermark_ms"] for p in partitions if p["watermark_ms"] is not None]
+        age = round(found.now_s - min(marks) / 1000, 1) if marks else None
+        flushed = _flush_age(found, one)
+        stalled = bool(partitions) and flushed is not None and flushed > STALLED_S
+        state, detail = (BEHIND, "has not flushed for a while: is a server away?") if stalled else (OK, "")
+        more = {"partitions": len(partitions), "leader": bool(one["leader"]), "started_at": one["started_at"]}
+        yield Part(str(one["name"]), "worker", state, lag, age, flushed, detail, more)
+
+
+def _flush_age(found: Found, worker: Mapping[str, Any]) -> float | None:
+    at = worker.get("last_flush_at")
+    return None if not at else round(max(found.now_s - at, 0.0), 1)
+
+
+def _alerts(found: Found) -> Part:
+    silent = [
+        alert for alert in found.alerts if alert["data"]["status"] == "no_data" and not alert["data"]["historical"]
+    ]
+    last = max((alert["time"] for alert in found.alerts), default=None)
+    more = {"firing": sum(alert["data"]["status"] == "firing" for alert in found.alerts), "last_sent_at": last}
+    if silent:
+        detail = "no data for " + ", ".join(sorted({str(alert["data"]["rule"]) for alert in silent}))
+        return Part("alerts", "alerts", NO_DATA, detail=detail, more=more)
+    return Part("alerts", "alerts", OK, detail=_firing(found.alerts), more=more)
+
+
+def _firing(alerts: Sequence[Mapping[str, Any]]) -> str:
+    firing = sum(alert["data"]["status"] == "firing" for alert in alerts)
+    return f"{_count(firing, 'alert')} firing" if firing else "no alert firing"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+# --- finding out ----------------------------------------------------------------------------------------------------
+
+
+async def find(settings: Settings, clock: Clock) -> Found:
+    """Asks Redis and Kafka. Raises KafkaUnreachable, RedisUnusable, or the clients' own errors."""
+    from runtime.kafka import address, topic_logs
+    from runtime.redis import check, connect
+
+    names, kafka = settings.names, address(settings)
+    redis = connect(settings)
+    try:
+        await check(redis)
+        workers = await _told(redis, names)
+        logs = await topic_logs(kafka, names.event_topics)
+        ends = await _ends(kafka, {log.topic: log.partitions for log in logs.values()})
+        ids = {log.topic: log.topic_id for log in logs.values()}
+        owned = {(one["topic"], one["partition"]) for worker in workers for one in worker["partitions"]}
+        left = await _left(redis, settings, [one for one in ends if one not in owned], ids)
+        alerts = await _sent(redis, names)
+    finally:
+        await redis.aclose()
+    missing = [topic for topic in names.event_topics if topic not in logs]
+    return Found(clock.now(), workers, ends, left, missing, alerts)
+
+
+async def _told(redis: Redis, names: Names) -> list[dict[str, Any]]:
+    keys = [key async for key in redis.scan_iter(match=names.worker("*"), count=1000)]
+    values = await redis.mget(keys) if keys else []
+    return [json.loads(value) for value in values if value is not None]
+
+
+async def _ends(kafka: str, partitions: Mapping[str, int]) -> dict[tuple[str, int], int]:
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.structs import TopicPartition
+
+    wanted = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
+    if not wanted:
+        return {}
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, client_id="tillwatch-status", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        return {(tp.topic, tp.partition): end for tp, end in (await consumer.end_offsets(wanted)).items()}
+    finally:
+        await consumer.stop()
+
+
+async def _left(
+    redis: Redis, settings: Settings, partitions: Sequence[tuple[str, int]], ids: Mapping[str, str]
+) -> dict[tuple[str, int], int]:
+    from rollups.sources import SourceStore
+    from runtime.names import Source
+
+    store = SourceStore(redis, settings.names, settings.bucket_ms)
+    left = {}
+    for topic, number in partitions:
+        state = await store.state(Source(topic, ids[topic], number))
+        if state is not None:
+            left[topic, number] = state[0]
+    return left
+
+
+async def _sent(redis: Redis, names: Names) -> list[dict[str, Any]]:
+    """The alert event last sent for each rule and group, from the outbox."""
+    entries = [json.loads(value) for value in (await redis.hgetall(names.alert_states)).values()]
+    return [json.loads(entry["alert"]) for entry in entries if entry.get("alert")]
+
+
+# --- showing --------------------------------------------------------------------------------------------------------
+
+
+def show(as_json: bool) -> int:
+    """Prints the report; 0 only when the verdict is OK."""
+    from aiokafka.errors import KafkaError
+    from redis.exceptions import RedisError
+
+    from runtime.kafka import KafkaUnreachable
+    from runtime.log import masked
+    from runtime.redis import RedisUnusable
+
+    settings = installation.settings()
+    clock = installation.clock(settings)
+    try:
+        report = judge(asyncio.run(find(settings, clock)), settings.names)
+    except (KafkaUnreachable, KafkaError) as error:
+        text = masked(str(error) or type(error).__name__)
+        report = Report(DOWN, text, [Part("kafka", "server", DOWN, detail=text)])
+    except (RedisUnusable, RedisError, OSError) as error:
+        text = masked(str(error) or type(error).__name__)
+        report = Report(DOWN, text, [Part("redis", "server", DOWN, detail=text)])
+    if as_json:
+        print_json(
+            {
+                "verdict": report.verdict,
+                "sentence": report.sentence,
+                "as_of": datetime.fromtimestamp(clock.now(), UTC)
+                .isoformat(timespec="milliseconds")
+                .replace("+00:00", "Z"),
+                "parts": [part.as_json() for part in report.parts],
+            }
+        )
+    else:
+        _show(report)
+    return 0 if report.verdict == OK else FAILED
+
+
+def _show(report: Report) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    say(f"{report.verdict}  {report.sentence}", style=_STYLES[report.verdict])
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column("part")
+    table.add_column("state")
+    for name in ("lag", "watermark", "last flush"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for part in report.parts:
+        table.add_row(
+            part.name,
+            Text(part.state, style=_STYLES[part.state]),
+            "" if part.lag is None else f"{part.lag:,}",
+            _age(part.watermark_age_s),
+            _age(part.last_flush_age_s),
+            Text(part.detail),
+        )
+    out().print(table)
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"

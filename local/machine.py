@@ -1,0 +1,150 @@
+"""The whole system on one machine: broker, store, topics and workers under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+from pydantic import SecretStr
+
+from local.broker import EmbeddedBroker
+from local.instance import Instance, Local, now
+from local.process import Process, StartFailed
+from local.store import EmbeddedStore
+from local.supervisor import Stage, Supervisor
+from runtime.kafka import KafkaUnreachable, create_topics
+from runtime.settings import Settings
+
+PARTITIONS = 4
+WORKER_READY_WITHIN_S = 75.0
+WORKER_STOP_WITHIN_S = 6.0
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A system that runs. `settings` carry the addresses of its servers."""
+
+    settings: Settings
+    supervisor: Supervisor
+
+    async def watch(self) -> None:
+        """Keeps it running; returns never. Raises GaveUp."""
+        await self.supervisor.watch()
+
+
+@asynccontextmanager
+async def machine(
+    settings: Settings, workers: int, tell: Callable[[str], None], partitions: int = PARTITIONS
+) -> AsyncIterator[Machine]:
+    """Starts the system and stops it on leaving, in order and within 10 s.
+
+    Servers that the settings name are used instead of the embedded ones. Raises InUse, StartFailed, KafkaUnreachable or
+    the broker's own KafkaError.
+    """
+    with Instance(settings.data) as instance:
+        broker = EmbeddedBroker(None, settings.data) if settings.kafka is None else None
+        store = EmbeddedStore(None, settings.data) if settings.redis is None else None
+        servers: dict[str, object] = {}
+        if broker is not None:
+            servers["kafka"] = broker.bootstrap
+        if store is not None:
+            servers["redis"] = SecretStr(store.url)
+        served = settings.model_copy(update=servers)
+        started_at = now()
+
+        async def topics() -> None:
+            await _topics(served, partitions, ours=broker is not None)
+
+        def record() -> None:
+            instance.tell(
+                Local(
+                    kafka=broker.bootstrap if broker is not None else None,
+                    redis=store.url if store is not None else None,
+                    cluster_id=broker.cluster_id if broker is not None else None,
+                    pids={"supervisor": os.getpid()} | supervisor.pids,
+                    started_at=started_at,
+                )
+            )
+
+        async def recorded() -> None:
+            record()
+
+        stages = [
+            Stage([store], recorded) if store is not None else Stage([]),
+            Stage([broker] if broker is not None else [], topics, carries=True),  # it forgets everything when it ends
+            Stage([worker(served, number) for number in range(1, workers + 1)], recorded),
+        ]
+
+        def said(sentence: str) -> None:
+            if store is not None and store.running:
+                record()
+            tell(sentence)
+
+        supervisor = Supervisor(stages, said)
+        try:
+            await supervisor.start()
+            yield Machine(served, supervisor)
+        finally:
+            await supervisor.stop()
+
+
+async def up(settings: Settings, workers: int, tell: Callable[[str], None]) -> None:
+    """Runs the system until it is cancelled. Raises as `machine` does, or GaveUp."""
+    async with machine(settings, workers, tell) as running:
+        tell(f"ready: Kafka at {running.settings.kafka}, data in {settings.data}; Ctrl-C ends it")
+        await running.watch()
+
+
+def worker(settings: Settings, number: int) -> Process:
+    """A worker process of this installation, not started."""
+    return Process(
+        f"worker-{number}",
+        [sys.executable, "-P", "-m", "cli", "worker"],
+        settings.data / f"worker-{number}.log",
+        env=environment(settings),
+        ready="ready",
+        ready_within_s=WORKER_READY_WITHIN_S,
+        stop_within_s=WORKER_STOP_WITHIN_S,
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Our environment with exactly these settings, for a process of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("TILLWATCH_")}
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if value is not None:
+            kept[f"TILLWATCH_{name.upper()}"] = _text(value)
+    return kept
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, float):
+        return f"{value:.3f}s"
+    return str(value.resolve()) if isinstance(value, Path) else str(value)
+
+
+async def _topics(settings: Settings, partitions: int, *, ours: bool) -> None:
+    """Creates the topics. A client may have been quicker, and got topics of the embedded broker's own making: then that
+    must start anew."""
+    names = settings.names
+    single = {names.rollups, names.alerts, names.incidents}
+    try:
+        outcomes = await asyncio.wait_for(create_topics(settings, partitions), 30.0)
+    except (KafkaUnreachable, KafkaError, TimeoutError) as error:
+        if ours:
+            raise StartFailed(f"the topics could not be created: {error or 'timed out'}") from error
+        raise
+    wrong = [outcome.topic for outcome in outcomes if outcome.topic in single and outcome.partitions != 1]
+    if wrong:
+        raise StartFailed(f"{', '.join(wrong)} must have one partition")

@@ -1,0 +1,229 @@
+"""One bucket of one merged table as one value: all its rows, packed by column.
+
+A value is the byte 1 and then zlib (RFC 1950) over a JSON object, a line feed, and columns of unsigned integers, one
+after the other. The object:
+
+- `keys`: for each dimension, in the table's order, its distinct values;
+- `columns`: [length, width in bytes, divisor] of each column.
+
+A column of width w is w runs of `length` bytes: the lowest byte of every number, then the next higher of every number,
+and so on; each number is to be multiplied by the divisor. The columns:
+
+1. for each dimension: the index of each row's value in `keys`;
+2. the count of each row;
+3. for each measure, in the table's order: `n` of each row; then, of the rows whose n is not 0, `sum`, `min` and `max`;
+   and of a measure with a sketch, of the same rows: `form`, `size`, `first`, `steps`, `hits`.
+
+A sketch of form 0 is whole: `size` bins (rollups.sketch), of which `first` has the first, plus one, and `steps` for
+each further one its distance from the one before; `hits` tells for each bin how many values it holds. (Steps and hits
+of all rows follow one another.) One of form 1 is a long sketch of 1 h, cut to percentiles: `first` and `steps` have, in
+the same way, the bins of the values of rank ⌊q (n - 1)⌋ for each q of `GRID`, and there are no hits. So the quantiles
+of the grid (p50, p95, p99 …) are those of the whole sketch, and any other lies between its neighbours: values between
+two of the grid are taken for the upper one.
+
+Measures that are declared as numbers are in thousandths. Times, samples and latest outcomes stay with the source cells.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, islice, pairwise
+from math import gcd
+
+import msgspec
+
+from rollups.cells import Cell, Stat
+from rollups.sketch import Bins
+from schemas.tables import Key, Table, Value
+
+GRID = (*(percent / 100 for percent in range(100)), 0.995, 0.999, 1.0)
+"""The quantiles that a sketch cut to percentiles keeps."""
+LONG = 24
+"""A sketch of more bins is cut where that is asked for: about where percentiles are shorter."""
+
+_VERSION = b"\x01"
+_WORD = 8
+_ABSENT = Stat()
+
+Column = Sequence[int]
+
+
+class _Header(msgspec.Struct):
+    keys: list[list[Value]]
+    columns: list[tuple[int, int, int]]
+
+
+def encode_rows(table: Table, rows: Mapping[Key, Cell], *, cut: bool = False) -> bytes:
+    """The value of a bucket. `cut`: long sketches become percentiles. Raises ValueError for a negative number."""
+    keys, indexes = _numbered(list(rows), len(table.dimensions))
+    order = sorted(range(len(rows)), key=indexes.__getitem__)  # equal values side by side: shorter
+    held = list(rows.values())
+    cells = [held[place] for place in order]
+    columns: list[Column] = [[indexes[place][at] for place in order] for at in range(len(table.dimensions))]
+    columns.append([cell.count for cell in cells])
+    for at, measure in enumerate(table.measures):
+        stats = [cell.stats[at] if at < len(cell.stats) else _ABSENT for cell in cells]
+        found = [stat for stat in stats if stat.n]
+        columns.append([stat.n for stat in stats])
+        columns.append([stat.total for stat in found])
+        columns.append([stat.low or 0 for stat in found])
+        columns.append([stat.high or 0 for stat in found])
+        if measure.sketch:
+            columns += _pack_sketches(found, cut)
+    shapes: list[tuple[int, int, int]] = []
+    runs = [b"\n"]
+    for column in columns:
+        if min(column, default=0) < 0:
+            raise ValueError(f"a rollup row of {table.name} has a negative number")
+        divisor = gcd(*column) or 1
+        numbers = column if divisor == 1 else [number // divisor for number in column]
+        width = (max(numbers, default=0).bit_length() + 7) // 8
+        shapes.append((len(numbers), width, divisor))
+        runs.append(_pack(numbers, width))
+    return _VERSION + zlib.compress(msgspec.json.encode(_Header(keys, shapes)) + b"".join(runs))
+
+
+def decode_rows(table: Table, value: bytes) -> dict[Key, Cell]:
+    """The rows of a value. Raises ValueError for one that is damaged or of a version that is not known."""
+    if value[:1] != _VERSION:
+        raise ValueError(f"rollup rows of version {value[:1].hex() or 'none'}, which this release does not know")
+    try:
+        head, _, body = zlib.decompress(value[1:]).partition(b"\n")
+    except zlib.error as error:
+        raise ValueError(f"damaged rollup rows: {error}") from error
+    header = msgspec.json.decode(head, type=_Header)
+    columns = _columns(header.columns, body)
+    dimensions = [[values[index] for index in next(columns)] for values in header.keys]
+    cells = [Cell(count=count, times=None) for count in next(columns)]
+    for measure in table.measures:
+        numbers = next(columns, None)
+        if numbers is None:
+            break  # written before the table had this measure
+        _add_stats([(cell, n) for cell, n in zip(cells, numbers, strict=True)], columns, measure.sketch)
+    return dict(zip(zip(*dimensions, strict=True), cells, strict=True))
+
+
+def _numbered(keys: Sequence[Key], dimensions: int) -> tuple[list[list[Value]], list[tuple[int, ...]]]:
+    """The distinct values of each dimension, and each key as indexes into them."""
+    distinct, places = [], []
+    for at in range(dimensions):
+        # By type as well: 1 and True are equal, and two values here.
+        values = sorted({(type(key[at]).__name__, key[at]) for key in keys}, key=_by_type)
+        index = {value: place for place, value in enumerate(values)}
+        distinct.append([value for _, value in values])
+        places.append([index[type(key[at]).__name__, key[at]] for key in keys])
+    return distinct, list(zip(*places, strict=True))
+
+
+def _by_type(item: tuple[str, Value]) -> tuple[str, str | int]:
+    name, value = item
+    return (name, "" if value is None else value)
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+def _pack(numbers: Column, width: int) -> bytes:
+    """`width` runs of one byte of each number, the lowest first."""
+    if width <= 1:
+        return bytes(numbers) if width else b""
+    if width <= _WORD:
+        whole, step = struct.pack(f"<{len(numbers)}Q", *numbers), _WORD
+    else:
+        whole, step = b"".join(number.to_bytes(width, "little") for number in numbers), width
+    return b"".join(whole[byte::step] for byte in range(width))
+
+
+def _columns(shapes: Sequence[tuple[int, int, int]], body: bytes) -> Iterator[Column]:
+    start = 0
+    for length, width, divisor in shapes:
+        numbers = _unpack(body[start : start + length * width], length, width)
+        start += length * width
+        yield numbers if divisor == 1 else [number * divisor for number in numbers]
+
+
+def _unpack(runs: bytes, length: int, width: int) -> Column:
+    if len(runs) != length * width:
+        raise ValueError("damaged rollup rows: a column is cut short")
+    if width <= 1:
+        return runs if width else bytes(length)
+    step = _WORD if width <= _WORD else width
+    whole = bytearray(length * step)
+    for byte in range(width):
+        whole[byte::step] = runs[byte * length : (byte + 1) * length]
+    if step == _WORD:
+        return struct.unpack(f"<{length}Q", whole)
+    return [int.from_bytes(whole[start : start + step], "little") for start in range(0, len(whole), step)]
+
+
+def _add_stats(rows: Sequence[tuple[Cell, int]], columns: Iterator[Column], sketch: bool) -> None:
+    """Gives each cell its next stat."""
+    numbers = [n for _, n in rows if n]
+    stats = [
+        Stat(n, total, low, high)
+        for n, total, low, high in zip(numbers, next(columns), next(columns), next(columns), strict=True)
+    ]
+    if sketch:
+        _unpack_sketches(stats, next(columns), next(columns), next(columns), iter(next(columns)), iter(next(columns)))
+    each = iter(stats)
+    for cell, n in rows:
+        cell.stats.append(next(each) if n else Stat())
+
+
+# --- sketches ---------------------------------------------------------------------------------------------------------
+
+
+def _pack_sketches(stats: Sequence[Stat], cut: bool) -> list[Column]:
+    """The columns form, size, first, steps, hits."""
+    forms, sizes, firsts, steps, hits = [], [], [], [], []
+    for stat in stats:
+        bins = stat.bins or {}
+        found = sorted(bins)
+        percentiles = cut and len(found) > LONG
+        if percentiles:
+            found = _percentiles(bins, found)
+        else:
+            hits += [bins[number] for number in found]
+        forms.append(int(percentiles))
+        sizes.append(len(found))
+        firsts.append(found[0] + 1 if found else 0)
+        steps += [number - before for before, number in pairwise(found)]
+    return [forms, sizes, firsts, steps, hits]
+
+
+def _percentiles(bins: Bins, found: Sequence[int]) -> list[int]:
+    """The bin at each quantile of the grid."""
+    last = sum(bins.values()) - 1  # n - 1: every value that is counted is in a bin
+    numbers = iter(found)
+    number = next(numbers)
+    seen = bins[number]
+    result = []
+    for q in GRID:
+        while seen <= int(q * last):
+            number = next(numbers)
+            seen += bins[number]
+        result.append(number)
+    return result
+
+
+def _unpack_sketches(
+    stats: Sequence[Stat], forms: Column, sizes: Column, firsts: Column, steps: Iterator[int], hits: Iterator[int]
+) -> None:
+    for stat, form, size, first in zip(stats, forms, sizes, firsts, strict=True):
+        if size:
+            found = list(accumulate(islice(steps, size - 1), initial=first - 1))
+            stat.bins = _whole(found, stat.n) if form else dict(zip(found, islice(hits, size), strict=True))
+
+
+def _whole(found: Sequence[int], n: int) -> Bins:
+    """The sketch that has these bins at the quantiles of the grid; values between two of them are in the upper one."""
+    bins: Bins = {}
+    below = 0
+    for q, number in zip(GRID, found, strict=True):
+        upto = int(q * (n - 1)) + 1
+        if upto > below:
+            bins[number] = bins.get(number, 0) + upto - below
+            below = upto
+    return bins

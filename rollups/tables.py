@@ -1,0 +1,373 @@
+"""The merged rollup tables in Redis: one writer, many readers, three resolutions.
+
+10 s rows are written as they come. 1 min and 1 h rows are made from finer ones once they are closed; until then, and
+after an amendment, the script that wrote a finer row lists them as stale, and a reader makes them itself. So a reader
+is exact at any moment: it sees every write that was finished when it began; only what is written while it reads may be
+in one row and not yet in another. Rows are deleted by event time, and never while a coarser row is still to be made of
+them.
+
+Keys of one table share a hash tag; docs/redis-layout.md tells them one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from rollups.cells import Cell
+from rollups.rows import decode_rows, encode_rows
+from runtime.names import Names
+from schemas.tables import TABLES, Key
+
+SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Rows of `width_ms`, kept for `kept_ms`, in one Redis hash for each `group_ms`; made from rows of `finer`."""
+
+    name: str
+    width_ms: int
+    kept_ms: int
+    group_ms: int
+    finer: str | None
+
+    def start(self, ms: int) -> int:
+        return ms - ms % self.width_ms
+
+    def group(self, ms: int) -> int:
+        return ms - ms % self.group_ms
+
+
+RESOLUTIONS = {
+    one.name: one
+    for one in (
+        Resolution("10s", 10 * SECOND, 7 * HOUR, HOUR, None),
+        Resolution("1m", 60 * SECOND, 3 * DAY, 6 * HOUR, "10s"),
+        Resolution("1h", HOUR, 396 * DAY, 10 * DAY, "1m"),
+    )
+}
+COARSE = ("1m", "1h")
+"""The resolutions that are made from finer ones, the finer first."""
+WRITTEN_AT_ONCE = 500
+ROLLED_AT_ONCE = 120
+"""Finer rows that one call of `materialise` adds up for each resolution, about: it shares the loop with judging."""
+EXPIRED_AT_ONCE = 50
+READ_AT_ONCE = 200
+READ_TRIES = 5
+
+Rows = dict[int, dict[Key, Cell]]
+"""{bucket start in ms: {key: cell}}."""
+
+_TAKE = """
+redis.call('HSET', KEYS[1], 'token', ARGV[1])
+redis.call('HSETNX', KEYS[1], 'serial', 0)
+return tonumber(redis.call('HGET', KEYS[1], 'serial'))
+"""
+
+# Every call has a serial of its own. What is held must be at least that of the last call that was answered: a Redis
+# that came back without its last second has less. A call that comes late, after others, finds its own or more.
+_CHECK = """
+local held = redis.call('HMGET', KEYS[1], 'token', 'serial')
+if held[1] ~= ARGV[1] then return 0 end
+local serial = tonumber(held[2])
+if serial < tonumber(ARGV[2]) or serial >= tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'serial', ARGV[3])
+"""
+
+# KEYS: writer, merged, stale, groups, then the hash of each row.
+# ARGV: token, serial answered last, serial, number of rows; per row: bucket, value, group, its 1m, its 1h;
+#       then pairs (source, offset).
+_WRITE = (
+    _CHECK
+    + """
+local rows = tonumber(ARGV[4])
+for i = 1, rows do
+  local a = 5 * i
+  redis.call('HSET', KEYS[4 + i], ARGV[a], ARGV[a + 1])
+  redis.call('SADD', KEYS[4], ARGV[a + 2])
+  redis.call('HSET', KEYS[3], '1m:' .. ARGV[a + 3], ARGV[3], '1h:' .. ARGV[a + 4], ARGV[3])
+end
+for a = 5 * rows + 5, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]) end
+return 1
+"""
+)
+
+# KEYS: writer, stale, groups, the hash of the row.
+# ARGV: token, serial answered last, serial; bucket, value, group, its name among the stale, the serial that it was read
+#       with, HSET or HSETNX.
+_ROLL = (
+    _CHECK
+    + """
+if redis.call('HGET', KEYS[2], ARGV[7]) == ARGV[8] then
+  redis.call(ARGV[9], KEYS[4], ARGV[4], ARGV[5])
+  redis.call('SADD', KEYS[3], ARGV[6])
+  redis.call('HDEL', KEYS[2], ARGV[7])
+end
+return 1
+"""
+)
+
+# KEYS: writer, groups, then the hash of each group.
+# ARGV: token, serial answered last, serial; per group: its name among the groups, the field of `writer` that tells how
+#       far rows are gone, the end of the group.
+_EXPIRE = (
+    _CHECK
+    + """
+for i = 3, #KEYS do
+  local a = 3 * i - 5
+  redis.call('UNLINK', KEYS[i])
+  redis.call('SREM', KEYS[2], ARGV[a])
+  local gone = tonumber(redis.call('HGET', KEYS[1], ARGV[a + 1]) or 0)
+  if gone < tonumber(ARGV[a + 2]) then redis.call('HSET', KEYS[1], ARGV[a + 1], ARGV[a + 2]) end
+end
+return 1
+"""
+)
+
+
+class NotWriter(RuntimeError):
+    """Someone else writes the tables, or Redis lost what this writer wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What may be read and made of what, at one moment."""
+
+    stale: Mapping[str, Mapping[int, int]]
+    """{resolution: {bucket: serial of the write that made it stale}}."""
+    gone: Mapping[str, int]
+    """{resolution: the time before which rows were deleted}."""
+
+    def must_be_made(self, resolution: Resolution, bucket: int) -> bool:
+        return bucket in self.stale.get(resolution.name, ()) and not self.lossy(resolution, bucket)
+
+    def lossy(self, resolution: Resolution, bucket: int) -> bool:
+        """Whether finer rows of it were deleted, so that what was made before has more than they."""
+        return resolution.finer is not None and bucket < self.gone.get(resolution.finer, 0)
+
+
+class TableStore:
+    """The merged tables of one installation. Methods raise what redis raises when it is away; all may be repeated."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._redis, self._names = redis, names
+        self._take_script = redis.register_script(_TAKE)
+        self._write_script = redis.register_script(_WRITE)
+        self._roll_script = redis.register_script(_ROLL)
+        self._expire_script = redis.register_script(_EXPIRE)
+        self._token = ""
+        self._answered: dict[str, int] = {}
+        self._serials: dict[str, int] = {}
+        self._changing = asyncio.Lock()
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    async def take(self, token: str) -> None:
+        """Becomes the writer of every table: whoever was it before is refused from here on."""
+        async with self._changing:
+            self._token = token
+            for table in TABLES:
+                serial = await self._take_script(keys=[self._names.table(table, "writer")], args=[token])
+                self._answered[table] = self._serials[table] = int(serial)
+
+    async def _run(
+        self, script: AsyncScript, table: str, keys: Sequence[str], args: Sequence[str | int | bytes]
+    ) -> None:
+        serial = self._serials[table] = self._serials.get(table, 0) + 1
+        fence = (self._token, self._answered.get(table, 0), serial)
+        if not await script(keys=[self._names.table(table, "writer"), *keys], args=[*fence, *args]):
+            raise NotWriter(f"the table {table} has another writer, or Redis lost its last writes")
+        self._answered[table] = serial
+
+    async def write(self, table: str, rows: Mapping[int, Mapping[Key, Cell]], merged: Mapping[str, int]) -> None:
+        """Writes 10 s rows, each whole, and how far each source is contained in them: {source: offset}.
+
+        One script, or several where there are hundreds of rows: the offsets go with the last. Raises NotWriter.
+        """
+        items = iter(rows.items())
+        left = len(rows)
+        async with self._changing:
+            while left > WRITTEN_AT_ONCE:
+                await self._write(table, list(islice(items, WRITTEN_AT_ONCE)), {})
+                left -= WRITTEN_AT_ONCE
+            await self._write(table, list(items), merged)
+
+    async def _write(
+        self, table: str, rows: Sequence[tuple[int, Mapping[Key, Cell]]], merged: Mapping[str, int]
+    ) -> None:
+        names, fine = self._names, RESOLUTIONS["10s"]
+        keys = [names.table(table, part) for part in ("merged", "stale", "groups")]
+        args: list[str | int | bytes] = [len(rows)]
+        for bucket, cells in rows:
+            group = fine.group(bucket)
+            keys.append(names.table_rows(table, "10s", group))
+            args += (bucket, encode_rows(TABLES[table], cells), f"10s:{group}")
+            args += (RESOLUTIONS["1m"].start(bucket), RESOLUTIONS["1h"].start(bucket))
+        for source, offset in merged.items():
+            args += (source, offset)
+        await self._run(self._write_script, table, keys, args)
+
+    async def materialise(self, table: str, watermark_ms: int) -> int:
+        """Makes the coarse rows that are stale and closed, oldest first and a bounded number; returns how many.
+
+        A row is left as it is where finer rows of it were deleted meanwhile: they would make it less. Raises NotWriter.
+        """
+        made = 0
+        async with self._changing:
+            for name in COARSE:
+                resolution = RESOLUTIONS[name]
+                marks = await self._marks(table)
+                closed = sorted(b for b in marks.stale.get(name, ()) if b + resolution.width_ms <= watermark_ms)
+                ready = (b for b in closed if not _unmade_parts(resolution, b, marks))
+                for bucket in islice(ready, ROLLED_AT_ONCE * _finer(resolution).width_ms // resolution.width_ms):
+                    await self._roll(table, resolution, bucket, marks)
+                    made += 1
+        return made
+
+    async def _roll(self, table: str, resolution: Resolution, bucket: int, marks: _Marks) -> None:
+        names, name, group = self._names, resolution.name, resolution.group(bucket)
+        rows = await self._make(table, resolution, [bucket], marks)
+        value = encode_rows(TABLES[table], rows.get(bucket, {}), cut=name == "1h")
+        how = "HSETNX" if marks.lossy(resolution, bucket) else "HSET"
+        keys = [names.table(table, "stale"), names.table(table, "groups"), names.table_rows(table, name, group)]
+        stale = (f"{name}:{bucket}", marks.stale[name][bucket])
+        await self._run(self._roll_script, table, keys, (bucket, value, f"{name}:{group}", *stale, how))
+
+    async def expire(self, table: str, watermark_ms: int) -> int:
+        """Deletes rows beyond their retention, as told by the table's own event time: a bounded number of groups, and
+        none that a stale row is still to be made of. Returns how many groups. Raises NotWriter."""
+        async with self._changing:
+            marks = await self._marks(table)
+            keys = [self._names.table(table, "groups")]
+            args: list[str | int | bytes] = []
+            for resolution, start in await self._groups(table):
+                end = start + resolution.group_ms
+                if end + resolution.kept_ms > watermark_ms or _needed(resolution, start, end, marks):
+                    continue
+                keys.append(self._names.table_rows(table, resolution.name, start))
+                args += (f"{resolution.name}:{start}", f"gone:{resolution.name}", end)
+                if len(keys) > EXPIRED_AT_ONCE:
+                    break
+            if args:
+                await self._run(self._expire_script, table, keys, args)
+        return len(keys) - 1
+
+    async def merged_offsets(self, table: str) -> dict[str, int]:
+        """{source: offset up to which its records are contained in the rows}."""
+        held = await self._redis.hgetall(self._names.table(table, "merged"))
+        return {_text(source): int(offset) for source, offset in held.items()}
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    async def read(self, table: str, resolution: str, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
+        """The rows whose bucket starts in [start, end), open ones included; all there are where no bound is given."""
+        wanted = RESOLUTIONS[resolution]
+        # What is stale first: a row that is written meanwhile is then read old or new, but never half.
+        marks = await self._marks(table)
+        for _ in range(READ_TRIES):
+            rows = await self._rows(table, wanted, await self._buckets(table, wanted, start_ms, end_ms, marks), marks)
+            # Unless what a stale row is made of was deleted meanwhile, once the row itself was made.
+            after = await self._marks(table)
+            if after.gone == marks.gone:
+                break
+            marks = after
+        return rows
+
+    async def _marks(self, table: str) -> _Marks:
+        async with self._redis.pipeline(transaction=True) as both:
+            both.hgetall(self._names.table(table, "stale"))
+            both.hgetall(self._names.table(table, "writer"))
+            listed, writer = await both.execute()
+        stale: dict[str, dict[int, int]] = defaultdict(dict)
+        for member, serial in listed.items():
+            name, _, bucket = _text(member).partition(":")
+            stale[name][int(bucket)] = int(serial)
+        gone = {name: int(writer.get(f"gone:{name}".encode(), 0)) for name in RESOLUTIONS}
+        return _Marks(stale, gone)
+
+    async def _groups(self, table: str) -> list[tuple[Resolution, int]]:
+        """Each hash of rows, the oldest first."""
+        held = await self._redis.smembers(self._names.table(table, "groups"))
+        members = (_text(member).partition(":") for member in held)
+        return sorted(((RESOLUTIONS[name], int(start)) for name, _, start in members), key=lambda group: group[1])
+
+    async def _buckets(
+        self, table: str, resolution: Resolution, start_ms: int | None, end_ms: int | None, marks: _Marks
+    ) -> list[int]:
+        """The buckets of [start, end) that have a row, or will have one."""
+        buckets = set(marks.stale.get(resolution.name, ()))
+        low = -1 if start_ms is None else start_ms
+        high = float("inf") if end_ms is None else end_ms
+        for one, start in await self._groups(table):
+            if one is resolution and start < high and start + resolution.group_ms > low:
+                key = self._names.table_rows(table, resolution.name, start)
+                buckets.update(int(field) for field in await self._redis.hkeys(key))
+        return sorted(bucket for bucket in buckets if low <= bucket < high)
+
+    async def _rows(self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks) -> Rows:
+        unmade: list[int] = []
+        by_group: dict[int, list[int]] = defaultdict(list)
+        for bucket in buckets:
+            if marks.must_be_made(resolution, bucket):
+                unmade.append(bucket)
+            else:
+                by_group[resolution.group(bucket)].append(bucket)
+        rows: Rows = {}
+        for group, members in by_group.items():
+            key = self._names.table_rows(table, resolution.name, group)
+            for first in range(0, len(members), READ_AT_ONCE):
+                some = members[first : first + READ_AT_ONCE]
+                for bucket, value in zip(some, await self._redis.hmget(key, some), strict=True):
+                    if isinstance(value, bytes):
+                        rows[bucket] = decode_rows(TABLES[table], value)
+                    elif bucket in marks.stale.get(resolution.name, ()):
+                        unmade.append(bucket)  # lossy, but never made before
+        if unmade:
+            rows |= await self._make(table, resolution, unmade, marks)
+        return rows
+
+    async def _make(self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks) -> Rows:
+        """Coarse rows from finer ones."""
+        finer = _finer(resolution)
+        parts = [b for bucket in buckets for b in range(bucket, bucket + resolution.width_ms, finer.width_ms)]
+        rows: Rows = {}
+        for part, cells in (await self._rows(table, finer, parts, marks)).items():
+            row = rows.setdefault(resolution.start(part), {})
+            for key, cell in cells.items():
+                total = row.get(key)
+                if total is None:
+                    total = row[key] = Cell()
+                total.add(cell)
+        return rows
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _finer(resolution: Resolution) -> Resolution:
+    assert resolution.finer is not None
+    return RESOLUTIONS[resolution.finer]
+
+
+def _unmade_parts(resolution: Resolution, bucket: int, marks: _Marks) -> bool:
+    """Whether finer rows of it are to be made first."""
+    unmade = marks.stale.get(_finer(resolution).name, {})
+    return any(part in unmade for part in range(bucket, bucket + resolution.width_ms, _finer(resolution).width_ms))
+
+
+def _needed(resolution: Resolution, start: int, end: int, marks: _Marks) -> bool:
+    """Whether a coarser row is still to be made of rows of [start, end)."""
+    return any(
+        bucket < end and bucket + coarser.width_ms > start
+        for coarser in map(RESOLUTIONS.__getitem__, COARSE)
+        if coarser.width_ms > resolution.width_ms
+        for bucket in marks.stale.get(coarser.name, ())
+    )

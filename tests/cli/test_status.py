@@ -1,0 +1,104 @@
+"""The verdict, from what was found."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cli.status import BEHIND, DOWN, NO_DATA, OK, Found, judge
+from runtime.names import Names
+
+NAMES = Names("shop")
+NOW_S = 1_000_000.0
+
+
+def _partition(topic: str, number: int, **more: Any) -> dict[str, Any]:
+    position = {"next": 10, "end": 10, "watermark_ms": int((NOW_S - 30) * 1000), "behind": False}
+    return {"topic": topic, "partition": number, **position, **more}
+
+
+def _worker(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "host-1",
+        "started_at": "2026-11-23T08:00:00Z",
+        "partitions": [_partition(topic, number) for topic in NAMES.event_topics for number in range(2)],
+        "leader": True,
+        "leader_lag": 0,
+        "table_watermarks": {"payments": int((NOW_S - 30) * 1000)},
+        "last_flush_at": NOW_S - 0.2,
+        **more,
+    }
+
+
+def _found(*workers: dict[str, Any], **more: Any) -> Found:
+    ends = {(topic, number): 10 for topic in NAMES.event_topics for number in range(2)}
+    return Found(**{"now_s": NOW_S, "workers": workers, "ends": ends, "unowned_next": {}, **more})
+
+
+def _alert(status: str, **more: Any) -> dict[str, Any]:
+    return {
+        "time": "2026-11-23T08:00:00Z",
+        "data": {"rule": "payment_volume_drop", "status": status, "historical": False} | more,
+    }
+
+
+def test_all_is_well() -> None:
+    report = judge(_found(_worker()), NAMES)
+    assert report.verdict == OK
+    payments = next(part for part in report.parts if part.name == "payments")
+    assert (payments.lag, payments.watermark_age_s) == (0, 30.0)
+
+
+def test_no_worker_is_down_and_the_waiting_records_are_counted() -> None:
+    report = judge(_found(unowned_next={(NAMES.events("payments"), 0): 7}), NAMES)
+    assert report.verdict == DOWN
+    assert next(part for part in report.parts if part.name == "payments").lag == 3 + 10
+
+
+@pytest.mark.parametrize(
+    ("worker", "culprit"),
+    [
+        (_worker(leader=False), "evaluate"),
+        (_worker(last_flush_at=NOW_S - 60), "host-1"),
+        (_worker(partitions=[]), "payments"),
+        (_worker(partitions=[_partition(t, n, behind=True) for t in NAMES.event_topics for n in range(2)]), "payments"),
+    ],
+    ids=["nobody leads", "a server is away", "partitions of nobody", "records wait"],
+)
+def test_what_makes_verdicts_late_is_behind(worker: dict[str, Any], culprit: str) -> None:
+    report = judge(_found(worker), NAMES)
+    assert report.verdict == BEHIND
+    assert culprit in report.sentence
+
+
+def test_a_topic_that_is_missing_is_down_and_says_what_to_do() -> None:
+    report = judge(_found(_worker(), missing_topics=[NAMES.events("errors")]), NAMES)
+    assert report.verdict == DOWN
+    assert "setup topics" in report.sentence
+
+
+def test_a_silent_source_is_no_data() -> None:
+    report = judge(_found(_worker(), alerts=[_alert("no_data")]), NAMES)
+    assert report.verdict == NO_DATA
+    assert "payment_volume_drop" in report.sentence
+
+
+def test_a_silence_of_the_past_is_not_the_present() -> None:
+    assert judge(_found(_worker(), alerts=[_alert("no_data", historical=True)]), NAMES).verdict == OK
+
+
+def test_an_alert_that_fires_does_not_make_the_pipeline_unwell() -> None:
+    report = judge(_found(_worker(), alerts=[_alert("firing"), _alert("resolved")]), NAMES)
+    assert report.verdict == OK
+    assert "1 alert firing" in report.sentence
+
+
+def test_behind_goes_before_no_data_because_late_data_look_like_none() -> None:
+    assert judge(_found(_worker(leader=False), alerts=[_alert("no_data")]), NAMES).verdict == BEHIND
+
+
+def test_every_part_has_the_shape_of_the_contract() -> None:
+    for part in judge(_found(_worker()), NAMES).parts:
+        assert {"name", "lag", "watermark_age_s"} <= json.loads(json.dumps(part.as_json())).keys()
