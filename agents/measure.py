@@ -54,6 +54,8 @@ class Owned:
     """Offset after the last record in the partition, as the last fetch told."""
     read_ms: int = 0
     """Broker timestamp of the last record that was folded."""
+    slow_at: float = 0.0
+    """When the tables of high cardinality were last written, by the monotonic clock."""
     gone: bool = False
 
 
@@ -73,7 +75,6 @@ class Measure:
         self._flushing = asyncio.Lock()
         self._flushed = asyncio.Condition()
         self._limit = asyncio.Semaphore(CONCURRENT)
-        self._slow_at = 0.0
         self._beat_at = float("-inf")
         self.flushed_at = 0.0
         self.app = ChunkApp(self._names.group("measure"), settings, kafka, list(self._topics), self)
@@ -189,15 +190,15 @@ class Measure:
     async def flush(self, *, slow: bool = False) -> None:
         """Writes everything that changed: dead letters, the script, the partial; then commits for lag tools."""
         async with self._flushing:
-            slow = slow or time.monotonic() - self._slow_at >= SLOW_EVERY_S
+            now = time.monotonic()
             work = []
             for owned in list(self.owned.values()):
-                cut = owned.fold.cut(slow=slow)
+                cut = owned.fold.cut(slow=slow or now - owned.slow_at >= SLOW_EVERY_S)
                 if cut is not None:
+                    if cut.progress.slow_next == cut.progress.next:
+                        owned.slow_at = now
                     encoded = encode(cut)
                     work.append((owned, cut, encoded, self._partials(owned, cut, encoded)))
-            if slow:
-                self._slow_at = time.monotonic()
             if not work:
                 self.flushed_at = self._clock.now()
                 return

@@ -51,9 +51,9 @@ def quiet_environment() -> dict[str, str]:
 class Process:
     """One program as our child.
 
-    It has a session of its own: Ctrl-C in a terminal reaches us alone, and we stop it in order. ready: a line it
-    prints, or a function that tells; None: ready as soon as it runs. env: its whole environment; None: ours. Output goes
-    to `log`, at most 1 MiB and as much in `<log>.1`.
+    It has a session of its own: Ctrl-C in a terminal reaches us alone, and we stop it in order. ready: a line that it
+    prints, or a function that tells; None: ready as soon as it runs. env: its whole environment; None: ours. What it
+    says goes to `log`, at most 1 MiB, and as much before that in `<log>.1`.
     """
 
     def __init__(

@@ -20,14 +20,17 @@ class Fault:
 
 FAULTS = MappingProxyType(
     {
-        "provider_outage": Fault({"provider": "ikhokha", "share": 0.97}, "{provider} fails {share:.0%} of its payments"),
+        "provider_outage": Fault(
+            {"provider": "ikhokha", "share": 0.97}, "{provider} fails {share:.0%} of its payments"
+        ),
         "slow_provider": Fault({"provider": "ikhokha", "factor": 12.0}, "{provider} takes {factor:g} times as long"),
         "volume_drop": Fault({"share": 0.85}, "{share:.0%} of the customers stay away"),
         "brute_force": Fault(
             {"actor": "203.0.113.66", "rate": 2.0}, "{actor} guesses passwords, {rate:g} times a second"
         ),
         "bad_webhook_signatures": Fault(
-            {"provider": "ozow", "rate": 0.5}, "webhooks in the name of {provider} with wrong signatures, {rate:g} a second"
+            {"provider": "ozow", "rate": 0.5},
+            "webhooks in the name of {provider} with wrong signatures, {rate:g} a second",
         ),
         "database_down": Fault({"share": 0.6}, "the database refuses {share:.0%} of its connections"),
         "memory_leak": Fault(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from local import cast
+from local.agenda import Agenda, Happening, hash_of
 from local.scenarios import Conditions, Scenario
 from schemas.events import SUBJECT_OF
 from schemas.time import rfc3339
@@ -22,11 +22,12 @@ Emission = tuple[str, str, Event]
 _DAY_S, _HOUR_S = 86_400, 3_600
 _OFFSET_S = 2 * _HOUR_S  # South Africa's clock
 _WEEK = (1.0, 1.0, 1.02, 1.05, 1.14, 0.95, 0.84)
-_PEAK = 2.06
+_PEAK = 1.8
 
 ABANDONED = 0.05
 TECHNICAL, UNKNOWN, FRAUD = 0.006, 0.002, 0.003
-HEALTH_EVERY_MS, RESOURCE_EVERY_MS, ALIVE_EVERY_MS, FEATURE_EVERY_MS, POLICY_EVERY_MS = 10_000, 5_000, 10_000, 30_000, 300_000
+HEALTH_EVERY_MS, RESOURCE_EVERY_MS, ALIVE_EVERY_MS = 10_000, 5_000, 10_000
+FEATURE_EVERY_MS, POLICY_EVERY_MS = 30_000, 300_000
 
 
 def daily_shape(second: float) -> float:
@@ -40,7 +41,7 @@ def daily_shape(second: float) -> float:
 class Simulator:
     """A payment integration with several services, from `start_s` (epoch seconds) on.
 
-    rate: payments begun a second, averaged over a week; each makes about a dozen events, and the machines a few a second
+    rate: payments begun a second, averaged over a week; each makes some fifteen events, and the machines seven a second
     besides. The same arguments give the same events, and a scenario changes only what it touches: whatever it leaves
     alone keeps its ids, times and values.
     """
@@ -57,115 +58,92 @@ class Simulator:
 
 
 class _Run:
-    """One pass over the events: an agenda of what happens when."""
+    """One pass over the events."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._start_ms = math.ceil(simulator.start_s * 1000)
         self._now = Conditions(simulator.scenarios)
         self._rate = simulator.rate
-        self._seed = int.from_bytes(blake2b(f"{simulator.seed}/{simulator.start_s}".encode(), digest_size=8).digest())
-        self._name = f"r{self._seed:016x}"[:9]  # letters between digits: nothing that looks like a card number
-        self._order = 0
-        self._agenda: list[tuple[int, int, Callable[[int], None] | _Planned]] = []
-        self._sent: dict[str, int] = {}
-        self._flows = 0
+        seed = hash_of(simulator.seed, simulator.start_s)
+        self._name = f"r{seed:016x}"[:9]  # and letters between all digits: no id looks like a card number
+        self._agenda = Agenda(seed, self._start_ms)
+        self._sent: Counter[str] = Counter()
+        self._emitted: list[Emission] = []
         self._begin()
 
     def emissions(self, from_ms: float, to_ms: float) -> Iterator[Emission]:
-        agenda = self._agenda
-        while agenda[0][0] < to_ms:
-            ms, _, entry = heapq.heappop(agenda)
-            if not isinstance(entry, _Planned):
-                entry(ms)
-                continue
-            if self._now.silent(entry.source, ms):
-                continue
-            if entry.type == "source.alive":
-                entry.data["sent"] = self._sent.get(entry.source, 0)
-            else:
-                self._sent[entry.source] = self._sent.get(entry.source, 0) + 1
-            if ms >= from_ms:
-                yield entry.emission(ms)
+        for ms, act in self._agenda.until(to_ms):
+            act(ms)
+            if self._emitted:
+                if ms >= from_ms:
+                    yield from self._emitted
+                self._emitted.clear()
 
-    # --- the agenda ---------------------------------------------------------------------------------------------------
-
-    def _plan(self, ms: float, entry: Callable[[int], None] | _Planned) -> None:
-        self._order += 1
-        heapq.heappush(self._agenda, (int(ms), self._order, entry))
-
-    def _send(self, ms: float, name: str, source: str, event_type: str, key: str, subject: str = "", **data: Value) -> None:
-        self._plan(ms, _Planned(f"evt_{self._name}x{name}", source, event_type, key, subject, data))
-
-    def _rng(self, *of: object) -> Random:
-        return Random(hash_of(self._seed, *of))
-
-    def _every(self, period_ms: int, name: str, act: Callable[[int, Random, str], None]) -> None:
-        """Calls `act(ms, rng, id)` every period, from a phase of its own on."""
-        rng = self._rng(name)
-
-        def tick(ms: int) -> None:
-            self._plan(ms + period_ms, tick)
-            act(ms, rng, f"{name}x{(ms - self._start_ms) // period_ms:x}")
-
-        self._plan(self._start_ms + rng.randrange(period_ms), tick)
-
-    def _arrivals(
-        self,
-        name: str,
-        rate: float,
-        act: Callable[[int, Random, str], None],
-        span_s: tuple[float, float] = (0.0, math.inf),
-        chance: Callable[[int], float] = lambda ms: 1.0,
+    def _send(
+        self, ms: float, name: str, source: str, event_type: str, key: str, data: Data, subject: str = ""
     ) -> None:
-        """Calls `act(ms, rng, id)` at the arrivals of a Poisson process of `rate` a second, thinned out by `chance`."""
-        gaps = self._rng(name, "gaps")
-        number = 0
+        """Puts an event on the agenda. `subject`: the CloudEvent's, if it has one."""
 
-        def arrive(ms: int) -> None:
-            nonlocal number, at
-            number += 1
-            if gaps.random() < chance(ms):
-                act(ms, self._rng(name, number), f"{name}{number:x}")
-            at += gaps.expovariate(rate) * 1000
-            if at < span_s[1] * 1000:
-                self._plan(at, arrive)
+        def send(ms: int) -> None:
+            if not self._now.silent(source, ms):
+                self._sent[source] += 1
+                self._emit(ms, SUBJECT_OF[event_type], name, source, event_type, key, data, subject)
 
-        at = max(float(self._start_ms), span_s[0] * 1000) + gaps.expovariate(rate) * 1000
-        if at < span_s[1] * 1000:
-            self._plan(at, arrive)
+        self._agenda.put(ms, send)
+
+    def _emit(
+        self, ms: int, topic: str, name: str, source: str, event_type: str, key: str, data: Data, subject: str = ""
+    ) -> None:
+        event: Event = {
+            "specversion": "1.0",
+            "id": f"evt_{self._name}x{name}",
+            "source": source,
+            "type": event_type,
+            "time": rfc3339(ms),
+            "data": data,
+        }
+        if subject:
+            event["subject"] = subject
+        self._emitted.append((topic, key, event))
 
     def _begin(self) -> None:
-        def busy(ms: int) -> float:
-            return daily_shape(ms / 1000) / _PEAK
+        def customers(ms: int) -> float:
+            return daily_shape(ms / 1000) / _PEAK * self._now.customers(ms)
 
         peak = self._rate * _PEAK
-        self._arrivals("p", peak, self._payment, chance=lambda ms: busy(ms) * self._now.customers(ms))
-        self._arrivals("b", peak * 2, self._browse, chance=lambda ms: busy(ms) * self._now.customers(ms))
-        self._arrivals("a", 1 / 150, self._wrong_password)
-        self._arrivals("k", 1 / 900, self._blocked)
-        self._arrivals("e", 1 / 40, self._error)
-        self._arrivals("n", 1 / 1800, self._lost_connection)
-        self._arrivals("d", 1 / (5 * _HOUR_S), self._change)
+        self._agenda.arrivals("p", peak, self._payment, thin=customers)
+        self._agenda.arrivals("b", peak * 2, self._browse, thin=customers)
+        self._agenda.arrivals("a", 1 / 150, self._wrong_password)
+        self._agenda.arrivals("k", 1 / 900, self._blocked)
+        self._agenda.arrivals("e", 1 / 40, self._error)
+        self._agenda.arrivals("n", 1 / 1800, self._lost_connection)
+        self._agenda.arrivals("d", 1 / (5 * _HOUR_S), self._change)
         for component, instances in cast.PROBED.items():
             for instance in instances:
                 for place in cast.PLACES:
-                    self._every(HEALTH_EVERY_MS, f"h{component}-{instance}-{place}", self._probe(component, instance, place))
+                    self._agenda.every(
+                        HEALTH_EVERY_MS, f"h{component}-{instance}-{place}", self._probe(component, instance, place)
+                    )
         for host in cast.HOSTS:
             for resource in cast.RESOURCES:
-                self._every(RESOURCE_EVERY_MS, f"s{host}-{resource}", self._sample(host, resource))
+                self._agenda.every(RESOURCE_EVERY_MS, f"s{host}-{resource}", self._sample(host, resource))
         for source, subject in cast.SOURCES.items():
-            self._every(ALIVE_EVERY_MS, f"l{source.strip('/').replace('/', '-')}", self._alive(source, subject))
+            self._agenda.every(ALIVE_EVERY_MS, f"l{source.strip('/').replace('/', '-')}", self._alive(source, subject))
         for feature in cast.FEATURES:
-            self._every(FEATURE_EVERY_MS, f"f{feature}", self._feature(feature))
-        self._every(POLICY_EVERY_MS, "t", self._policy)
+            self._agenda.every(FEATURE_EVERY_MS, f"f{feature}", self._feature(feature))
+        self._agenda.every(POLICY_EVERY_MS, "t", self._policy)
         for number, scenario in enumerate(self._now.scenarios):
             span = scenario.start_s, scenario.end_s
             if scenario.name == "brute_force":
-                self._arrivals(f"x{number}", scenario.number("rate"), self._guess(scenario.text("actor")), span)
+                self._agenda.arrivals(
+                    f"x{number}", scenario.number("rate"), self._guess(scenario.text("actor")), span_s=span
+                )
             elif scenario.name == "bad_webhook_signatures":
-                self._arrivals(f"x{number}", scenario.number("rate"), self._forge(scenario.text("provider")), span)
+                self._agenda.arrivals(
+                    f"x{number}", scenario.number("rate"), self._forge(scenario.text("provider")), span_s=span
+                )
 
-    # --- a payment and what it entails ----------------------------------------------------------------------------------
+    # --- a payment and what it entails -------------------------------------------------------------------------------
 
     def _payment(self, ms: int, rng: Random, name: str) -> None:
         tx = f"tx_{self._name}x{name}"
@@ -194,9 +172,9 @@ class _Run:
         after = Random(rng.getrandbits(64))
 
         self._serve(ms, f"{name}q0", source, "POST /checkout", page_ms, after, database_luck)
-        self._send(ms, f"{name}p0", source, "payment.initiated", tx, tx, **payment)
+        self._send(ms, f"{name}p0", source, "payment.initiated", tx, payment, tx)
         self._visit(ms, name, after, think_ms + latency_ms)
-        self._send(ms + page_ms, f"{name}p1", source, "payment.redirected", tx, tx, **payment)
+        self._send(ms + page_ms, f"{name}p1", source, "payment.redirected", tx, payment, tx)
         if leaves:
             return
         submitted = ms + page_ms + think_ms
@@ -211,21 +189,27 @@ class _Run:
             if fault == "technical":
                 called = "error"
         finished = submitted + latency_ms
-        payment |= {"latency_ms": round(latency_ms, 1), "initiated_at": rfc3339(ms)}
+        paid: Data = payment | {"latency_ms": round(latency_ms, 1), "initiated_at": rfc3339(ms)}
         self._send(
-            finished, f"{name}c", source, "call.made", "checkout", component="checkout", target=provider, outcome=called,
-            latency_ms=round(latency_ms * 0.9, 1),
-        )  # fmt: skip
+            finished,
+            f"{name}c",
+            source,
+            "call.made",
+            "checkout",
+            {"component": "checkout", "target": provider, "outcome": called, "latency_ms": round(latency_ms * 0.9, 1)},
+        )
         if fault:
-            self._send(finished, f"{name}p2", source, "payment.failed", tx, tx, **payment, fault=fault, reason=reason)
+            self._send(
+                finished, f"{name}p2", source, "payment.failed", tx, {**paid, "fault": fault, "reason": reason}, tx
+            )
             if fault in ("technical", "unknown"):
                 self._raise(finished, name, source, "payment", "checkout", reason, after)
         else:
-            self._send(finished, f"{name}p2", source, "payment.succeeded", tx, tx, **payment)
+            self._send(finished, f"{name}p2", source, "payment.succeeded", tx, paid, tx)
         if called != "connection_failed":  # a provider that is away sends none
             told = self._webhook(finished, name, tx, provider, after)
             if not fault:
-                self._paid(told, name, tx, source, payment, after)
+                self._paid(told, name, tx, source, paid, after)
 
     def _webhook(self, finished: float, name: str, tx: str, provider: str, rng: Random) -> float:
         """The provider's message about it, and when it was processed."""
@@ -233,14 +217,16 @@ class _Run:
         took_ms = rng.lognormvariate(math.log(60), 0.5)
         data: Data = {"webhook_id": f"wh_{self._name}x{name}", "provider": provider}
         at = finished + lag_ms
-        self._send(at, f"{name}w0", cast.WEBHOOKS, "webhook.received", tx, tx, **data, lag_ms=round(lag_ms, 1))
+        self._send(at, f"{name}w0", cast.WEBHOOKS, "webhook.received", tx, {**data, "lag_ms": round(lag_ms, 1)}, tx)
         if rng.random() < 0.002:
-            self._send(at + took_ms, f"{name}w1", cast.WEBHOOKS, "webhook.failed", tx, tx, **data, reason="handler_error")
+            self._send(
+                at + took_ms, f"{name}w1", cast.WEBHOOKS, "webhook.failed", tx, {**data, "reason": "handler_error"}, tx
+            )
             at += 10_000  # it is sent once more, and works
-        self._send(at + took_ms, f"{name}w2", cast.WEBHOOKS, "webhook.processed", tx, tx, **data)
+        self._send(at + took_ms, f"{name}w2", cast.WEBHOOKS, "webhook.processed", tx, data, tx)
         if rng.random() < 0.015:
             again = at + rng.uniform(1_000, 20_000)
-            self._send(again, f"{name}w3", cast.WEBHOOKS, "webhook.duplicate", tx, tx, **data)
+            self._send(again, f"{name}w3", cast.WEBHOOKS, "webhook.duplicate", tx, data, tx)
         return at + took_ms
 
     def _paid(self, told: float, name: str, tx: str, source: str, payment: Data, rng: Random) -> None:
@@ -250,31 +236,63 @@ class _Run:
             took_ms = rng.lognormvariate(math.log(median_ms), 0.6)
             at += took_ms
             self._send(
-                at, f"{name}n{step[0:2]}", cast.ENROLLMENTS, f"enrollment.{step}", tx, tx, course=course,
-                enrollment_id=f"en_{self._name}x{name}", transaction_id=tx, processing_ms=round(took_ms, 1),
-            )  # fmt: skip
+                at,
+                f"{name}n{step[0:2]}",
+                cast.ENROLLMENTS,
+                f"enrollment.{step}",
+                tx,
+                {
+                    "course": course,
+                    "enrollment_id": f"en_{self._name}x{name}",
+                    "transaction_id": tx,
+                    "processing_ms": round(took_ms, 1),
+                },
+                tx,
+            )
         if rng.random() < 0.03:
             self._send(
-                at + rng.uniform(2_000, 60_000), f"{name}v", source, "feedback.given", "checkout", component="checkout",
-                score=cast.SCORES.draw(rng),
-            )  # fmt: skip
+                at + rng.uniform(2_000, 60_000),
+                f"{name}v",
+                source,
+                "feedback.given",
+                "checkout",
+                {"component": "checkout", "score": cast.SCORES.draw(rng)},
+            )
         if rng.random() < 0.05:
             self._send(
-                at + 60_000, f"{name}r", cast.LEDGER, "reconciliation.checked", tx, tx, outcome="match", transaction_id=tx,
-                provider=payment["provider"], amount=payment["amount"], currency=payment["currency"],
-            )  # fmt: skip
+                at + 60_000,
+                f"{name}r",
+                cast.LEDGER,
+                "reconciliation.checked",
+                tx,
+                {
+                    "outcome": "match",
+                    "transaction_id": tx,
+                    "provider": payment["provider"],
+                    "amount": payment["amount"],
+                    "currency": payment["currency"],
+                },
+                tx,
+            )
         if rng.random() < 0.005:
             back = at + rng.lognormvariate(math.log(600_000), 0.8)
-            self._send(back, f"{name}p3", source, "payment.refunded", tx, tx, **payment)
+            self._send(back, f"{name}p3", source, "payment.refunded", tx, payment, tx)
 
     def _visit(self, ms: int, name: str, rng: Random, stay_ms: float) -> None:
         visit: Data = {"component": "checkout", "session_id": f"se_{self._name}x{name}"}
         source, stay_ms = cast.LOGIN, stay_ms + rng.uniform(1_000, 30_000)
         if rng.random() < 0.3:
-            self._send(ms, f"{name}s0", source, "session.started", "checkout", **visit)
-            self._send(ms + stay_ms, f"{name}s1", source, "session.ended", "checkout", **visit, duration_ms=round(stay_ms, 1))
+            self._send(ms, f"{name}s0", source, "session.started", "checkout", visit)
+            self._send(
+                ms + stay_ms,
+                f"{name}s1",
+                source,
+                "session.ended",
+                "checkout",
+                {**visit, "duration_ms": round(stay_ms, 1)},
+            )
 
-    # --- the platform ---------------------------------------------------------------------------------------------------
+    # --- the platform ------------------------------------------------------------------------------------------------
 
     def _serve(
         self, ms: int, name: str, source: str, route: str, took_ms: float, rng: Random, database_luck: float
@@ -286,13 +304,21 @@ class _Run:
             asks, served = "connection_failed", "error"
             self._raise(ms, name, source, "application", "checkout", "database_unavailable", rng, critical=True)
         self._send(
-            ms + query_ms, f"{name}y", source, "query.run", "checkout", component="checkout", target=cast.DATABASE,
-            outcome=asks, latency_ms=round(query_ms, 2),
-        )  # fmt: skip
+            ms + query_ms,
+            f"{name}y",
+            source,
+            "query.run",
+            "checkout",
+            {"component": "checkout", "target": cast.DATABASE, "outcome": asks, "latency_ms": round(query_ms, 2)},
+        )
         self._send(
-            ms + took_ms, f"{name}z", source, "request.served", "checkout", component="checkout", target=route,
-            outcome=served, latency_ms=round(took_ms, 1),
-        )  # fmt: skip
+            ms + took_ms,
+            f"{name}z",
+            source,
+            "request.served",
+            "checkout",
+            {"component": "checkout", "target": route, "outcome": served, "latency_ms": round(took_ms, 1)},
+        )
 
     def _browse(self, ms: int, rng: Random, name: str) -> None:
         took_ms = rng.lognormvariate(math.log(80), 0.6)
@@ -300,23 +326,39 @@ class _Run:
 
     def _lost_connection(self, ms: int, rng: Random, name: str) -> None:
         self._send(
-            ms, name, cast.CHECKOUTS.draw(rng), "call.made", "checkout", component="checkout",
-            target=cast.PROVIDERS.draw(rng), outcome="connection_failed", latency_ms=3_000,
-        )  # fmt: skip
+            ms,
+            name,
+            cast.CHECKOUTS.draw(rng),
+            "call.made",
+            "checkout",
+            {
+                "component": "checkout",
+                "target": cast.PROVIDERS.draw(rng),
+                "outcome": "connection_failed",
+                "latency_ms": 3_000,
+            },
+        )
 
     def _raise(
-        self, ms: float, name: str, source: str, category: str, component: str, message: str, rng: Random,
+        self,
+        ms: float,
+        name: str,
+        source: str,
+        category: str,
+        component: str,
+        message: str,
+        rng: Random,
         critical: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         error: Data = {
             "error_id": f"er_{self._name}x{name}",
             "category": category,
             "component": component,
             "critical": critical,
         }
-        self._send(ms, f"{name}e0", source, "error.raised", component, **error, message=message)
+        self._send(ms, f"{name}e0", source, "error.raised", component, {**error, "message": message})
         if rng.random() < 0.9:
-            self._send(ms + rng.uniform(30_000, 300_000), f"{name}e1", source, "error.resolved", component, **error)
+            self._send(ms + rng.uniform(30_000, 300_000), f"{name}e1", source, "error.resolved", component, error)
 
     def _error(self, ms: int, rng: Random, name: str) -> None:
         category = rng.choices(("application", "webhook", "configuration"), (0.7, 0.295, 0.005))[0]
@@ -324,20 +366,26 @@ class _Run:
         source = cast.WEBHOOKS if category == "webhook" else cast.CHECKOUTS.draw(rng)
         self._raise(ms, name, source, category, component, "unexpected_answer", rng)
 
-    def _probe(self, component: str, instance: str, place: str) -> Callable[[int, Random, str], None]:
+    def _probe(self, component: str, instance: str, place: str) -> Happening:
         def probe(ms: int, rng: Random, name: str) -> None:
             blip, took_ms = rng.random() < 0.0005, rng.lognormvariate(math.log(45), 0.5)
-            away = self._now.outage(component, ms) >= 0.5 or (component == cast.DATABASE and self._now.refused(ms) >= 0.5)
+            away = self._now.outage(component, ms) >= 0.5 or (
+                component == cast.DATABASE and self._now.refused(ms) >= 0.5
+            )
             status: Data = {"status": "down"} if away or blip else {"status": "up", "response_ms": round(took_ms, 1)}
             self._send(
-                ms, name, f"/prober/{place}", "health.checked", component, component=component, instance=instance,
-                place=place, **status,
-            )  # fmt: skip
+                ms,
+                name,
+                f"/prober/{place}",
+                "health.checked",
+                component,
+                {"component": component, "instance": instance, "place": place, **status},
+            )
 
         return probe
 
-    def _sample(self, host: str, resource: str) -> Callable[[int, Random, str], None]:
-        level = cast.RESOURCES[resource] + self._rng("level", host, resource).uniform(-6, 6)
+    def _sample(self, host: str, resource: str) -> Happening:
+        level = cast.RESOURCES[resource] + self._agenda.chance("level", host, resource).uniform(-6, 6)
 
         def sample(ms: int, rng: Random, name: str) -> None:
             noise = rng.gauss(0, 1.2)
@@ -348,29 +396,36 @@ class _Run:
                 value = self._now.memory(host, value, ms)
             value = round(min(max(value, 0.5), 99.5), 2)
             self._send(
-                ms, name, cast.HOSTD, "resource.sampled", host, host=host, resource=resource, value=value,
-                interval_s=RESOURCE_EVERY_MS / 1000,
-            )  # fmt: skip
+                ms,
+                name,
+                cast.HOSTD,
+                "resource.sampled",
+                host,
+                {"host": host, "resource": resource, "value": value, "interval_s": RESOURCE_EVERY_MS / 1000},
+            )
 
         return sample
 
-    def _alive(self, source: str, subject: str) -> Callable[[int, Random, str], None]:
+    def _alive(self, source: str, subject: str) -> Happening:
         started_at = rfc3339(self._start_ms)
 
         def alive(ms: int, rng: Random, name: str) -> None:
-            planned = _Planned(
-                f"evt_{self._name}x{name}", source, "source.alive", source, "", {"sent": 0, "started_at": started_at}, subject
-            )
-            self._plan(ms, planned)
+            if not self._now.silent(source, ms):
+                data: Data = {"sent": self._sent[source], "started_at": started_at}
+                self._emit(ms, subject, name, source, "source.alive", source, data)
 
         return alive
 
-    def _feature(self, feature: str) -> Callable[[int, Random, str], None]:
+    def _feature(self, feature: str) -> Happening:
         def check(ms: int, rng: Random, name: str) -> None:
             self._send(
-                ms, name, "/prober/jnb", "feature.checked", "checkout", component="checkout", feature=feature,
-                available=rng.random() >= 0.001,
-            )  # fmt: skip
+                ms,
+                name,
+                "/prober/jnb",
+                "feature.checked",
+                "checkout",
+                {"component": "checkout", "feature": feature, "available": rng.random() >= 0.001},
+            )
 
         return check
 
@@ -379,64 +434,62 @@ class _Run:
         kind = rng.choices(("deploy.released", "config.changed", "flag.flipped"), (0.7, 0.2, 0.1))[0]
         version = f"{rng.randrange(4, 6)}.{rng.randrange(30)}.{rng.randrange(9)}"
         author = rng.choice(("thandi", "pieter", "lerato"))
-        self._send(ms, name, cast.DEPLOYER, kind, component, component=component, version=version, author=author)
+        self._send(
+            ms, name, cast.DEPLOYER, kind, component, {"component": component, "version": version, "author": author}
+        )
 
-    # --- security -------------------------------------------------------------------------------------------------------
+    # --- security ----------------------------------------------------------------------------------------------------
 
     def _wrong_password(self, ms: int, rng: Random, name: str) -> None:
         self._denied(ms, name, f"customer-{rng.randrange(5_000)}")
 
     def _denied(self, ms: int, name: str, actor: str) -> None:
         self._send(
-            ms, name, cast.LOGIN, "auth.failed", actor, actor=actor, component="login", reason="wrong_password"
-        )  # fmt: skip
+            ms,
+            name,
+            cast.LOGIN,
+            "auth.failed",
+            actor,
+            {"actor": actor, "component": "login", "reason": "wrong_password"},
+        )
 
-    def _guess(self, actor: str) -> Callable[[int, Random, str], None]:
+    def _guess(self, actor: str) -> Happening:
         return lambda ms, rng, name: self._denied(ms, name, actor)
 
     def _blocked(self, ms: int, rng: Random, name: str) -> None:
         actor = f"198.51.100.{rng.randrange(1, 255)}"
-        self._send(ms, name, cast.LOGIN, "request.blocked", actor, actor=actor, component="login", reason="rate_limit")
+        self._send(
+            ms,
+            name,
+            cast.LOGIN,
+            "request.blocked",
+            actor,
+            {"actor": actor, "component": "login", "reason": "rate_limit"},
+        )
 
-    def _forge(self, provider: str) -> Callable[[int, Random, str], None]:
+    def _forge(self, provider: str) -> Happening:
         def forge(ms: int, rng: Random, name: str) -> None:
             webhook = f"wh_{self._name}x{name}"
             self._send(
-                ms, name, cast.WEBHOOKS, "webhook.rejected", webhook, webhook_id=webhook, provider=provider,
-                reason="invalid_signature",
-            )  # fmt: skip
+                ms,
+                name,
+                cast.WEBHOOKS,
+                "webhook.rejected",
+                webhook,
+                {"webhook_id": webhook, "provider": provider, "reason": "invalid_signature"},
+            )
 
         return forge
 
     def _policy(self, ms: int, rng: Random, name: str) -> None:
         self._send(
-            ms, name, cast.DEPLOYER, "policy.checked", "checkout", component="checkout", policy="tls-1.2", passed=True
-        )  # fmt: skip
-
-
-class _Planned:
-    """An event that will be sent, if its source is not silent then."""
-
-    __slots__ = ("data", "id", "key", "source", "subject", "topic", "type")
-
-    def __init__(
-        self, event_id: str, source: str, event_type: str, key: str, subject: str, data: Data, topic: str | None = None
-    ) -> None:
-        self.id, self.source, self.type, self.key, self.subject, self.data = event_id, source, event_type, key, subject, data
-        self.topic = topic or SUBJECT_OF[event_type]
-
-    def emission(self, ms: int) -> Emission:
-        event: Event = {
-            "specversion": "1.0",
-            "id": self.id,
-            "source": self.source,
-            "type": self.type,
-            "time": rfc3339(ms),
-            "data": self.data,
-        }
-        if self.subject:
-            event["subject"] = self.subject
-        return self.topic, self.key, event
+            ms,
+            name,
+            cast.DEPLOYER,
+            "policy.checked",
+            "checkout",
+            {"component": "checkout", "policy": "tls-1.2", "passed": True},
+        )
 
 
 def _verdict(luck: float, declines: float, decline: str, breakdown: str) -> tuple[str, str]:
@@ -451,8 +504,3 @@ def _verdict(luck: float, declines: float, decline: str, breakdown: str) -> tupl
             return fault, reason
         luck -= share
     return "", ""
-
-
-def hash_of(*parts: object) -> int:
-    """A seed from parts, the same in every process."""
-    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest())

@@ -108,11 +108,13 @@ class Merger:
     ) -> None:
         versions = held.setdefault(table, {}).setdefault(key, {})
         have = versions.get(source)
-        if have is None or cell.count > have.count:
-            versions[source] = cell
-            self._changed[table, bucket].add(key)
-            if changed:
-                self._unwritten[table].add(bucket - bucket % ROW_MS)
+        if have is not None and cell.count < have.count:
+            return
+        # The same version again may have come with a page that was loaded, and not be in the row yet.
+        versions[source] = cell
+        self._changed[table, bucket].add(key)
+        if changed:
+            self._unwritten[table].add(bucket - bucket % ROW_MS)
 
     def _span(self, bucket: int, source: Source, first: int, last: int) -> None:
         spans = self._spans.setdefault(bucket, {})

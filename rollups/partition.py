@@ -615,11 +615,6 @@ class Partition:
         """
         if self.catching_up:  # the cells in Redis are ahead of what was read again
             return None
-        advanced = self.next != self._written
-        if not advanced and not self._changed:
-            return None
-        # A bucket's change is dated by the offset of its flush, so a flush of the slow part needs one of its own.
-        slow = slow and advanced
         changes = []
         still: set[int] = set()
         for bucket in sorted(self._changed):
@@ -636,6 +631,8 @@ class Partition:
                 fast = {n: c for n, c in page.cells.items() if n not in SLOW_TABLES} if fast_changed else None
                 slow_part = {n: c for n, c in page.cells.items() if n in SLOW_TABLES} if slow_changed else None
                 changes.append(Change(bucket, page.first or 0, page.last, fast, slow_part, sent))
+        if self.next == self._written and not changes and not self._letters:
+            return None
         self._changed = still
         letters, self._letters, self._letter_bytes = self._letters, [], 0
         if slow:

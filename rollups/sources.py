@@ -2,8 +2,9 @@
 
 Keys of one source share a hash tag (`runtime.names`):
 
-- `state`, a hash: `token` of the owner, `next`, and `clocks`, a JSON object (`slow_next`, `now`, `warm`);
-- `buckets`, a sorted set {bucket: offset of the last record covered by the last flush that changed it};
+- `state`, a hash: `token` of the owner, `serial` of its last write, `next`, and `clocks`, a JSON object (`slow_next`, `now`,
+  `warm`);
+- `buckets`, a sorted set {bucket: `next` of the last flush that changed it};
 - a string for each bucket and part, `fast` or `slow` (tables of high cardinality): zlib over JSON
   {"first", "last", "tables": {table: [[key, row]]}}, a row as `rollups.cells.pack` makes it.
 """
@@ -28,35 +29,35 @@ EXPIRED_AT_ONCE = 200
 PAGES_AT_ONCE = 500
 
 _TAKE = """
-redis.call('HSET', KEYS[1], 'token', ARGV[1])
+redis.call('HSET', KEYS[1], 'token', ARGV[1], 'serial', 0)
 return redis.call('HMGET', KEYS[1], 'next', 'clocks')
 """
 
-# KEYS: state, buckets, then two for each change (fast, slow), then those of expired buckets.
-# ARGV: token; the `next` that this owner wrote last ('' before its first); next; clocks; number of changes;
-#       per change: bucket, fast value or '', slow value or ''; then the expired buckets.
+# A flush of the slow part alone leaves `next` as it is, so it is the serial, one for each write of an owner, that tells a
+# Redis which lost its last second. KEYS: state, buckets, then two for each change (fast, slow), then those of expired
+# buckets. ARGV: token; serial of this owner's last write; serial; next; clocks; number of changes; per change: bucket, fast
+# value or '', slow value or ''; then the expired buckets.
 _WRITE = """
-local held = redis.call('HMGET', KEYS[1], 'token', 'next')
+local held = redis.call('HMGET', KEYS[1], 'token', 'serial')
 if held[1] ~= ARGV[1] then return 'token' end
-local next = held[2] or ''
-if next ~= ARGV[2] and next ~= ARGV[3] then return 'next' end
-redis.call('HSET', KEYS[1], 'next', ARGV[3], 'clocks', ARGV[4])
-local changes = tonumber(ARGV[5])
+if held[2] ~= ARGV[2] and held[2] ~= ARGV[3] then return 'serial' end
+redis.call('HSET', KEYS[1], 'serial', ARGV[3], 'next', ARGV[4], 'clocks', ARGV[5])
+local changes = tonumber(ARGV[6])
 for i = 1, changes do
-  local a, k = 3 * i + 3, 2 * i + 1
-  redis.call('ZADD', KEYS[2], ARGV[3] - 1, ARGV[a])
+  local a, k = 3 * i + 4, 2 * i + 1
+  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[a])
   if ARGV[a + 1] ~= '' then redis.call('SET', KEYS[k], ARGV[a + 1]) end
   if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k + 1], ARGV[a + 2]) end
 end
 for k = 2 * changes + 3, #KEYS do redis.call('DEL', KEYS[k]) end
-for a = 3 * changes + 6, #ARGV do redis.call('ZREM', KEYS[2], ARGV[a]) end
+for a = 3 * changes + 7, #ARGV do redis.call('ZREM', KEYS[2], ARGV[a]) end
 return 'ok'
 """
 
 
 class Refused(RuntimeError):
-    """The script wrote nothing. `token`: another owner took the source. `next`: Redis lost what it had (it came back
-    without its last second, or empty)."""
+    """The script wrote nothing. `token`: another owner took the source, or Redis came back empty. `serial`: it came back
+    without its last second."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"refused by {why}")
@@ -70,6 +71,8 @@ class Held:
     source: Source
     token: str
     written: int | None
+    """`next` as Redis has it."""
+    serial: int
     buckets: list[int]
     """A heap."""
     known: set[int]
@@ -100,7 +103,7 @@ class SourceStore:
         await self._redis.sadd(names.sources, str(source))
         written, clocks = await self._take_script(keys=[names.source_state(source)], args=[token])
         changed = await self.changes(source)
-        held = Held(source, token, None if written is None else int(written), sorted(changed), set(changed))
+        held = Held(source, token, None if written is None else int(written), 0, sorted(changed), set(changed))
         if held.written is None or clocks is None:
             # An emptied Redis: cells that outlived their state would be counted twice.
             await self._forget(held)
@@ -110,14 +113,14 @@ class SourceStore:
         if now.watermark is not None:
             floor = now.watermark - RESIDENT_MS
             floor -= floor % self._bucket_ms
-        resend = frozenset(bucket for bucket, offset in changed.items() if offset >= held.written - 1)
+        resend = frozenset(bucket for bucket, offset in changed.items() if offset >= held.written)
         wanted = {bucket for bucket in changed if floor is None or bucket >= floor} | resend
         return Taken(held, progress, floor, await self.pages(source, wanted), resend)
 
     async def still_mine(self, held: Held) -> bool:
         """Whether Redis has just what this owner wrote last."""
-        token, written = await self._redis.hmget(self._names.source_state(held.source), ["token", "next"])
-        return token == held.token.encode() and (None if written is None else int(written)) == held.written
+        token, serial = await self._redis.hmget(self._names.source_state(held.source), ["token", "serial"])
+        return token == held.token.encode() and serial == b"%d" % held.serial
 
     async def write(self, held: Held, cut: Cut, encoded: Sequence[Encoded]) -> None:
         """Writes a cut, all or nothing, as `encode` packed it. Raises Refused.
@@ -140,18 +143,17 @@ class SourceStore:
         clocks = msgspec.json.encode(
             {"slow_next": cut.progress.slow_next, "now": asdict(cut.clocks), "warm": asdict(cut.progress.warm)}
         )
-        written = "" if held.written is None else held.written
+        serial = held.serial + 1
+        args = [held.token, held.serial, serial, cut.progress.next, clocks, len(encoded), *values, *gone]
         try:
-            answer = await self._write_script(
-                keys=keys, args=[held.token, written, cut.progress.next, clocks, len(encoded), *values, *gone]
-            )
+            answer = await self._write_script(keys=keys, args=args)
         except BaseException:
             for bucket in expired:
                 heapq.heappush(held.buckets, bucket)
             raise
         if answer != b"ok":
             raise Refused(answer.decode())
-        held.written = cut.progress.next
+        held.written, held.serial = cut.progress.next, serial
         held.known.difference_update(gone)
         for bucket in changing - held.known:
             heapq.heappush(held.buckets, bucket)
@@ -179,7 +181,7 @@ class SourceStore:
     async def forget(self, source: Source) -> None:
         """Removes a source whose log is gone for good."""
         buckets = sorted(await self.changes(source))
-        await self._forget(Held(source, "", None, buckets, set()))
+        await self._forget(Held(source, "", None, 0, buckets, set()))
         await self._redis.delete(self._names.source_state(source))
         await self._redis.srem(self._names.sources, str(source))
 
@@ -189,7 +191,7 @@ class SourceStore:
         return None if written is None or clocks is None else (int(written), _progress(int(written), clocks)[1])
 
     async def changes(self, source: Source) -> dict[int, int]:
-        """{bucket: offset of the last record covered by the flush that last changed it}."""
+        """{bucket: `next` of the flush that last changed it}."""
         pairs = await self._redis.zrange(self._names.source_buckets(source), 0, -1, withscores=True)
         return {int(bucket): int(offset) for bucket, offset in pairs}
 

@@ -161,8 +161,8 @@ class Decoder:
             raise Refused(refused.reason, mask.text(refused.detail), source) from None
 
     def decode_all(self, records: Sequence[Record]) -> tuple[list[Any], list[int]] | None:
-        """The events of a chunk of records and their times, if there is nothing odd about any of them; else None, and each
-        has to be decoded by itself. The same look at the bytes as `decode` takes, but once for the whole chunk."""
+        """The events of a chunk of records and their times, if there is nothing odd about any of them; else None, and
+        each has to be decoded by itself. The same look at the bytes as `decode` takes, but once for the whole chunk."""
         values = [record.value for record in records]
         if not all(values) or any(record.headers and not _structured(record.headers) for record in records):
             return None
@@ -178,7 +178,8 @@ class Decoder:
             return None
         try:
             events = list(map(self._fast, values))  # type: ignore[arg-type]
-            if any(kind.MOMENTS for kind in set(map(type, events))):
+            kinds: set[Any] = set(map(type, events))
+            if any(kind.MOMENTS for kind in kinds):
                 return events, list(map(_epoch_ms, events))
             return events, [epoch_ms(event.time) for event in events]
         except (ValueError, RecursionError):

@@ -60,9 +60,7 @@ def _text(document: Json) -> str:
 
 def _event(event_type: str) -> Json:
     document = _schema(event_type, event_model(event_type).model_json_schema())
-    document["x-tillwatch-tables"] = {
-        name: list(TABLES[name].dimensions) for name in DATA_OF[event_type].tables
-    }
+    document["x-tillwatch-tables"] = {name: list(TABLES[name].dimensions) for name in DATA_OF[event_type].tables}
     return document
 
 

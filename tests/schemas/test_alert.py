@@ -122,7 +122,7 @@ def test_the_level_follows_the_severity(severity):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"severity": "fatal"}, {"status": "pending"}, {"value": float("nan")}, {"window": None}, {"detected_at": "yesterday"}],
+    [{"severity": "fatal"}, {"status": "pending"}, {"value": float("nan")}, {"window": None}, {"detected_at": "then"}],
 )
 def test_what_an_alert_cannot_say(wrong):
     with pytest.raises(ValidationError):

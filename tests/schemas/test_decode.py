@@ -1,6 +1,8 @@
 """From a record to an event: both modes of the CloudEvents binding, and everything that can be wrong with one."""
 
 import json
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.deadletter import REASONS
 from schemas.decode import MAX_BYTES, MAX_DEPTH, Decoder, Refused
-from schemas.events import event_model
+from schemas.events import SUBJECT_OF, event_model
 from tests.schemas.samples import (
     CARD,
     HEADER,
@@ -158,6 +160,64 @@ def test_both_ways_and_the_models_accept_the_same(event):
         assert fast == "invalid_field"
     else:
         assert fast != "invalid_field"
+
+
+# --- a chunk at once ------------------------------------------------------------------------------------------------
+
+
+class Record(NamedTuple):
+    value: bytes | None
+    key: bytes | None = b"tx_9"
+    headers: Sequence[tuple[str, bytes]] = HEADER
+    offset: int = 0
+    timestamp: int = NOON
+
+
+payments = events(st.sampled_from(sorted(t for t, home in SUBJECT_OF.items() if home == "payments")))
+records = st.builds(Record, payments.map(encoded))
+odd_records = st.builds(
+    Record,
+    payments.map(encoded) | twisted().map(encoded) | st.sampled_from([None, b"", b"hello"]),
+    st.sampled_from([None, b"", b"tx_9", b"\xff", CARD.encode(), b"1234567812345670"]),
+    st.sampled_from([(), HEADER, [("ce_specversion", b"1.0")], [("x", CARD.encode())]]),
+)
+
+
+@given(st.lists(records, max_size=4), st.lists(odd_records, max_size=1), st.lists(records, max_size=4))
+def test_a_chunk_gives_what_its_records_give_one_by_one_or_nothing(before, odd, after):
+    decode, chunk = decoder(), [*before, *odd, *after]
+    together = decode.decode_all(chunk)
+    if together is not None:
+        one_by_one = [decode.decode(record.value, record.key, record.headers) for record in chunk]
+        assert list(zip(*together, [None] * len(chunk), strict=True)) == one_by_one
+
+
+def test_ordinary_chunks_are_taken_together():
+    chunk = [Record(encoded({**sample(), "id": f"evt_{number}"}), b"1234567812345670") for number in range(50)]
+    together = decoder().decode_all(chunk)
+    assert [event.id for event in together[0]] == [f"evt_{number}" for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Record(None),
+        Record(b"hello"),
+        Record(encoded(sample(reason=CARD))),
+        Record(encoded(sample()), key=CARD.encode()),
+        Record(encoded(sample()), headers=[("x", CARD.encode())]),
+        Record(encoded(sample(reason="a\x7fb"))),
+        Record(encoded(sample(reason="a\x85b"))),
+        Record(encoded(sample(colour="red"))),
+        Record(encoded(sample(initiated_at="yesterday"))),
+        Record(encoded({**sample(), "time": "yesterday"})),
+        Record(encoded(sample("auth.failed"))),
+        Record(encoded(sample()) + b" " * MAX_BYTES),
+        Record(*binary(sample())[:1], headers=binary(sample())[1]),
+    ],
+)
+def test_one_odd_record_sends_the_chunk_one_by_one(odd):
+    assert decoder().decode_all([Record(encoded(sample())), odd, Record(encoded(sample()))]) is None
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Partial rollups: split to fit a message, and read again."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from schemas.rollup import Partial, TablePart, decode_partial, encode_partials
 HEAD = Partial("tillwatch.payments.v1/aa/3", "token", 42, 1_000, 2_000, False)
 ROW = [1, [5], [[5, "evt_01", "tx_9"]], 0, [[1, 39900, 39900, 39900, 0]]]
 
+values = st.none() | st.booleans() | st.integers(0, 5) | st.text(max_size=3)
 parts = st.lists(
     st.builds(
         TablePart,
@@ -16,7 +18,7 @@ parts = st.lists(
         st.integers(0, 10**13),
         st.integers(0, 100),
         st.integers(0, 100),
-        st.lists(st.tuples(st.lists(st.none() | st.booleans() | st.integers(0, 5) | st.text(max_size=3)), st.just(ROW))),
+        st.lists(st.tuples(st.lists(values), st.just(ROW))),
     ),
     max_size=5,
 )
@@ -33,7 +35,7 @@ def test_all_parts_arrive_in_order_whatever_the_limit(tables, limit):
 
 def test_a_partial_without_cells_still_tells_its_position():
     (value,) = encode_partials(HEAD, [], 1000)
-    assert decode_partial(value) == HEAD
+    assert msgspec.structs.replace(decode_partial(value), tables=()) == HEAD
 
 
 def test_a_message_is_at_most_its_limit_and_one_table_long():
@@ -45,5 +47,5 @@ def test_a_message_is_at_most_its_limit_and_one_table_long():
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"source": 5}', b"\xff"])
 def test_what_is_no_partial_is_a_value_error(value):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         decode_partial(value)
