@@ -56,6 +56,8 @@ class Owned:
     """Broker timestamp of the last record that was folded."""
     slow_at: float = 0.0
     """When the tables of high cardinality were last written, by the monotonic clock."""
+    writing: bool = False
+    """A cut was taken and is not written yet: what it held is nowhere else in memory."""
     gone: bool = False
 
 
@@ -94,15 +96,16 @@ class Measure:
         for task in loading.values():
             task.cancel()
         await asyncio.gather(*loading.values(), return_exceptions=True)
-        try:
-            async with asyncio.timeout(REVOKE_LIMIT_S):
-                await self.flush(slow=True)
-        except TimeoutError:
-            log.warning("revoked before everything was written; the next owner reads it again")
+        # Not cancelled when time is up: a flush ends by itself once what it writes is gone.
+        flushing = asyncio.create_task(self.flush(slow=True))
+        await asyncio.wait({flushing}, timeout=REVOKE_LIMIT_S)
         owned, self.owned = self.owned, {}
         for one in owned.values():
             one.gone = True
-        self._parked = {one.held.source: one for one in owned.values() if one.fold.clean}
+        self._parked = {one.held.source: one for one in owned.values() if one.fold.clean and not one.writing}
+        if len(self._parked) < len(owned):
+            log.warning("revoked before everything was written; the next owner reads it again")
+        await flushing
 
     async def _load(self, tp: TP, parked: dict[Source, Owned] | None = None) -> None:
         """Takes a partition's state from Redis and reads on from there; waits for servers that are away."""
@@ -193,8 +196,11 @@ class Measure:
             now = time.monotonic()
             work = []
             for owned in list(self.owned.values()):
+                if owned.writing:  # an earlier flush failed half-way and the partition is being loaded again
+                    continue
                 cut = owned.fold.cut(slow=slow or now - owned.slow_at >= SLOW_EVERY_S)
                 if cut is not None:
+                    owned.writing = True
                     if cut.progress.slow_next == cut.progress.next:
                         owned.slow_at = now
                     encoded = encode(cut)
@@ -203,7 +209,12 @@ class Measure:
                 self.flushed_at = self._clock.now()
                 return
             # What was cut was fetched before this question, so it is of the log that the answer names.
-            logs = await until_done("asking which logs the topics are", lambda: self._logs.ask(self._topics), self._any_owned)
+            try:
+                logs = await until_done(
+                    "asking which logs the topics are", lambda: self._logs.ask(self._topics), lambda: bool(self.owned)
+                )
+            except NotWanted:
+                return
             done = await asyncio.gather(*(self._flush_one(*item, _topic_id(logs, item[0])) for item in work))
             positions = {owned.tp: owned.held.written for owned in done if owned is not None and owned.held.written is not None}
             if positions:
@@ -212,9 +223,6 @@ class Measure:
             self.flushed_at = self._clock.now()
         async with self._flushed:
             self._flushed.notify_all()
-
-    def _any_owned(self) -> bool:
-        return bool(self.owned)
 
     async def _flush_one(
         self, owned: Owned, cut: Cut, encoded: list[Encoded], partials: list[bytes], topic_id: str | None
@@ -245,6 +253,7 @@ class Measure:
                 return None
             except NotWanted:
                 return None
+            owned.writing = False
             owned.fold.evict()
             return owned
 
@@ -324,7 +333,7 @@ class Measure:
                 self._beat_at = self._clock.now()
                 await self._beat()
             if time.monotonic() >= due:
-                await self.flush()
+                await asyncio.shield(self.flush())  # to be cancelled half-way would lose the cut
                 # On a backlog nobody waits for the next flush, and each one encodes whole buckets.
                 pause = flush_s * BACKLOG_FLUSHES if self._on_backlog() else flush_s
                 due = max(due + pause, time.monotonic() + pause / 2)

@@ -43,7 +43,7 @@ class EmbeddedBroker(Process):
             data / "broker.log",
             env=quiet_environment(),
             ready=self.answers,
-            stop_within_s=2.0,
+            stop_within_s=1.0,
             how=how,
         )
 

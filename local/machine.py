@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,8 +23,9 @@ from runtime.kafka import KafkaUnreachable, create_topics
 from runtime.settings import Settings
 
 PARTITIONS = 4
+SCRATCH = "demo"
 WORKER_READY_WITHIN_S = 75.0
-WORKER_STOP_WITHIN_S = 6.0
+WORKER_STOP_WITHIN_S = 5.0
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -41,16 +43,26 @@ class Machine:
 
 @asynccontextmanager
 async def machine(
-    settings: Settings, workers: int, tell: Callable[[str], None], partitions: int = PARTITIONS
+    settings: Settings,
+    workers: int,
+    tell: Callable[[str], None],
+    *,
+    partitions: int = PARTITIONS,
+    scratch: bool = False,
 ) -> AsyncIterator[Machine]:
     """Starts the system and stops it on leaving, in order and within 10 s.
 
-    Servers that the settings name are used instead of the embedded ones. Raises InUse, StartFailed, KafkaUnreachable or
+    Servers that the settings name are used instead of the embedded ones. scratch: what the system keeps is in the
+    folder `demo` of the data folder, which is emptied first. Raises InUse, StartFailed, KafkaUnreachable or
     the broker's own KafkaError.
     """
     with Instance(settings.data) as instance:
-        broker = EmbeddedBroker(None, settings.data) if settings.kafka is None else None
-        store = EmbeddedStore(None, settings.data) if settings.redis is None else None
+        folder = settings.data
+        if scratch:
+            folder = folder / SCRATCH
+            shutil.rmtree(folder, ignore_errors=True)
+        broker = EmbeddedBroker(None, folder) if settings.kafka is None else None
+        store = EmbeddedStore(None, folder) if settings.redis is None else None
         servers: dict[str, object] = {}
         if broker is not None:
             servers["kafka"] = broker.bootstrap
@@ -79,7 +91,7 @@ async def machine(
         stages = [
             Stage([store], recorded) if store is not None else Stage([]),
             Stage([broker] if broker is not None else [], topics, carries=True),  # it forgets everything when it ends
-            Stage([worker(served, number) for number in range(1, workers + 1)], recorded),
+            Stage([worker(served, number, folder) for number in range(1, workers + 1)], recorded),
         ]
 
         def said(sentence: str) -> None:
@@ -102,12 +114,12 @@ async def up(settings: Settings, workers: int, tell: Callable[[str], None]) -> N
         await running.watch()
 
 
-def worker(settings: Settings, number: int) -> Process:
-    """A worker process of this installation, not started."""
+def worker(settings: Settings, number: int, folder: Path) -> Process:
+    """A worker process of this installation, not started; its log is in `folder`."""
     return Process(
         f"worker-{number}",
         [sys.executable, "-P", "-m", "cli", "worker"],
-        settings.data / f"worker-{number}.log",
+        folder / f"worker-{number}.log",
         env=environment(settings),
         ready="ready",
         ready_within_s=WORKER_READY_WITHIN_S,

@@ -75,6 +75,7 @@ class Process:
         self._pipe: int | None = None
         self._pump: threading.Thread | None = None
         self._said_ready = threading.Event()
+        self._told_to_end = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     # --- what it is doing ---------------------------------------------------------------------------------------------
@@ -116,6 +117,7 @@ class Process:
         if self.running:
             raise RuntimeError(f"{self.name} is running already")
         self._collect()
+        self._told_to_end = False
         self._said_ready.clear()
         self._tail.clear()
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -176,15 +178,16 @@ class Process:
         return StartFailed(f"{self.name} {why}" + (f"; it said:{lines}" if lines else f" (log: {self.log})"))
 
     def terminate(self) -> None:
-        """Sends SIGTERM, and does not wait."""
-        if self._popen is not None:
+        """Sends SIGTERM, and does not wait. Only the first time: a second one cuts short what the first began."""
+        if self._popen is not None and not self._told_to_end:
+            self._told_to_end = True
             self._popen.terminate()
 
     def stop(self, within_s: float | None = None) -> int | None:
         """SIGTERM, and SIGKILL if it is still there after `within_s`; returns the exit code (None: never started)."""
         if self._popen is None:
             return None
-        self._popen.terminate()
+        self.terminate()
         try:
             self._popen.wait(self.stop_within_s if within_s is None else within_s)
         except subprocess.TimeoutExpired:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -57,8 +59,8 @@ class Scenario:
                 raise ValueError(f"{name} has no parameter {param!r}{_nearest(param, defaults)}")
             if isinstance(value, str) != isinstance(defaults[param], str):
                 raise ValueError(f"{name}: {param} cannot be {value!r}; the default is {defaults[param]!r}")
-        if not start_s < end_s:
-            raise ValueError(f"{name}: ends ({end_s}) before it starts ({start_s})")
+        if not 0 <= start_s < end_s < math.inf:
+            raise ValueError(f"{name}: expected 0 ≤ start < end in epoch seconds, got {start_s} and {end_s}")
         self.name, self.start_s, self.end_s = name, start_s, end_s
         self._params = defaults | params
         for fraction in ("share", "ramp"):
@@ -87,9 +89,13 @@ class Conditions:
 
     def __init__(self, scenarios: Iterable[Scenario]) -> None:
         self.scenarios = tuple(scenarios)
+        self._by_hour: dict[tuple[str, int], list[Scenario]] = defaultdict(list)
+        for one in self.scenarios:
+            for hour in range(int(one.start_s // 3600), int(one.end_s // 3600) + 1):
+                self._by_hour[one.name, hour].append(one)
 
     def _active(self, name: str, ms: int) -> Iterable[Scenario]:
-        return (one for one in self.scenarios if one.name == name and one.active(ms))
+        return (one for one in self._by_hour.get((name, ms // 3_600_000), ()) if one.active(ms))
 
     def outage(self, provider: str, ms: int) -> float:
         """The share of the provider's payments that fail for technical reasons because of an outage."""

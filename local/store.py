@@ -46,7 +46,7 @@ class EmbeddedStore(Process):
             env=quiet_environment(),
             ready=self.answers,
             ready_within_s=60.0,  # it reads the whole file first
-            stop_within_s=4.0,
+            stop_within_s=2.0,
             how=how,
         )
 

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.02
 IN_FLIGHT = 5_000
+AT_ONCE = 200
 LINGER_MS = 10
 STOP_WITHIN_S = 2.0
 
@@ -65,7 +66,7 @@ async def publish(
     try:
         events = _Due(simulator.events(clock.now()))
         while not stop.is_set():
-            for subject, key, event in events.until(clock.now()):
+            for number, (subject, key, event) in enumerate(events.until(clock.now()), 1):
                 await room.acquire()
                 try:
                     future = await producer.send(
@@ -79,7 +80,7 @@ async def publish(
                     future.add_done_callback(done)
                 if stop.is_set():
                     break
-                if not room._value % AT_ONCE:
+                if number % AT_ONCE == 0:  # sending does not wait while there is room
                     await asyncio.sleep(0)
             await asyncio.sleep(EVERY_S)
     finally:

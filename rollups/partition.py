@@ -211,6 +211,8 @@ class Partition:
         self._seen: OrderedDict[str, int] = OrderedDict()
         self._marks: deque[tuple[Checkpoint, int]] = deque([(warm, 0)])
         self._remembered = 0
+        self._slow_since = (warm.log_ms, 0)
+        """The log's time, and how many ids had been remembered, at `slow_next` or before it."""
         self._floor = floor
         self._pages: dict[int, Page] = {}
         self._changed: set[int] = set()
@@ -595,13 +597,12 @@ class Partition:
             seen.popitem(last=False)
 
     def _warm(self) -> Checkpoint:
-        """The latest checkpoint from which a reader finds every id that still matters, and the slow part's rest."""
+        """The latest checkpoint from which a reader knows, at `slow_next`, every id that matters there."""
         marks = self._marks
-        oldest = self._log_ms - DEDUPE_MS
+        since_ms, since_ids = self._slow_since
         while len(marks) > 1:
             following, ids = marks[1]
-            covered = following.log_ms < oldest or self._remembered - ids >= DEDUPE_IDS
-            if not covered or following.offset > self.slow_next:
+            if following.log_ms >= since_ms - DEDUPE_MS and since_ids - ids < DEDUPE_IDS:
                 break
             marks.popleft()
         return marks[0][0]
@@ -637,6 +638,7 @@ class Partition:
         letters, self._letters, self._letter_bytes = self._letters, [], 0
         if slow:
             self.slow_next = self.next
+            self._slow_since = (self._log_ms, self._remembered)
         first, self._written = self._written, self.next
         clocks = self._clocks(self.next)
         return Cut(

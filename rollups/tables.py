@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -268,17 +268,29 @@ class TableStore:
 
     async def read(self, table: str, resolution: str, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
         """The rows whose bucket starts in [start, end), open ones included; all there are where no bound is given."""
+        rows: Rows = {}
+        async for some in self.chunks(table, resolution, start_ms, end_ms):
+            rows |= some
+        return rows
+
+    async def chunks(
+        self, table: str, resolution: str, start_ms: int | None = None, end_ms: int | None = None
+    ) -> AsyncIterator[Rows]:
+        """As `read`, a bounded number of buckets at a time, in their order."""
         wanted = RESOLUTIONS[resolution]
         # What is stale first: a row that is written meanwhile is then read old or new, but never half.
         marks = await self._marks(table)
-        for _ in range(READ_TRIES):
-            rows = await self._rows(table, wanted, await self._buckets(table, wanted, start_ms, end_ms, marks), marks)
-            # Unless what a stale row is made of was deleted meanwhile, once the row itself was made.
-            after = await self._marks(table)
-            if after.gone == marks.gone:
-                break
-            marks = after
-        return rows
+        buckets = await self._buckets(table, wanted, start_ms, end_ms, marks)
+        for first in range(0, len(buckets), READ_AT_ONCE):
+            some = buckets[first : first + READ_AT_ONCE]
+            for _ in range(READ_TRIES):
+                rows = await self._rows(table, wanted, some, marks)
+                # Unless what a stale row is made of was deleted meanwhile, once the row itself was made.
+                after = await self._marks(table)
+                if after.gone == marks.gone:
+                    break
+                marks = after
+            yield dict(sorted(rows.items()))
 
     async def _marks(self, table: str) -> _Marks:
         async with self._redis.pipeline(transaction=True) as both:

@@ -91,9 +91,13 @@ def test_times_and_samples_stay_with_the_source_cells():
 @given(
     st.integers(0, 2**32),
     st.integers(2, 3_000),
-    st.sampled_from((lambda r: int(r.lognormvariate(14, 1.5)), lambda r: int(10 ** r.uniform(0, 12)), lambda r: r.choice(
-        (0, 1, 900_000, 30_000_000)
-    ))),
+    st.sampled_from(
+        (
+            lambda r: int(r.lognormvariate(14, 1.5)),
+            lambda r: int(10 ** r.uniform(0, 12)),
+            lambda r: r.choice((0, 1, 900_000, 30_000_000)),
+        )
+    ),
 )
 def test_a_sketch_cut_to_percentiles_gives_the_same_percentiles_and_all_else_exactly(seed, n, draw):
     rng = random.Random(seed)

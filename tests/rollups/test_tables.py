@@ -160,7 +160,10 @@ async def test_a_range_holds_its_start_and_not_its_end(tables):
     writer = await tables.writer()
     await writer.write("payments", {NOON + MINUTE * at: {FAILED: paid(at)} for at in range(4)}, {})
     await writer.materialise("payments", NOON + 2 * MINUTE)
-    assert list(await writer.read("payments", "1m", NOON + MINUTE, NOON + 3 * MINUTE)) == [NOON + MINUTE, NOON + 2 * MINUTE]
+    assert list(await writer.read("payments", "1m", NOON + MINUTE, NOON + 3 * MINUTE)) == [
+        NOON + MINUTE,
+        NOON + 2 * MINUTE,
+    ]
 
 
 async def test_tables_are_apart(tables):
@@ -217,7 +220,9 @@ async def test_who_never_took_the_tables_is_refused(tables):
 async def test_a_store_that_lost_what_it_confirmed_is_noticed_by_the_next_write(tables, lost):
     writer = await tables.writer()
     await writer.write("payments", {NOON: {FAILED: paid(5)}}, {})
-    held = {key: await tables.redis.dump(key) for key in await tables.redis.keys(f"{tables.names.namespace}:{{payments}}*")}
+    held = {
+        key: await tables.redis.dump(key) for key in await tables.redis.keys(f"{tables.names.namespace}:{{payments}}*")
+    }
     await writer.write("payments", {NOON: {FAILED: paid(5, 6)}}, {})
     await tables.redis.delete(*held)
     if lost == "the last write":

@@ -92,11 +92,11 @@ def folded(event):
 def test_a_failed_payment():
     ms, initiated = 1_795_420_800_123, 1_795_420_798_283
     event = sample(provider="ozow", method="eft", merchant="m42", amount=39900, currency="ZAR", fault="technical",
-                   reason="timeout", transaction_id="tx_9", latency_ms=1840.0625)  # fmt: skip
+                   reason="timeout", transaction_id="tx_9", latency_ms=1840.0627)  # fmt: skip
     key = ("failed", "ozow", "eft", "ZAR", "technical", "timeout")
     assert folded(event) == {
-        "payments": (key, (39900, 1_840_062), "tx_9", ms),
-        "payment_cohorts": (key, (39900, 1_840_062), "tx_9", initiated),
+        "payments": (key, (39900, 1_840_063), "tx_9", ms),
+        "payment_cohorts": (key, (39900, 1_840_063), "tx_9", initiated),
         "merchants": (("failed", "m42", "ZAR"), (39900,), "tx_9", ms),
     }
 

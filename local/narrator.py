@@ -1,0 +1,186 @@
+"""Tells what happens in a demonstration: what is injected, and what Tillwatch says about it. Nothing but that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from local.scenarios import Scenario
+from schemas.alert import AlertEvent
+
+DETECT_LIMIT_S = 30
+RESOLVE_LIMIT_S = 60
+_SLACK_MS = 2_000
+_AFTERMATH_MS = 60_000
+
+_PAYMENTS = frozenset(
+    {
+        "provider_down",
+        "payment_processing_down",
+        "payment_failing_fast",
+        "payment_failing",
+        "payment_processing_failure",
+        "payment_failure_target",
+        "payment_success_target",
+    }
+)
+EXPECTED: dict[str, frozenset[str]] = {
+    "provider_outage": _PAYMENTS | {"api_connectivity", "system_down"},
+    "slow_provider": frozenset({"high_payment_latency"}),
+    "volume_drop": frozenset({"payment_volume_drop"}),
+    "brute_force": frozenset({"suspicious_activity"}),
+    "bad_webhook_signatures": frozenset({"webhook_security_violation"}),
+    "database_down": _PAYMENTS | {"database_connectivity", "system_down", "high_error_rate"},
+    "memory_leak": frozenset({"high_memory_usage"}),
+    "source_silent": frozenset({"source_silent"}),
+}
+"""Which rules see what; any other alert is told as one that nobody asked for."""
+
+
+@dataclass(slots=True)
+class Injected:
+    """A scenario of the plan, and what became of it."""
+
+    scenario: Scenario
+    word: str
+    begun: bool = False
+    ended: bool = False
+    detected_ms: int | None = None
+    resolved: bool = False
+    reminded_ms: int = 0
+
+    @property
+    def start_ms(self) -> int:
+        return round(self.scenario.start_s * 1000)
+
+    @property
+    def end_ms(self) -> int:
+        return round(self.scenario.end_s * 1000)
+
+
+class Narrator:
+    """Makes sentences of the plan and of the alert events; `start_ms` is when the demonstration began."""
+
+    def __init__(self, plan: Iterable[Scenario], start_ms: int) -> None:
+        self.start_ms = start_ms
+        self.injected = [
+            Injected(scenario, "outage" if scenario.name.endswith(("outage", "down")) else "fault") for scenario in plan
+        ]
+        self._firing: dict[str, Injected | None] = {}
+        self._told: set[str] = set()
+
+    def at(self, now_ms: int, sentence: str) -> str:
+        """The sentence with the time since the start."""
+        return f"{(now_ms - self.start_ms) / 1000:6.1f} s  {sentence}"
+
+    # --- the plan -----------------------------------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> Iterator[str]:
+        """What is to be said by now about what was injected."""
+        for one in self.injected:
+            if not one.begun and now_ms >= one.start_ms:
+                one.begun = True
+                one.reminded_ms = one.start_ms
+                lasts = (one.end_ms - one.start_ms) / 1000
+                yield self.at(now_ms, f"{one.word} begins (injected): {one.scenario}, for {lasts:.0f} s")
+            if not one.ended and now_ms >= one.end_ms:
+                one.ended = True
+                yield self.at(now_ms, f"{one.word} is over (injected): {one.scenario.name}")
+                if one.detected_ms is not None:
+                    one.reminded_ms = now_ms
+            yield from self._remind(one, now_ms)
+
+    def _remind(self, one: Injected, now_ms: int) -> Iterator[str]:
+        waited = now_ms - one.reminded_ms
+        if one.begun and one.detected_ms is None and waited >= DETECT_LIMIT_S * 1000:
+            one.reminded_ms = now_ms
+            yield self.at(
+                now_ms, f"not detected yet: {one.scenario.name}, {(now_ms - one.start_ms) / 1000:.0f} s after it began"
+            )
+        elif one.ended and one.detected_ms is not None and not one.resolved and waited >= RESOLVE_LIMIT_S * 1000:
+            one.reminded_ms = now_ms
+            yield self.at(
+                now_ms, f"not resolved yet: {one.scenario.name}, {(now_ms - one.end_ms) / 1000:.0f} s after it was over"
+            )
+
+    # --- what Tillwatch says ------------------------------------------------------------------------------------------
+
+    def alert(self, event: AlertEvent, now_ms: int) -> Iterator[str]:
+        """What an alert event means. One that comes twice is told once."""
+        if event.id in self._told:
+            return
+        self._told.add(event.id)
+        data, name = event.data, _name(event)
+        if event.transition == "firing":
+            one = self._cause(event)
+            self._firing[data.fingerprint] = one
+            yield from self._fired(event, one, now_ms)
+        elif event.transition == "resolved":
+            yield from self._resolved(event, self._firing.pop(data.fingerprint, None), now_ms)
+        elif event.transition == "retracted":
+            self._firing.pop(data.fingerprint, None)
+            yield self.at(now_ms, f"withdrawn: {name}: {data.summary}")
+        elif event.transition == "no_data":
+            yield self.at(now_ms, f"no data: {name}: {data.summary}")
+
+    def _fired(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[str]:
+        data, name = event.data, _name(event)
+        if data.inhibited_by is not None:
+            yield self.at(now_ms, f"held back, pages nobody: {name}; another alert says it")
+            return
+        if one is None:
+            yield self.at(now_ms, f"an alert that was not injected: {name}, {data.severity} ({data.level})")
+        else:
+            after = (data.detected_at - one.start_ms) / 1000
+            also = "detected" if one.detected_ms is None else "also detected"
+            one.detected_ms = one.detected_ms if one.detected_ms is not None else data.detected_at
+            yield self.at(now_ms, f"{also} after {after:.1f} s: {name}, {data.severity} ({data.level})")
+        yield f"          {data.summary}"
+
+    def _resolved(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[str]:
+        when = ""
+        if one is not None:
+            if one not in self._firing.values():
+                one.resolved = True
+            since = (event.data.detected_at - one.end_ms) / 1000
+            when = f", {since:.1f} s after the {one.word} was over" if since >= 0 else f", while the {one.word} lasts"
+        yield self.at(now_ms, f"resolved: {_name(event)}{when}")
+
+    def _cause(self, event: AlertEvent) -> Injected | None:
+        """The scenario that an alert is about: the latest that its rule can see and that had begun."""
+        data = event.data
+        bad_ms = data.first_bad_at if data.first_bad_at is not None else data.detected_at
+        for one in reversed(self.injected):
+            if data.rule not in EXPECTED[one.scenario.name]:
+                continue
+            provider = data.group.get("provider")
+            if one.scenario.name == "provider_outage" and provider not in (None, one.scenario.text("provider")):
+                continue
+            if one.start_ms - _SLACK_MS <= bad_ms <= one.end_ms + _AFTERMATH_MS:
+                return one
+        return None
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def summary(self) -> Iterator[str]:
+        """What was and what was not detected."""
+        for one in self.injected:
+            if not one.begun:
+                continue
+            if one.detected_ms is None:
+                found = "not detected"
+            else:
+                found = f"detected after {(one.detected_ms - one.start_ms) / 1000:.1f} s, " + (
+                    "resolved" if one.resolved else "not resolved when the demonstration ended"
+                )
+            yield f"          {one.scenario.name} ({one.scenario}): {found}"
+
+    @property
+    def outage_detected(self) -> bool:
+        """Whether the first outage that was injected was detected."""
+        return next((one.detected_ms is not None for one in self.injected if one.begun and one.word == "outage"), False)
+
+
+def _name(event: AlertEvent) -> str:
+    group = ", ".join(f"{name} {value}" for name, value in event.data.group.items())
+    return event.data.rule + (f" ({group})" if group else "")
