@@ -6,7 +6,7 @@ SHELL  := /bin/sh
 UV     := uv==0.13.9
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test lint format lock clean runtime dev python
+.PHONY: help demo test lint style types arrows generated lock clean runtime dev python
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -19,10 +19,18 @@ demo: $(VENV)/.runtime ## the whole system on this machine, with simulated traff
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
 	@$(PY) -m pytest $(ARGS)
 
-lint: $(VENV)/.dev ## style, types, the rooms' imports, and whether the generated schemas are up to date
+lint: style types arrows generated ## style, types, the rooms' imports, and whether the generated schemas are up to date
+
+style: $(VENV)/.dev
 	$(PY) -m ruff check .
+
+types: $(VENV)/.dev
 	$(PY) -m mypy
-	$(PY) -c 'from importlinter.cli import lint_imports_command as run; run()'
+
+arrows: $(VENV)/.dev
+	@$(PY) -c 'from importlinter.cli import lint_imports_command as run; run()'
+
+generated: $(VENV)/.dev
 	$(PY) -m schemas.generate --check
 
 lock: python ## pin what pyproject.toml asks for, with the hashes of all files
@@ -84,7 +92,7 @@ INSTALL = \
 			Collecting*|"Requirement already"*) n=$$((n + 1)); test -t 1 && printf '\r  %d of %d' "$$n" "$$total";; \
 			"Installing collected"*) test -t 1 && printf '\r'; echo "  unpacking";; \
 			ERROR*|WARNING*) echo "$$line";; \
-			"exit "*) exit "$${line#exit }";; \
+			"exit "*) set -- $$line; exit "$$2";; \
 		esac; \
 	done && $(PIP) install --quiet --no-deps --no-build-isolation --editable . || { \
 		echo "The packages could not be installed: $(VENV)/install.log says why." >&2; \

@@ -53,14 +53,23 @@ def up(workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processe
 
 @app.command(rich_help_panel="Run", epilog="Example: tillwatch demo --for 3m")
 def demo(
-    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 90s or 3m.")] = "3m",
+    duration: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="DURATION",
+            help="How long, such as 90s or 3m; until Ctrl-C unless said.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
 ) -> None:
     """Run everything with simulated traffic and an outage in it, and tell what happens.
 
-    Exit code 1 when the outage was not detected.
+    Always with embedded servers and on data of its own: what TILLWATCH_KAFKA and TILLWATCH_REDIS name is left alone. Exit
+    code 1 when an outage was not detected.
     """
-    for_s = seconds(duration)
+    for_s = None if duration is None else seconds(duration)
     from cli.machine import demo as run
 
     raise typer.Exit(run(for_s, workers))

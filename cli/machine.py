@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from cli.terminal import say
+from cli.terminal import FAILED, say
 
 
 def up(workers: int) -> int:
@@ -14,9 +14,18 @@ def up(workers: int) -> int:
     from local.supervisor import until_told
     from runtime.settings import load_settings
 
-    settings = load_settings()
-    asyncio.run(until_told(run(settings, workers, _tell)))
+    asyncio.run(until_told(run(load_settings(), workers, _tell)))
     return 0
+
+
+def demo(seconds: float | None, workers: int) -> int:
+    """Runs for so long, or until Ctrl-C or SIGTERM; 1 when it ran to its end and an outage was not detected."""
+    from local.demo import run
+    from local.supervisor import until_told
+    from runtime.settings import load_settings
+
+    detected = asyncio.run(until_told(run(load_settings(), seconds, say, workers)))
+    return FAILED if detected is False else 0
 
 
 def _tell(sentence: str) -> None:

@@ -1,0 +1,1 @@
+"""Tests mirror the rooms; `support` holds what they share."""

@@ -1,0 +1,1 @@
+"""What tests share: servers that can be killed, workers, events, and the one place that waits."""

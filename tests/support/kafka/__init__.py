@@ -1,0 +1,5 @@
+"""Apache Kafka for tests: real, on the loopback interface, gone with the test run."""
+
+from tests.support.kafka.server import KAFKA_VERSION, KafkaServer, NoKafka, start_kafka
+
+__all__ = ["KAFKA_VERSION", "KafkaServer", "NoKafka", "start_kafka"]

@@ -1,0 +1,61 @@
+"""A worker process that tests kill, freeze and stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from local.machine import environment
+from local.process import Process
+from runtime.settings import Settings
+
+READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 10.0
+
+
+class Worker(Process):
+    """`tillwatch worker` with exactly these settings; `start()` returns at its line `ready`.
+
+    more: further variables of its environment, such as `TILLWATCH_FAULT="after_script:0.1"`. Its output is in
+    `folder`. `kill()` is kill -9.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        name: str = "worker",
+        *,
+        ready_within_s: float = READY_WITHIN_S,
+        **more: str,
+    ) -> None:
+        super().__init__(
+            name,
+            [sys.executable, "-P", "-m", "cli", "worker"],
+            folder / f"{name}.log",
+            env=environment(settings) | more,
+            ready="ready",
+            ready_within_s=ready_within_s,
+            stop_within_s=STOP_WITHIN_S,
+        )
+
+    def term(self) -> int:
+        """SIGTERM; the exit code. Raises AssertionError if it has not ended within 10 s (the contract)."""
+        code = self.stop()
+        assert code is not None, f"{self.name} was not started"
+        assert code != -signal.SIGKILL, f"{self.name} did not end within {STOP_WITHIN_S:g} s of SIGTERM:\n{self.output}"
+        return code
+
+    @property
+    def output(self) -> str:
+        """What it has written so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def freeze(self) -> None:
+        """SIGSTOP: for the others it is as if it were dead, for itself no time passes."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)

@@ -1,0 +1,227 @@
+"""What is installed is what is declared, pinned, documented and packed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runtime.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("runtime", "schemas", "rollups", "rules", "agents", "local", "cli")
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.txt", "requirements-dev.txt")
+
+
+def normal(name: str) -> str:
+    """A package's name as registries compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {normal(match[0]) for one in requirements if (match := re.match(r"[\w.-]+", one))}
+
+
+def pinned(lock: str) -> dict[str, str]:
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / lock).read_text(), re.MULTILINE)
+    return {normal(name): pin for name, pin in found}
+
+
+RUN = names(PROJECT["project"]["dependencies"])
+BUILD = names(PROJECT["dependency-groups"]["build"])
+DEV = names(PROJECT["dependency-groups"]["dev"])
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_pins_every_package_with_hashes_and_says_nothing_else(lock: str) -> None:
+    package = r"[\w.-]+==[^\s;]+(?: ; [^\\\n]+)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+"
+    assert re.fullmatch(rf"(?:{package})+", (ROOT / lock).read_text())
+
+
+def test_what_is_asked_for_is_pinned() -> None:
+    assert pinned("requirements.txt").keys() >= RUN | BUILD
+    assert pinned("requirements-dev.txt").keys() >= RUN | BUILD | DEV
+
+
+def test_both_locks_pin_the_same_versions() -> None:
+    assert pinned("requirements-dev.txt").items() >= pinned("requirements.txt").items()
+
+
+def test_the_versions_that_faust_can_live_with() -> None:
+    pins = pinned("requirements.txt")
+    assert pins["faust-streaming"] == "0.15.3"
+    assert pins["aiokafka"].startswith("0.14.")
+    assert tuple(map(int, pins["click"].split(".")[:2])) < (8, 4)
+
+
+def test_the_installed_versions_are_the_pinned_ones() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+    installed = {normal(name): have for name, _, have in (line.partition("==") for line in listed.splitlines())}
+    pins = pinned("requirements-dev.txt")
+    assert {name: have for name, have in installed.items() if name in RUN and pins[name] != have} == {}
+
+
+# --- documented and used ----------------------------------------------------------------------------------------------
+
+
+def test_every_dependency_is_documented_once() -> None:
+    rows = re.findall(
+        r"^\| `([\w.-]+)` \| .+ \| .+ \| .+ \|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE
+    )
+    assert sorted(map(normal, rows)) == sorted(RUN | BUILD | DEV)
+
+
+def test_every_import_is_of_a_declared_package() -> None:
+    provided_by = packages_distributions()
+    undeclared = set()
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            for name in _imported(path) - set(sys.stdlib_module_names) - set(ROOMS):
+                if not {normal(one) for one in provided_by.get(name, [name])} & RUN:
+                    undeclared.add((name, str(path.relative_to(ROOT))))
+    assert not undeclared, "packages that come only by way of others; declare them in pyproject.toml"
+
+
+def _imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+# --- the package ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(
+    int(version("setuptools").partition(".")[0]) < 80, reason="needs the setuptools of the lock: run it by 'make test'"
+)
+def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    tracked = _tracked(*ROOMS, "pyproject.toml", "README.md", "LICENSE")
+    for name in tracked:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    built = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-index"),
+            *("--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)),
+        ],
+        capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+        (entry_points,) = [name for name in packed if name.endswith("entry_points.txt")]
+        assert "tillwatch = cli.app:main" in archive.read(entry_points).decode()
+    assert {name for name in tracked if name.startswith(ROOMS)} - packed == set()
+    assert {name.partition("/")[0] for name in packed if ".dist-info/" not in name} <= set(ROOMS), "only the rooms"
+
+
+def _tracked(*below: str) -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--", *below],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+CONTAINERFILE = (ROOT / "deploy/Containerfile").read_text()
+SETTINGS = {f"TILLWATCH_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_compose_sets_only_settings_that_exist() -> None:
+    used = {name for service in COMPOSE["services"].values() for name in service.get("environment", {})}
+    assert {name for name in used if name.startswith("TILLWATCH_")} - SETTINGS == set()
+    assert used >= {"TILLWATCH_KAFKA", "TILLWATCH_REDIS"}
+    assert set(re.findall(r"\b(TILLWATCH_[A-Z_]+)=", CONTAINERFILE)) <= SETTINGS
+
+
+def test_every_image_is_pinned() -> None:
+    images = {service["image"] for service in COMPOSE["services"].values()} - {"tillwatch:local"}
+    images |= set(re.findall(r"^FROM (\S+)", CONTAINERFILE, re.MULTILINE))
+    for image in images:
+        _, _, tag = image.partition(":")
+        assert re.match(r"\d+\.\d+", tag), f"{image}: pin a version"
+
+
+def test_compose_names_services_and_volumes_that_exist() -> None:
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        assert set(service.get("depends_on", {})) <= set(services), name
+        for needed, how in service.get("depends_on", {}).items():
+            assert how["condition"] != "service_healthy" or "healthcheck" in services[needed], (
+                f"{name} waits for {needed}"
+            )
+        for volume in service.get("volumes", []):
+            assert volume.partition(":")[0] in COMPOSE["volumes"], name
+
+
+def test_the_store_of_compose_keeps_what_it_was_given() -> None:
+    command = COMPOSE["services"]["store"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--appendonly"] == "yes"
+
+
+def test_compose_opens_nothing_to_the_network() -> None:
+    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_compose_runs_commands_that_exist() -> None:
+    import typer.main
+
+    from cli.app import app
+
+    group = typer.main.get_command(app)
+    for service in COMPOSE["services"].values():
+        if service["image"] == "tillwatch:local":
+            _resolve(group, service["command"])
+            check = service.get("healthcheck", {}).get("test", ["CMD", "tillwatch", "status"])
+            assert check[:2] == ["CMD", "tillwatch"]
+            _resolve(group, check[2:])
+
+
+def _resolve(command: Any, words: list[str]) -> None:
+    for word in words:
+        if word.startswith("-"):
+            options = {option for parameter in command.params for option in parameter.opts}
+            assert word in options, f"{command.name} has no option {word}"
+        elif hasattr(command, "commands"):
+            assert word in command.commands, f"no command {word}"
+            command = command.commands[word]
+
+
+def test_the_image_copies_every_room_and_drops_root() -> None:
+    copied = set(re.findall(r"^COPY (\w+) \1$", CONTAINERFILE, re.MULTILINE))
+    assert copied == set(ROOMS)
+    last_stage = CONTAINERFILE.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER (?!root|0\b)", last_stage, re.MULTILINE)
+    assert "--require-hashes" in CONTAINERFILE
