@@ -69,4 +69,9 @@ def _flat(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in escaped) + '"'
+    return '"' + "".join(char if char.isprintable() else _escape(ord(char)) for char in escaped) + '"'
+
+
+def _escape(point: int) -> str:
+    """TOML has no surrogate pairs: what four digits cannot say takes eight."""
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"

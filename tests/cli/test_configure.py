@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli import checks
@@ -53,6 +53,7 @@ def test_init_does_not_replace_a_file_unless_told_to(run: Run, folder: Path) -> 
         st.sampled_from(["namespace", "kafka", "redis"]), st.text(st.characters(codec="utf-8"), max_size=30)
     )
 )
+@example({"namespace": "\U000e0001 \uffff \U0010ffff \x7f \u2028", "redis": '\\ " \n'})
 def test_what_is_written_is_read_again(held: dict[str, str]) -> None:
     assert values(toml(held)) == held
     assert tomllib.loads(toml(held)) == held
