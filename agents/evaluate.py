@@ -14,6 +14,7 @@ from faust.types import TP
 from redis.asyncio import Redis
 
 from agents.faults import crash_point
+from agents.guard import Guard
 from agents.outbox import HEADER, Entry, NotLeader, Outbox
 from agents.retry import NotWanted, until_done
 from agents.transport import Chunk, ChunkApp
@@ -45,7 +46,9 @@ CONCURRENT = 16
 class Evaluate:
     """Handler of the rollups topic (agents.transport.Handler). One partition: one leader, warm standbys."""
 
-    def __init__(self, settings: Settings, clock: Clock, redis: Redis, kafka: str, rules: RuleSet) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, redis: Redis, kafka: str, rules: RuleSet, guard: Guard
+    ) -> None:
         self._settings, self._clock, self._kafka, self._rules = settings, clock, kafka, rules
         self._names = settings.names
         self._sources = SourceStore(redis, self._names, settings.bucket_ms)
@@ -62,7 +65,7 @@ class Evaluate:
         self._merger = Merger(settings.bucket_ms)
         self._engine = self._new_engine()
         self.end = 0
-        self.app = ChunkApp(self._names.group("evaluate"), settings, kafka, [self._names.rollups], self)
+        self.app = ChunkApp(self._names.group("evaluate"), settings, kafka, [self._names.rollups], self, guard)
 
     def _new_engine(self) -> Engine:
         settings = self._settings

@@ -6,19 +6,22 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from aiokafka import TopicPartition
 from faust.types import TP
 from redis.asyncio import Redis
 
 from agents.faults import crash_point
+from agents.guard import Guard
 from agents.retry import AWAY, NotWanted, until_done
+from agents.together import Together
 from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
 from rollups.partition import BEAT_MS, Cut, Letter, Page, Partition, Progress
 from rollups.sources import Encoded, Held, Refused, SourceStore, encode
 from runtime.clock import Clock
-from runtime.kafka import KafkaUnreachable, TopicLog, TopicLogs
+from runtime.kafka import KafkaUnreachable, TopicLog, TopicLogs, fetched_ends
 from runtime.names import Source
 from runtime.settings import Settings
 from schemas.deadletter import letter
@@ -64,12 +67,14 @@ class Owned:
 class Measure:
     """Handler of the event topics (agents.transport.Handler)."""
 
-    def __init__(self, settings: Settings, clock: Clock, redis: Redis, kafka: str) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: Settings, clock: Clock, redis: Redis, kafka: str, guard: Guard) -> None:
+        self._settings, self._clock, self._kafka = settings, clock, kafka
         self._names = settings.names
         self._topics = self._names.event_topics
         self._store = SourceStore(redis, self._names, settings.bucket_ms)
         self._logs = TopicLogs(kafka)
+        self._log_of = Together(self._logs.ask)
+        self._bounds_of = Together(self._bounds)
         self._masker = Masker(settings.mask_bytes)
         self.owned: dict[TP, Owned] = {}
         self._loading: dict[TP, asyncio.Task[None]] = {}
@@ -79,7 +84,7 @@ class Measure:
         self._limit = asyncio.Semaphore(CONCURRENT)
         self._beat_at = float("-inf")
         self.flushed_at = 0.0
-        self.app = ChunkApp(self._names.group("measure"), settings, kafka, list(self._topics), self)
+        self.app = ChunkApp(self._names.group("measure"), settings, kafka, list(self._topics), self, guard)
 
     # --- ownership ------------------------------------------------------------------------------------------------
 
@@ -117,7 +122,7 @@ class Measure:
 
     async def _take(self, tp: TP, parked: dict[Source, Owned]) -> None:
         async with self._limit:
-            log_now = (await self._logs.ask(self._topics)).get(tp.topic)
+            log_now = await self._log_of.ask(tp.topic)
             if log_now is None:
                 raise KafkaUnreachable(f"topic {tp.topic} does not exist: run 'tillwatch setup topics'")
             source = Source(tp.topic, log_now.topic_id, tp.partition)
@@ -153,14 +158,24 @@ class Measure:
 
     async def _within_log(self, tp: TP, fold: Partition) -> int:
         """Where to read from: retention may have taken the beginning, and an unclean failover the end."""
-        first = (await self.app.chunks.earliest_offsets(tp))[tp]
-        end = (await self.app.chunks.highwaters(tp))[tp]
+        bounds = await self._bounds_of.ask((tp, fold.next))
+        assert bounds is not None
+        first, end = bounds
         if first > fold.next:
             log.error("%s[%d]: retention took offsets %d to %d unread", *tp, fold.next, first - 1)
         if end < fold.next:
             log.error("%s[%d]: the log ends at %d, though %d was folded: the broker lost records", *tp, end, fold.next)
         fold.clamp(first, end)
         return fold.position
+
+    async def _bounds(self, asked: Set[tuple[TP, int]]) -> dict[tuple[TP, int], tuple[int, int]]:
+        """{(partition, offset up to which it was folded): (its first offset, the offset after its last record)}."""
+        tps = [tp for tp, _ in asked]
+        chunks = self.app.chunks
+        firsts, ends = await asyncio.gather(chunks.earliest_offsets(*tps), chunks.highwaters(*tps))
+        doubtful = {TopicPartition(*tp): offset for tp, offset in asked if ends[tp] < offset}
+        fetched = await fetched_ends(self._kafka, doubtful) if doubtful else {}
+        return {(tp, offset): (firsts[tp], fetched.get(TopicPartition(*tp), ends[tp])) for tp, offset in asked}
 
     # --- records --------------------------------------------------------------------------------------------------
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import threading
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import faust
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
+from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from yarl import URL
 
+from agents.guard import Guard
 from runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,9 +30,6 @@ QUEUED_CHUNKS = 8
 FETCH_WAIT_S = 0.25
 ASSIGN_LIMIT_S = 20.0
 COMMIT_LIMIT_S = 3.0
-STALL_LIMIT_S = 15.0
-STOP_LIMIT_S = 9.0
-EXIT_CRASHED, EXIT_HUNG = 70, 75
 
 
 class Chunk(NamedTuple):
@@ -57,13 +53,6 @@ class Handler(Protocol):
 
     async def process(self, partition: TP, chunk: Chunk) -> None:
         """Handles a chunk. An exception ends the process: state and position are safe together in Redis."""
-
-
-def die(why: str, code: int = EXIT_CRASHED) -> None:
-    """Ends the process at once. State and position are written together, so a hard exit loses nothing."""
-    log.critical("worker ends: %s", why, exc_info=True)
-    logging.shutdown()
-    os._exit(code)
 
 
 class _NoReadOffset(dict[TP, int | None]):
@@ -149,7 +138,7 @@ class _Consumer(driver.Consumer):
             await asyncio.wait_for(self.app.handler.assigned(set(self.assignment())), ASSIGN_LIMIT_S)
         except Exception as error:
             if not self.stale():
-                die(f"taking over the assigned partitions failed: {error!r}")
+                self.app.guard.die(f"taking over the assigned partitions failed: {error!r}")
             log.warning("assignment overtaken by the next: %r", error)
         if self.stale():  # the next rebalance has begun; recovery is cancelled when its assignment comes
             await asyncio.Event().wait()
@@ -176,6 +165,13 @@ class _Transport(driver.Transport):
     Consumer = _Consumer
 
 
+class _NoTables(TableManager):
+    async def on_start(self) -> None:
+        """Faust waits a second here, for tables to be declared."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class _Chunks(faust.Schema):
     """Hands the chunk on as it is."""
 
@@ -189,8 +185,10 @@ class _Chunks(faust.Schema):
 class ChunkApp(faust.App):
     """A Faust app that reads topics for one handler, as one consumer group."""
 
-    def __init__(self, group: str, settings: Settings, kafka: str, topics: list[str], handler: Handler) -> None:
-        self.handler = handler
+    def __init__(
+        self, group: str, settings: Settings, kafka: str, topics: list[str], handler: Handler, guard: Guard
+    ) -> None:
+        self.handler, self.guard = handler, guard
         self.joined = asyncio.Event()
         """Set once the group has been joined and what it assigned is loaded."""
         broker = [URL(f"kafka://{address.strip()}") for address in kafka.split(",")]
@@ -202,6 +200,7 @@ class ChunkApp(faust.App):
             topic_disable_leader=True,
             topic_allow_declare=False,
             table_standby_replicas=0,
+            TableManager=_NoTables,
             stream_wait_empty=False,
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=min(1.0, settings.session_timeout / 4),
@@ -251,26 +250,4 @@ class ChunkApp(faust.App):
         if isinstance(exc, asyncio.CancelledError):
             return
         log.critical("agent failed", exc_info=exc)
-        die(f"{agent!r}: {exc!r}")
-
-
-def watch(loop: asyncio.AbstractEventLoop) -> None:
-    """Ends a process whose event loop is blocked: Kafka heartbeats run in another thread, so it would keep its partitions
-    for ever."""
-
-    def watchdog() -> None:
-        while True:
-            ticked = threading.Event()
-            loop.call_soon_threadsafe(ticked.set)
-            if not ticked.wait(STALL_LIMIT_S):
-                die(f"the event loop was blocked for {STALL_LIMIT_S:.0f} s", EXIT_HUNG)
-            time.sleep(1)
-
-    threading.Thread(target=watchdog, daemon=True, name="watchdog").start()
-
-
-def end_within(seconds: float) -> None:
-    """Ends the process if stopping takes longer than this."""
-    timer = threading.Timer(seconds, os._exit, (EXIT_HUNG,))
-    timer.daemon = True
-    timer.start()
+        self.guard.die(f"{agent!r}: {exc!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import secrets
@@ -17,9 +16,9 @@ import msgspec
 from redis.asyncio import Redis
 
 from agents.evaluate import Evaluate
+from agents.guard import Guard
 from agents.measure import Measure
 from agents.retry import AWAY
-from agents.transport import die, end_within, watch
 from rules.loader import RuleSet
 from runtime.clock import Clock
 from runtime.kafka import KafkaUnreachable, address, topic_logs
@@ -38,56 +37,64 @@ class TopicsMissing(RuntimeError):
     """Topics of the installation do not exist; the text says which and what to do."""
 
 
-class Worker:
-    """One worker process. Several share the partitions of one installation."""
+class WorkerFailed(RuntimeError):
+    """A worker that is a guest in its process could not go on; the log says why."""
 
-    def __init__(self, settings: Settings, clock: Clock, rules: RuleSet) -> None:
+
+class Worker:
+    """One worker. Several share the partitions of one installation. `guard`: a ProcessGuard where the process is its own."""
+
+    def __init__(self, settings: Settings, clock: Clock, rules: RuleSet, guard: Guard | None = None) -> None:
         self.settings, self.clock = settings, clock
+        self._guard = guard or Guard()
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._kafka = address(settings)
         self._redis: Redis = connect(settings)
-        self.measure = Measure(settings, clock, self._redis, self._kafka)
-        self.evaluate = Evaluate(settings, clock, self._redis, self._kafka, rules)
+        self.measure = Measure(settings, clock, self._redis, self._kafka, self._guard)
+        self.evaluate = Evaluate(settings, clock, self._redis, self._kafka, rules, self._guard)
         self._started_at = datetime.now(UTC)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Works until `stop` is set; `on_ready` is called once both groups are joined.
 
-        Raises RedisUnusable, KafkaUnreachable or TopicsMissing if it cannot begin. After `stop` it writes what is not
-        written and returns within 9 s, or ends the process.
+        Raises RedisUnusable, KafkaUnreachable or TopicsMissing if it cannot begin, and WorkerFailed. After `stop` it writes
+        what is not written and returns, within 9 s where its guard ends the process otherwise.
         """
         await self._check()
-        watch(asyncio.get_running_loop())
+        guard = self._guard
+        guard.begin()
         apps = (self.measure.app, self.evaluate.app)
         tasks: list[asyncio.Task[None]] = []
+        over = [asyncio.ensure_future(event.wait()) for event in (stop, guard.failed)]
         try:
             await asyncio.gather(*(app.start() for app in apps))
             tasks = [self._task(run) for run in (self.measure.run, self.evaluate.run, self._tell)]
             joining = asyncio.ensure_future(asyncio.gather(*(app.joined.wait() for app in apps)))
-            stopping = asyncio.ensure_future(stop.wait())
-            await asyncio.wait({joining, stopping}, timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({joining, *over}, timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if joining.done():
-                _rest_the_collector()
+                guard.settled()
                 on_ready()
-            elif not stop.is_set():
+            elif not any(one.done() for one in over):
                 raise KafkaUnreachable(f"the consumer groups were not joined within {JOIN_LIMIT_S:.0f} s")
-            await stopping
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            end_within(STOP_LIMIT_S)
-            for task in tasks:
+            guard.end_within(STOP_LIMIT_S)
+            for task in (*tasks, *over):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, *over, return_exceptions=True)
             await asyncio.gather(*(app.stop() for app in apps))
             with contextlib.suppress(*AWAY):
                 await self._redis.delete(self.settings.names.worker(self.name))
             await self._redis.aclose()
+        if guard.failed.is_set():
+            raise WorkerFailed(guard.why)
 
     def _task(self, run: Callable[[], object]) -> asyncio.Task[None]:
         async def guarded() -> None:
             try:
                 await run()  # type: ignore[misc]
             except Exception as error:
-                die(f"{run.__qualname__} failed: {error!r}")
+                self._guard.die(f"{run.__qualname__} failed: {error!r}")
 
         return asyncio.create_task(guarded())
 
@@ -140,11 +147,3 @@ class Worker:
             "leader_lag": max(self.evaluate.end - self.evaluate.offset, 0) if self.evaluate.leader else 0,
             "table_watermarks": {table: one.watermark_ms for table, one in progress.items()},
         }
-
-
-def _rest_the_collector() -> None:
-    """Cells and events form no cycles, yet Python's collector would walk through all of them again and again: a third of the
-    time on a backlog."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 100)

@@ -33,11 +33,12 @@ def work(log_level: str, json_logs: bool) -> None:
         fail(f"--log-level {log_level}: expected debug, info, warning or error", USAGE)
     clock = installation.clock(settings)
 
+    from agents.guard import ProcessGuard
     from agents.worker import Worker
     from cli.packs import rule_set
 
     rules = rule_set(settings)
-    asyncio.run(_until_told(lambda: Worker(settings, clock, rules)))
+    asyncio.run(_until_told(lambda: Worker(settings, clock, rules, ProcessGuard())))
 
 
 def _nothing_to_write(number: int, frame: FrameType | None) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     Boolean,
@@ -245,3 +252,37 @@ async def topic_logs(bootstrap: str, topics: Iterable[str]) -> dict[str, TopicLo
         return await logs.ask(topics)
     finally:
         await logs.close()
+
+
+async def fetched_ends(bootstrap: str, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """The end of each partition as the answer to a fetch at this position tells it; without those that end before it.
+
+    Asked for an end plainly, the embedded broker leaves out all but the first record of the last batch. Raises
+    KafkaUnreachable.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id="tillwatch",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=10,
+    )
+    ends: dict[TopicPartition, int] = {}
+    try:
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            await consumer.start()
+            consumer.assign(list(positions))
+            for tp, position in positions.items():
+                consumer.seek(tp, position)
+            for tp in positions:
+                try:
+                    while consumer.highwater(tp) is None:
+                        await consumer.getmany(tp, timeout_ms=20)
+                    ends[tp] = consumer.highwater(tp)
+                except OffsetOutOfRangeError:
+                    pass
+    except (TimeoutError, KafkaError, OSError) as error:
+        raise KafkaUnreachable(f"no broker answers at {bootstrap}: {error or 'timed out'}") from error
+    finally:
+        await consumer.stop()
+    return {tp: end for tp, end in ends.items() if end >= positions[tp]}

@@ -1,0 +1,79 @@
+"""The guard: ends the process where going on would be wrong. Only the process's own entry hands in a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import threading
+import time
+
+log = logging.getLogger(__name__)
+
+STALL_LIMIT_S = 15.0
+EXIT_CRASHED, EXIT_HUNG = 70, 75
+
+
+class Guard:
+    """The guard of a worker that is a guest in a process: it ends nothing, and what failed is raised by `Worker.run`."""
+
+    def __init__(self) -> None:
+        self.failed = asyncio.Event()
+        self.why = ""
+
+    def die(self, why: str, code: int = EXIT_CRASHED) -> None:
+        """Called where a worker must not go on."""
+        log.critical("worker fails: %s", why, exc_info=True)
+        self.why = self.why or why
+        self.failed.set()
+
+    def begin(self) -> None:
+        """Called, in the event loop, when a worker starts."""
+
+    def settled(self) -> None:
+        """Called once it is ready."""
+
+    def end_within(self, seconds: float) -> None:
+        """Called when it is about to stop, which should not take longer than this."""
+
+
+class ProcessGuard(Guard):
+    """The guard of a process that is the worker's own."""
+
+    def die(self, why: str, code: int = EXIT_CRASHED) -> None:
+        """Ends the process at once. State and position are written together, so a hard exit loses nothing."""
+        log.critical("worker ends: %s", why, exc_info=True)
+        logging.shutdown()
+        os._exit(code)
+
+    def begin(self) -> None:
+        """Watches over the event loop: Kafka heartbeats run in another thread, so a process whose loop is blocked would keep
+        its partitions for ever."""
+        loop = asyncio.get_running_loop()
+
+        def watch() -> None:
+            while not loop.is_closed():
+                ticked = threading.Event()
+                try:
+                    loop.call_soon_threadsafe(ticked.set)
+                except RuntimeError:  # closed meanwhile
+                    return
+                if not ticked.wait(STALL_LIMIT_S) and loop.is_running():
+                    self.die(f"the event loop was blocked for {STALL_LIMIT_S:.0f} s", EXIT_HUNG)
+                time.sleep(1)
+
+        threading.Thread(target=watch, daemon=True, name="watchdog").start()
+
+    def settled(self) -> None:
+        """Cells and events form no cycles, yet Python's collector would walk through all of them again and again: a third of
+        the time on a backlog."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(200_000, 50, 100)
+
+    def end_within(self, seconds: float) -> None:
+        """To the very end of the process, so that a thread which does not let go cannot hold it up either."""
+        timer = threading.Timer(seconds, os._exit, (EXIT_HUNG,))
+        timer.daemon = True
+        timer.start()
