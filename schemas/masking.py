@@ -23,6 +23,8 @@ _GROUP = re.compile("[0-9]+")
 # For the quick look: digits, blanks and dashes become one letter, so that a long run of them is a substring search.
 _QUICK = bytes(ord("0") if chr(byte) in "0123456789 -" else ord(".") for byte in range(256))
 _LONG = b"0" * SHORTEST
+_LONGEST_CHAR = 4
+"""Bytes of a character in UTF-8, at most."""
 BACKSLASH = ord("\\")
 # JSON's escapes of digits, and of blank and dash.
 _ESCAPED_DIGIT, _ESCAPED_GAP = b"\\u003", b"\\u002"
@@ -126,7 +128,19 @@ def may_hold_card(value: bytes) -> bool:
 
 def holds_card(value: bytes) -> bool:
     """Whether there is a card number in these bytes, be it behind JSON's escapes."""
-    return may_hold_card(value) and bool(_raw_spans(_text(value)))
+    if BACKSLASH in value:
+        return may_hold_card(value) and bool(_raw_spans(_text(value)))
+    # Only the surroundings of long rows of digits, blanks and dashes are looked at: a chunk of records is a megabyte,
+    # and somewhere in it is a UUID with many digits in a row.
+    quick = value.translate(_QUICK)
+    at = quick.find(_LONG)
+    while at >= 0:
+        start, end = quick.rfind(b".", 0, at) + 1, quick.find(b".", at)
+        end = len(quick) if end < 0 else end
+        if card_spans(_text(value[max(0, start - _LONGEST_CHAR) : end + _LONGEST_CHAR])):
+            return True
+        at = quick.find(_LONG, end)
+    return False
 
 
 def _text(value: bytes) -> str:

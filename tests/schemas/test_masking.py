@@ -229,3 +229,28 @@ def test_in_binary_mode():
     value, headers = binary({**sample(), "id": CARD})
     event, _, notes = decoder().decode(value, None, headers)
     assert (event.id, notes.card) == (masker.identifier(CARD), True)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"0",
+                b"1",
+                b"4",
+                b"12",
+                b" ",
+                b"-",
+                b".",
+                b"a",
+                "é😀".encode(),
+                b"\xf0",
+                b"\x9f",
+                *map(str.encode, NUMBERS),
+            ]
+        ),
+        max_size=30,
+    ).map(b"".join)
+)
+def test_looking_only_around_long_runs_finds_what_looking_at_everything_finds(value):
+    assert holds_card(value) == bool(card_spans(value.decode("utf-8", "surrogateescape")))

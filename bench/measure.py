@@ -1,0 +1,376 @@
+"""How fast one worker folds a backlog: a real broker, a real store, `tillwatch worker` as it is shipped.
+
+    python -m bench.measure [--events N] [--broker kafka|embedded] [--partitions N] [--repetitions N] [--json]
+
+The topic of payments is filled once with a few minutes of traffic. Each repetition empties the store, starts one
+worker and watches the positions in the store until the end of the log is written; then the merged table of payments must
+hold just what was produced. The rate is that between the first flush that was seen and the last, so that neither
+starting nor joining counts; memory and CPU are the worker's own, as the kernel tells them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from local.broker import EmbeddedBroker
+from local.cast import CURRENCIES, DECLINES, MERCHANTS, METHODS, METHODS_OF, PRICES, PROVIDERS
+from local.store import EmbeddedStore
+from rollups.tables import TableStore
+from runtime.kafka import create_topics, topic_logs
+from runtime.names import Source
+from runtime.redis import connect
+from runtime.settings import Settings
+from schemas.heartbeat import heartbeat
+from schemas.time import rfc3339
+from tests.support.kafka import start_kafka
+from tests.support.worker import Worker
+
+LOOK_EVERY_S = 0.05
+FILL_LIMIT_S = 300.0
+REPETITION_LIMIT_S = 180.0
+MERGED_LIMIT_S = 30.0
+BATCH_BYTES = 16_384
+"""What a Kafka client puts into one batch unless told otherwise."""
+IN_FLIGHT = 64
+BEAT_EVERY_MS = 5_000
+PROFILES = 8_192
+_HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Failed(RuntimeError):
+    """A repetition that gives no figure; the text says why."""
+
+
+# --- the backlog ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What the backlog is made of. `rate`: events a second when it grew; `repeats`: share of events that come a second
+    time soon after; `heartbeats`: whether workers ran meanwhile."""
+
+    events: int
+    partitions: int
+    rate: float
+    heartbeats: bool
+    repeats: float
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Produced:
+    """What the table of payments must hold."""
+
+    outcomes: Counter[str]
+    amount: int = 0
+    bytes: int = 0
+
+
+def backlog(mix: Mix, end_ms: int, produced: Produced) -> Iterator[tuple[int, bytes | None, bytes]]:
+    """(partition, key, value), in the order in which they would have come; `produced` is counted up."""
+    rng = random.Random(mix.seed)
+    people = [_profile(rng) for _ in range(PROFILES)]
+    declines, faults = [DECLINES.draw(rng) for _ in range(64)], ("issuer_timeout", "gateway_error", "connection_reset")
+    span_ms = int(mix.events / mix.rate * 1000)
+    start_ms = end_ms - span_ms
+    beat_ms = start_ms
+    for number in range(mix.events):
+        now_ms = start_ms + number * span_ms // mix.events
+        if mix.heartbeats and now_ms - beat_ms >= BEAT_EVERY_MS:
+            beat_ms = now_ms
+            for partition in range(mix.partitions):
+                yield partition, None, heartbeat("/tillwatch/worker", now_ms)
+        ms = now_ms - rng.randrange(400)  # on its way for a moment, so a little out of order
+        data, latency_ms = people[rng.randrange(PROFILES)]
+        lot = rng.random()
+        verb = "initiated" if lot < 0.20 else "succeeded" if lot < 0.88 else "refunded" if lot < 0.89 else "failed"
+        more = ""
+        if verb != "initiated":
+            more = f',"latency_ms":{latency_ms},"initiated_at":"{rfc3339(ms - latency_ms)}"'
+        if verb == "failed":
+            fault, reason = ("business", declines[number % 64]) if lot < 0.99 else ("technical", faults[number % 3])
+            more += f',"fault":"{fault}","reason":"{reason}"'
+        hexes = f"{rng.getrandbits(128):032x}"
+        event_id = f"{hexes[:8]}-{hexes[8:12]}-{hexes[12:16]}-{hexes[16:20]}-{hexes[20:]}"
+        transaction = f"tx_{number:09d}"
+        value = (
+            f'{{"specversion":"1.0","id":"{event_id}","source":"/checkout/za-{number % 4}","type":"payment.{verb}",'
+            f'"time":"{rfc3339(ms)}","subject":"{transaction}","data":{{"transaction_id":"{transaction}",{data}{more}}}}}'
+        ).encode()
+        produced.outcomes[verb] += 1
+        produced.amount += int(data[data.index('"amount":') + 9 : data.index(',"currency"')])
+        produced.bytes += len(value)
+        partition = rng.randrange(mix.partitions)
+        yield partition, transaction.encode(), value
+        if mix.repeats and rng.random() < mix.repeats:
+            yield partition, transaction.encode(), value
+
+
+def _profile(rng: random.Random) -> tuple[str, int]:
+    """The fields of a payment that repeat, as JSON, and how long it took."""
+    provider = PROVIDERS.draw(rng)
+    method = METHODS_OF[provider].draw(rng)
+    latency_ms = int(METHODS[method].latency_ms * rng.lognormvariate(0, METHODS[method].spread))
+    fields = f'"provider":"{provider}","method":"{method}","merchant":"{MERCHANTS.draw(rng)}"'
+    return f'{fields},"amount":{PRICES.draw(rng)},"currency":"{CURRENCIES.draw(rng)}"', latency_ms
+
+
+async def fill(settings: Settings, mix: Mix) -> tuple[Produced, dict[int, int]]:
+    """Fills the topic of payments; returns what was produced and the end of each partition."""
+    topic = settings.names.events("payments")
+    produced, ends = Produced(Counter()), Counter[int]()
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks=1, max_batch_size=BATCH_BYTES, linger_ms=0)
+    await producer.start()
+    room = asyncio.Semaphore(IN_FLIGHT)
+    sent: set[asyncio.Future[object]] = set()
+
+    async def send(partition: int) -> None:
+        batch = batches.pop(partition)
+        await room.acquire()
+        future = await producer.send_batch(batch, topic, partition=partition)
+        sent.add(future)
+        future.add_done_callback(done)
+
+    def done(future: asyncio.Future[object]) -> None:
+        room.release()
+        if future.exception() is None:
+            sent.discard(future)
+
+    try:
+        batches: dict[int, BatchBuilder] = {}
+        for partition, key, value in backlog(mix, int(time.time() * 1000), produced):
+            while True:
+                batch = batches.get(partition)
+                if batch is None:
+                    batch = batches[partition] = producer.create_batch()
+                if batch.append(key=key, value=value, timestamp=None, headers=_HEADERS) is not None:
+                    break
+                await send(partition)
+            ends[partition] += 1
+        for partition in list(batches):
+            await send(partition)
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+    return produced, dict(ends)
+
+
+# --- one repetition ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one repetition. `events`: those between the first flush that was seen and the last."""
+
+    events: int
+    seconds: float
+    events_a_second: float
+    cpu_seconds: float
+    events_a_cpu_second: float
+    servers_cpu_seconds: float
+    peak_rss_mb: float
+    from_start_s: float
+    """From starting the process to the last flush."""
+    merged_after_s: float
+    """From the last flush until the merged table held everything."""
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def _peak_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+async def repetition(
+    settings: Settings, worker: Worker, servers: list[int], produced: Produced, ends: dict[int, int]
+) -> Figures:
+    """Empties the store, starts the worker, and watches it to the end. Raises Failed."""
+    redis = connect(settings)
+    try:
+        await redis.flushall()
+        topic = settings.names.events("payments")
+        log = (await topic_logs(settings.kafka or "", [topic]))[topic]
+        sources = {Source(topic, log.topic_id, partition): end for partition, end in ends.items()}
+        started = time.perf_counter()
+        async with asyncio.timeout(REPETITION_LIMIT_S):
+            starting = asyncio.create_task(asyncio.to_thread(worker.start))
+            first = last = (0, 0.0, 0.0, 0.0)
+            while first[0] == 0 or last[0] < sum(ends.values()):
+                await asyncio.sleep(LOOK_EVERY_S)
+                if starting.done() and not worker.running:
+                    raise Failed(f"the worker {worker.ending}: {worker.output[-2000:]}")
+                done = await _folded(redis, settings, sources)
+                if done > last[0]:
+                    last = (done, time.perf_counter(), _cpu_s(worker.pid), sum(map(_cpu_s, servers)))
+                    first = first if first[0] else last
+            await starting
+            merged_at = await _merged(redis, settings, sources)
+        await _compare(redis, settings, produced)
+        events, seconds, cpu = (last[n] - first[n] for n in range(3))
+        return Figures(
+            events=int(events),
+            seconds=round(seconds, 3),
+            events_a_second=round(events / seconds),
+            cpu_seconds=round(cpu, 2),
+            events_a_cpu_second=round(events / cpu),
+            servers_cpu_seconds=round(last[3] - first[3], 2),
+            peak_rss_mb=round(_peak_mb(worker.pid), 1),
+            from_start_s=round(last[1] - started, 2),
+            merged_after_s=round(merged_at - last[1], 2),
+        )
+    except TimeoutError:
+        raise Failed(f"not done within {REPETITION_LIMIT_S:g} s: {worker.output[-2000:]}") from None
+    finally:
+        await redis.aclose()
+        await asyncio.to_thread(worker.stop)
+
+
+async def _folded(redis: Redis, settings: Settings, sources: dict[Source, int]) -> int:
+    """Records before the positions that are written, up to the end of what was produced."""
+    async with redis.pipeline(transaction=False) as asked:
+        for source in sources:
+            asked.hget(settings.names.source_state(source), "next")
+        answers = await asked.execute()
+    return sum(min(int(answer or 0), end) for answer, end in zip(answers, sources.values(), strict=True))
+
+
+async def _merged(redis: Redis, settings: Settings, sources: dict[Source, int]) -> float:
+    """When the merged tables contain all of it."""
+    store = TableStore(redis, settings.names)
+    deadline = time.perf_counter() + MERGED_LIMIT_S
+    while time.perf_counter() < deadline:
+        offsets = await store.merged_offsets("payments")
+        if all(offsets.get(str(source), 0) >= end for source, end in sources.items()):
+            return time.perf_counter()
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise Failed(f"not merged within {MERGED_LIMIT_S:g} s")
+
+
+async def _compare(redis: Redis, settings: Settings, produced: Produced) -> None:
+    """Raises Failed unless the merged table of payments holds what was produced, no more and no less."""
+    outcomes, amount = Counter[str](), 0
+    async for rows in TableStore(redis, settings.names).chunks("payments", "10s"):
+        for cells in rows.values():
+            for key, cell in cells.items():
+                outcomes[str(key[0])] += cell.count
+                amount += cell.stats[0].total
+    if (outcomes, amount) != (produced.outcomes, produced.amount):
+        raise Failed(
+            f"the table holds {dict(outcomes)}, {amount}; produced: {dict(produced.outcomes)}, {produced.amount}"
+        )
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, object]:
+    """Starts the servers, measures, and stops them."""
+
+    def tell(sentence: str) -> None:
+        if say:
+            print(sentence, flush=True)
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tillwatch-bench-")))
+        store = stack.enter_context(EmbeddedStore(None, folder))
+        servers = [store.pid]
+        if broker == "embedded":
+            embedded = stack.enter_context(EmbeddedBroker(None, folder))
+            bootstrap = embedded.bootstrap
+            servers.append(embedded.pid)
+        else:
+            kafka = start_kafka(folder / "kafka")
+            stack.callback(kafka.stop)
+            bootstrap = kafka.bootstrap
+            servers += [pid for pid in (getattr(kafka, "pid", None),) if isinstance(pid, int)]
+        settings = Settings(kafka=bootstrap, redis=SecretStr(store.url), namespace="bench", data=folder / "data")
+        await create_topics(settings, mix.partitions)
+        before = time.perf_counter()
+        async with asyncio.timeout(FILL_LIMIT_S):
+            produced, ends = await fill(settings, mix)
+        size = produced.bytes / sum(produced.outcomes.values())
+        tell(
+            f"{broker}: {sum(ends.values()):,} records in {mix.partitions} partitions, {size:.0f} bytes an event, "
+            f"produced in {time.perf_counter() - before:.0f} s"
+        )
+        results = []
+        for number in range(1, repetitions + 1):
+            worker = Worker(settings, folder, f"worker-{number}")
+            one = await repetition(settings, worker, servers, produced, ends)
+            results.append(one)
+            tell(
+                f"  {number}: {one.events_a_second:>7,} events/s, {one.events_a_cpu_second:>7,} per CPU-second, "
+                f"{one.seconds:.1f} s ({one.cpu_seconds:.1f} CPU, servers {one.servers_cpu_seconds:.1f}), "
+                f"{one.peak_rss_mb:.0f} MB; {one.from_start_s:.1f} s from start, merged {one.merged_after_s:.1f} s later"
+            )
+    rates = [one.events_a_second for one in results]
+    per_cpu = [one.events_a_cpu_second for one in results]
+    tell(
+        f"median {statistics.median(rates):,.0f} events/s (least {min(rates):,}, most {max(rates):,}); "
+        f"per CPU-second {statistics.median(per_cpu):,.0f}; peak {max(one.peak_rss_mb for one in results):.0f} MB"
+    )
+    return {
+        "broker": broker,
+        "mix": asdict(mix),
+        "bytes_an_event": round(size, 1),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "median": statistics.median(rates),
+        "min": min(rates),
+        "max": max(rates),
+        "median_a_cpu_second": statistics.median(per_cpu),
+        "repetitions": [asdict(one) for one in results],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.measure", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--broker", choices=("kafka", "embedded"), default="kafka")
+    parser.add_argument("--partitions", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=3_333.0, help="events a second when the backlog grew (3333)")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repeats", type=float, default=0.001, help="share of events that come twice (0.001)")
+    parser.add_argument("--no-heartbeats", action="store_true", help="as if no worker had run while the backlog grew")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    mix = Mix(given.events, given.partitions, given.rate, not given.no_heartbeats, given.repeats)
+    try:
+        result = asyncio.run(run(mix, given.broker, given.repetitions, not given.json))
+    except Failed as error:
+        print(f"bench.measure: {error}", file=sys.stderr)
+        return 1
+    if given.json:
+        print(msgspec.json.format(json.dumps(result)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
