@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from local.broker import EmbeddedBroker
+from local.epochs import Epochs
 from local.instance import Instance, Local, now
 from local.process import Process, StartFailed
 from local.store import EmbeddedStore
@@ -23,7 +25,11 @@ from runtime.kafka import KafkaUnreachable, create_topics
 from runtime.settings import Settings
 
 PARTITIONS = 4
+SESSION_TIMEOUT_S = 3.0
+"""The embedded broker lets whoever joins a group wait for half of it."""
 SCRATCH = "demo"
+TOPICS_WITHIN_S = 30.0
+TOPICS_TRIES = 10
 WORKER_READY_WITHIN_S = 75.0
 WORKER_STOP_WITHIN_S = 5.0
 _ROOT = Path(__file__).resolve().parents[1]
@@ -31,10 +37,11 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A system that runs. `settings` carry the addresses of its servers."""
+    """A system that runs. `settings` carry the addresses of its servers, `epochs` tell when the broker's log is another."""
 
     settings: Settings
     supervisor: Supervisor
+    epochs: Epochs
 
     async def watch(self) -> None:
         """Keeps it running; returns never. Raises GaveUp."""
@@ -66,13 +73,19 @@ async def machine(
         servers: dict[str, object] = {}
         if broker is not None:
             servers["kafka"] = broker.bootstrap
+            if "session_timeout" not in settings.model_fields_set:
+                servers["session_timeout"] = SESSION_TIMEOUT_S
         if store is not None:
             servers["redis"] = SecretStr(store.url)
         served = settings.model_copy(update=servers)
-        started_at = now()
+        started_at, epochs = now(), Epochs()
 
         async def topics() -> None:
-            await _topics(served, partitions, ours=broker is not None)
+            if broker is None:
+                await _topics(served, partitions)
+            else:
+                await _own_topics(served, partitions)
+            epochs.begin()
 
         def record() -> None:
             instance.tell(
@@ -90,7 +103,8 @@ async def machine(
 
         stages = [
             Stage([store], recorded) if store is not None else Stage([]),
-            Stage([broker] if broker is not None else [], topics, carries=True),  # it forgets everything when it ends
+            # It forgets everything when it ends.
+            Stage([broker] if broker is not None else [], topics, carries=True, gone=epochs.end),
             Stage([worker(served, number, folder) for number in range(1, workers + 1)], recorded),
         ]
 
@@ -102,7 +116,7 @@ async def machine(
         supervisor = Supervisor(stages, said)
         try:
             await supervisor.start()
-            yield Machine(served, supervisor)
+            yield Machine(served, supervisor, epochs)
         finally:
             await supervisor.stop()
 
@@ -146,17 +160,43 @@ def _text(value: object) -> str:
     return str(value.resolve()) if isinstance(value, Path) else str(value)
 
 
-async def _topics(settings: Settings, partitions: int, *, ours: bool) -> None:
-    """Creates the topics. A client may have been quicker, and got topics of the embedded broker's own making: then that
-    must start anew."""
+async def _topics(settings: Settings, partitions: int) -> None:
+    """Creates what topics a broker of the user's lacks. Raises StartFailed where one cannot be used."""
     names = settings.names
     single = {names.rollups, names.alerts, names.incidents}
-    try:
-        outcomes = await asyncio.wait_for(create_topics(settings, partitions), 30.0)
-    except (KafkaUnreachable, KafkaError, TimeoutError) as error:
-        if ours:
-            raise StartFailed(f"the topics could not be created: {error or 'timed out'}") from error
-        raise
+    outcomes = await asyncio.wait_for(create_topics(settings, partitions), TOPICS_WITHIN_S)
     wrong = [outcome.topic for outcome in outcomes if outcome.topic in single and outcome.partitions != 1]
     if wrong:
         raise StartFailed(f"{', '.join(wrong)} must have one partition")
+
+
+async def _own_topics(settings: Settings, partitions: int) -> None:
+    """Creates the topics on an embedded broker that has just started.
+
+    A client that was waiting for it may be quicker, and has made the broker create the topics it asked for, in the
+    broker's own way. They hold nothing that anybody counted, and are made anew. Raises StartFailed.
+    """
+    assert settings.kafka is not None
+    mine: set[str] = set()
+    strange: list[str] = []
+    try:
+        async with asyncio.timeout(TOPICS_WITHIN_S):
+            for _ in range(TOPICS_TRIES):
+                outcomes = await create_topics(settings, partitions)
+                mine |= {outcome.topic for outcome in outcomes if outcome.did == "created"}
+                strange = [outcome.topic for outcome in outcomes if outcome.topic not in mine]
+                if not strange:
+                    return
+                await _delete(settings.kafka, strange)
+    except (KafkaUnreachable, KafkaError, TimeoutError) as error:
+        raise StartFailed(f"the topics could not be created: {error or 'timed out'}") from error
+    raise StartFailed(f"another program keeps creating {', '.join(strange)} in its own way: stop it")
+
+
+async def _delete(kafka: str, topics: list[str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, client_id="tillwatch-setup")
+    await admin.start()
+    try:
+        await admin.delete_topics(topics)
+    finally:
+        await admin.close()
