@@ -96,9 +96,28 @@ async def create_topics(settings: Settings, partitions: int = 8, replication: in
             else:
                 did = "exists"
             outcomes.append(TopicOutcome(topic, have, did))
+        if any(outcome.did in ("created", "grown") for outcome in outcomes):
+            await _known(settings.kafka or "", outcomes)
         return outcomes
     finally:
         await admin.close()
+
+
+async def _known(bootstrap: str, outcomes: Iterable[TopicOutcome]) -> None:
+    """Waits until a broker tells of what the controller has created, so that a worker may start right after."""
+    logs = TopicLogs(bootstrap)
+    wanted = {outcome.topic: outcome.partitions for outcome in outcomes}
+    try:
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            while True:
+                found = {topic: log.partitions for topic, log in (await logs.ask(wanted)).items()}
+                if all(found.get(topic, 0) >= partitions for topic, partitions in wanted.items()):
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise KafkaUnreachable(f"{bootstrap} does not tell of all topics that were created") from error
+    finally:
+        await logs.close()
 
 
 async def _create(admin: AIOKafkaAdminClient, topic: NewTopic) -> str:
