@@ -75,6 +75,7 @@ class Evaluate:
             settings.bucket_ms,
             int(settings.historical_after * 1000),
             int(settings.no_data_after * 1000),
+            lambda start, end: self._merger.spans(start, end),
         )
 
     @property
@@ -123,11 +124,13 @@ class Evaluate:
         await self._outbox.take(token, await self._alerts_tail())
         self._current = await self._logs.ask(self._names.event_topics)
         merger, engine = Merger(self._settings.bucket_ms), self._new_engine()
-        engine.restore(self._outbox.states.values())
+        judged = self._outbox.judged
+        engine.restore(self._outbox.states.values(), judged)
         contained = {table: await self._tables.merged_offsets(table) for table in TABLES}
         states = {source: await self._sources.state(source) for source in await self._sources.all()}
         newest = max((s[1].watermark for s in states.values() if s is not None and s[1].watermark is not None), default=None)
-        reach = max((engine.reach_ms(table) for table in engine.tables), default=0)
+        # What the verdicts that are still open look at; all there is where it is not known how far was judged.
+        since = min((judged.get(table, 0) - engine.reach_ms(table) for table in engine.tables), default=newest or 0)
         for source, state in states.items():
             if state is None:
                 continue
@@ -138,13 +141,12 @@ class Evaluate:
             merger.progress(source).advance(position, clocks.watermark, clocks.newest, False)
             written = min((offsets.get(str(source), 0) for offsets in contained.values()), default=0)
             changes = await self._sources.changes(source)
-            since = -1 if newest is None else newest - reach
             wanted = [bucket for bucket, offset in changes.items() if bucket >= since or offset >= written]
             for bucket, page in (await self._sources.pages(source, wanted)).items():
                 merger.put(source, bucket, page, changed=changes[bucket] >= written)
         self._merger, self._engine = merger, engine
         if newest is not None:
-            await self._load_absent(merger.begin(newest - reach))
+            await self._load_absent(merger.begin(min(since, newest)))
         self._feed()
         return end
 
@@ -262,19 +264,26 @@ class Evaluate:
                     self._leading = asyncio.create_task(self._lead())
 
     async def _judge(self) -> None:
+        """Judges until nothing changes. What was saved is sent before anything else of its rule and group is saved."""
         now_ms = int(self._clock.now() * 1000)
-        transitions = self._engine.judge(now_ms, self.table_progress(now_ms))
-        if transitions:
+        progress = self.table_progress(now_ms)
+        await self._send_unsent()
+        while transitions := self._engine.judge(now_ms, progress):
             entries = [self._entry(transition) for transition in transitions]
-            await self._kept("saving alert states", lambda: self._outbox.save(entries))
+            await self._save("saving alert states", entries)
             crash_point("after_save")
+            await self._send_unsent()
+
+    async def _send_unsent(self) -> None:
         unsent = self._outbox.unsent()
         for entry in unsent:
             await self._kept("sending an alert", lambda entry=entry: self._send(entry))
             crash_point("after_alert")
         if unsent:
-            sent = [replace(entry, sent=True) for entry in unsent]
-            await self._kept("marking alerts as sent", lambda: self._outbox.save(sent))
+            await self._save("marking alerts as sent", [replace(entry, sent=True) for entry in unsent])
+
+    async def _save(self, what: str, entries: Sequence[Entry]) -> None:
+        await self._kept(what, lambda: self._outbox.save(entries, self._engine.judged))
 
     async def _kept(self, what, call):  # type: ignore[no-untyped-def]
         return await until_done(what, call, lambda: self.leader)
@@ -340,7 +349,7 @@ class Evaluate:
         progress = self.table_progress(int(self._clock.now() * 1000))
         if check:
             self._checked_at = now
-            await self._kept("checking the lead", lambda: self._outbox.save([]))
+            await self._save("checking the lead", [])
             for table, one in progress.items():
                 if one.watermark_ms is not None:
                     at = one.watermark_ms

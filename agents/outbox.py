@@ -18,14 +18,15 @@ from runtime.names import Names
 
 HEADER = "tw_state"
 
-# KEYS: leader, alerts. ARGV: token, serial that this leader wrote last, then pairs (fingerprint, entry).
+# KEYS: leader, alerts. ARGV: token, serial that this leader wrote last, serial, how far was judged, then pairs
+# (fingerprint, entry).
 _SAVE = """
 local held = redis.call('HMGET', KEYS[1], 'token', 'serial')
 if held[1] ~= ARGV[1] then return 0 end
 local serial = held[2]
 if serial ~= ARGV[2] and serial ~= ARGV[3] then return 0 end
-redis.call('HSET', KEYS[1], 'serial', ARGV[3])
-for i = 4, #ARGV, 2 do
+redis.call('HSET', KEYS[1], 'serial', ARGV[3], 'judged', ARGV[4])
+for i = 5, #ARGV, 2 do
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
 end
 return 1
@@ -71,12 +72,16 @@ class Outbox:
         self._token = ""
         self._serial = 0
         self.entries: dict[str, Entry] = {}
+        self.judged: dict[str, int] = {}
+        """{table: event time up to which it was judged for good}, as saved last."""
 
     async def take(self, token: str, tail: Iterable[Entry]) -> None:
         """Becomes the leader and loads every state; `tail`: what the alerts topic tells, oldest first."""
         names = self._names
         await self._redis.hset(names.leader, mapping={"token": token, "serial": 0})
         self._token, self._serial = token, 0
+        judged = await self._redis.hget(names.leader, "judged")
+        self.judged = {} if judged is None else msgspec.json.decode(judged, type=dict[str, int])
         stored = await self._redis.hgetall(names.alert_states)
         entries = {fp.decode(): Entry.decode(fp.decode(), value) for fp, value in stored.items()}
         adopted = {}
@@ -88,21 +93,22 @@ class Outbox:
                 entries[entry.fingerprint] = adopted[entry.fingerprint] = replace(held, sent=True)
         self.entries = entries
         if adopted:
-            await self.save(list(adopted.values()))
+            await self.save(list(adopted.values()), self.judged)
 
     def next_number(self, fingerprint: str) -> int:
         held = self.entries.get(fingerprint)
         return 1 if held is None else held.number + 1
 
-    async def save(self, entries: Sequence[Entry]) -> None:
-        """Writes states, all or nothing; an empty list only checks that this is still the leader's Redis."""
+    async def save(self, entries: Sequence[Entry], judged: Mapping[str, int]) -> None:
+        """Writes states and how far was judged, all or nothing; without states it is also a check that this is still the
+        leader's Redis."""
         serial = self._serial + 1
-        args: list[str | int | bytes] = [self._token, self._serial, serial]
+        args: list[str | int | bytes] = [self._token, self._serial, serial, msgspec.json.encode(judged)]
         for entry in entries:
             args += (entry.fingerprint, entry.encode())
         if not await self._script(keys=[self._names.leader, self._names.alert_states], args=args):
             raise NotLeader("the leader's token or serial in Redis is not ours")
-        self._serial = serial
+        self._serial, self.judged = serial, dict(judged)
         self.entries.update({entry.fingerprint: entry for entry in entries})
 
     def unsent(self) -> list[Entry]:

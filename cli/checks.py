@@ -101,16 +101,18 @@ async def of_redis(settings: Settings) -> list[Check]:
 
 def of_rules(settings: Settings) -> list[Check]:
     """The rule packs."""
-    from cli.packs import folder, problems_of, rule_count
+    from rules.loader import Unreadable, load
 
-    problems = problems_of([folder(settings)])
-    if problems:
-        more = (
-            f" (and {len(problems) - 1} more: 'tillwatch rules lint {folder(settings)}')" if len(problems) > 1 else ""
-        )
-        return [Check("TILLWATCH_RULES", WRONG, f"{problems[0]}{more}")]
     where = "the shipped packs" if settings.rules is None else str(settings.rules)
-    return [Check("TILLWATCH_RULES", OK, f"{where}: {rule_count(settings)} rules")]
+    try:
+        found = load(None if settings.rules is None else [settings.rules], settings.bucket_ms)
+    except Unreadable as error:
+        return [Check("TILLWATCH_RULES", WRONG, str(error))]
+    if found.problems:
+        others = len(found.problems) - 1
+        more = f" (and {others} more: 'tillwatch rules lint {where}')" if others else ""
+        return [Check("TILLWATCH_RULES", WRONG, f"{found.problems[0]}{more}")]
+    return [Check("TILLWATCH_RULES", OK, f"{where}: {len(found.rules)} rules")]
 
 
 def of_machine(settings: Settings) -> list[Check]:

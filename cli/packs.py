@@ -2,15 +2,107 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cli import installation
+from cli.terminal import FAILED, USAGE, fail, note, print_json, say
 
 if TYPE_CHECKING:
     from rules.loader import RuleSet
+    from rules.rule import Rule
     from runtime.settings import Settings
 
 
 def rule_set(settings: Settings) -> RuleSet:
-    """The rules that the settings name."""
-    from rules.loader import RuleSet
+    """The rules that the settings name; what is wrong with others is told on stderr, and they are left out."""
+    found = _load(None if settings.rules is None else [settings.rules], settings.bucket_ms)
+    for problem in found.problems:
+        note(str(problem), style="yellow")
+    return found
 
-    return RuleSet()
+
+def lint(paths: Iterable[Path]) -> int:
+    """Prints every error of every file."""
+    found = _load(list(paths), installation.settings().bucket_ms)
+    for problem in found.problems:
+        say(str(problem))
+    if found.problems:
+        note(f"{len(found.problems)} errors; {len(found.rules)} rules are fine", style="red")
+        return FAILED
+    note(f"{len(found.rules)} rules, no errors", style="green")
+    return 0
+
+
+def explain(name: str | None, as_json: bool) -> int:
+    """Prints what the rules mean: of a rule, of a pack, or all."""
+    from rules.condition import nearest
+    from rules.words import explain as sentence
+
+    found = rule_set(installation.settings())
+    wanted = [rule for rule in found.rules if name is None or name in (rule.name, rule.pack, f"{rule.pack}/{rule.name}")]
+    if not wanted:
+        near = nearest(name or "", [*(rule.name for rule in found.rules), *(rule.pack for rule in found.rules)])
+        fail(f"no rule or pack {name!r}" + (f" (did you mean {near}?)" if near else ""), USAGE)
+    if as_json:
+        print_json([_as_json(rule, sentence(rule)) for rule in wanted])
+        return 0
+    for rule in wanted:
+        say(f"{rule.pack}/{rule.name}", style="bold")
+        say(f"  {sentence(rule)}")
+        if rule.inhibited_by:
+            say(f"  Pages nobody while {' or '.join('/'.join(one) for one in rule.inhibited_by)} fires.")
+        say(f"  Tells: {', '.join(rule.channels)}.")
+    return 0
+
+
+def _as_json(rule: Rule, sentence: str) -> dict[str, object]:
+    return {
+        "pack": rule.pack,
+        "rule": rule.name,
+        "version": rule.version,
+        "severity": rule.severity,
+        "condition": str(rule.condition),
+        "by": list(rule.by),
+        "channels": list(rule.channels),
+        "explanation": sentence,
+        "learning": rule.learning,
+        "enabled": rule.enabled,
+    }
+
+
+def set_up(directory: Path | None, force: bool) -> int:
+    """Copies the shipped packs and checks all packs in the folder."""
+    from rules.loader import PACKS
+
+    settings = installation.settings()
+    folder = directory or settings.rules
+    if folder is None:
+        fail("into which folder? Name one, or set TILLWATCH_RULES", USAGE)
+    folder.mkdir(parents=True, exist_ok=True)
+    for pack in sorted(PACKS.glob("*.yaml")):
+        say(f"{_copy(pack, folder / pack.name, force):8} {folder / pack.name}")
+    if settings.rules is None or settings.rules.resolve() != folder.resolve():
+        note(f"workers use this folder once TILLWATCH_RULES={folder} is set")
+    return lint([folder])
+
+
+def _copy(pack: Path, target: Path, force: bool) -> str:
+    if target.exists():
+        if target.read_bytes() == pack.read_bytes():
+            return "same"
+        if not force:
+            return "kept"
+    shutil.copyfile(pack, target)
+    return "written"
+
+
+def _load(paths: list[Path] | None, bucket_ms: int) -> RuleSet:
+    from rules.loader import Unreadable, load
+
+    try:
+        return load(paths, bucket_ms)
+    except Unreadable as error:
+        fail(str(error), USAGE)

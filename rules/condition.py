@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -81,6 +81,11 @@ class Span:
     hold_ms: int | None = None
     consecutive: bool = False
     column: int = field(default=0, compare=False)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether what is true over a window has to be so for some time."""
+        return self.window_ms is not None and self.hold_ms is not None
 
     def __str__(self) -> str:
         if self.consecutive:
@@ -183,12 +188,15 @@ def duration_text(ms: int) -> str:
 def parse_duration(text: str) -> int:
     """Milliseconds of a length of time such as `5 minutes` or `30s`. Raises ConditionError."""
     tree = _parser("duration").parse
-    return _run(text, lambda: _Builder().duration_of(tree(text)), "a duration such as 5 minutes")
+    ms: int = _run(text, lambda: _Builder().duration_of(tree(text)), "a duration such as 5 minutes")
+    return ms
 
 
 def parse(text: str) -> Condition:
     """The condition that the text says. Raises ConditionError: what was expected, where, and the nearest known name."""
-    return _run(text, lambda: _Builder().transform(_parser("start").parse(text)), "a condition such as signal > 5")
+    build = lambda: _Builder().transform(_parser("start").parse(text))  # noqa: E731
+    condition: Condition = _run(text, build, "a condition such as signal > 5")
+    return condition
 
 
 def parse_threshold(text: str, like: Test) -> Test:
@@ -202,7 +210,7 @@ def parse_threshold(text: str, like: Test) -> Test:
     if not isinstance(found, Test) or found.span is not None or found.where:
         raise ConditionError(1, "expected a threshold such as 3% or <= 3%, or a whole condition")
     value, shift = found.value, len(lead)
-    moved = type(value)(*(getattr(value, name) for name in value.__slots__[:-1]), column=value.column - shift)  # type: ignore[arg-type]
+    moved = replace(value, column=value.column - shift)
     return Test(like.signal, found.comparison, moved, like.span, like.where, like.column, found.comparison_column - shift)
 
 
@@ -268,8 +276,9 @@ def _explained(text: str, error: UnexpectedInput, example: str) -> ConditionErro
         near = nearest(str(token), _KEYWORDS) if token.type == "NAME" else None
         return ConditionError(column, f"expected {_expected(error.expected)}, got {str(token)!r}", near)
     assert isinstance(error, UnexpectedCharacters)
+    at = error.pos_in_stream or 0
     return ConditionError(
-        error.pos_in_stream + 1, f"expected {_expected(error.allowed or ())}, got {text[error.pos_in_stream]!r}"
+        at + 1, f"expected {_expected(error.allowed or ())}, got {text[at]!r}"
     )
 
 

@@ -1,0 +1,89 @@
+"""Gauges: every sample of a stretch of time is beyond the threshold, and hardly one is missing."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rules.judges.base import COMPARE, UPWARD, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close
+from rules.series import Slot, Slots
+
+PRESENT = Fraction(8, 10)
+"""Share of the samples that `interval_s` promises which must be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeJudge:
+    """True when the samples have been beyond the threshold for `hold_ms`.
+
+    Samples of one bucket stand together: they are beyond when their worst is. measure and interval: places of the value
+    and of its `interval_s` (in thousandths) among the stats; scale: of the value.
+    """
+
+    comparison: str
+    threshold: Fraction
+    resolve: tuple[str, Fraction]
+    hold_ms: int
+    measure: int
+    interval: int
+    scale: int
+
+    @property
+    def reach_ms(self) -> int:
+        return self.hold_ms + 60_000
+
+    def points(self, slots: Slots, start: int, scope: Scope) -> Iterator[Point]:
+        flips = Flips()
+        run: list[int] = []
+        for slot in slots.between(start - self.reach_ms, scope.end):
+            worst = self._extreme(slot, worst=True)
+            if worst is None:
+                continue
+            times = self._times(slot)
+            if not COMPARE[self.comparison](worst, self.threshold):
+                run = []
+                if slot.bucket >= start and flips.changed(False):
+                    yield Point(times[-1], False, times[-1], None)
+                continue
+            interval_ms = self._interval_ms(slot)
+            for ms in times:
+                if run and ms - run[-1] > max(self.hold_ms, 2 * interval_ms):
+                    run = []
+                run.append(ms)
+                bad = ms - run[0] >= self.hold_ms and self._present(run, ms, interval_ms)
+                if slot.bucket >= start and flips.changed(bad):
+                    yield Point(ms, bad, run[0], Reading(worst, run[0], ms + 1, len(run)) if bad else None)
+
+    def _present(self, run: list[int], ms: int, interval_ms: int) -> bool:
+        if not interval_ms or not self.hold_ms:
+            return True
+        seen = len(run) - bisect_right(run, ms - self.hold_ms)
+        return seen >= PRESENT * self.hold_ms / interval_ms
+
+    def _extreme(self, slot: Slot, *, worst: bool) -> Fraction | None:
+        """The sample that is nearest to being fine, or of `worst=False` the one that is furthest from it."""
+        stat = slot.totals(self.measure).stat
+        value = stat.low if worst is (self.comparison in UPWARD) else stat.high
+        return None if value is None else Fraction(value, self.scale)
+
+    def _times(self, slot: Slot) -> list[int]:
+        return [ms for ms, _, _ in slot.totals(self.measure).events]
+
+    def _interval_ms(self, slot: Slot) -> int:
+        stats = [cell.stats[self.interval] for _, cell in slot.cells.values() if len(cell.stats) > self.interval]
+        n = sum(stat.n for stat in stats)
+        return round(sum(stat.total for stat in stats) / n) if n else 0
+
+    def over(self, slots: Slots, since: int, scope: Scope) -> Over | None:
+        comparison, threshold = self.resolve
+        for end in closed_ends(slots, since, scope):
+            for slot in slots.between(end - scope.bucket_ms, end):
+                best = self._extreme(slot, worst=False)
+                if best is not None and not COMPARE[comparison](best, threshold):
+                    return end, Reading(best, slot.bucket, end, len(self._times(slot)))
+        return None
+
+    def settled(self, slots: Slots, since: int, scope: Scope) -> int:
+        return settled_at_close(since, scope)

@@ -1,0 +1,76 @@
+"""A rule that can be judged: what a pack says, checked and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rules.condition import Condition, Test
+from rules.judges.base import UPWARD
+from rules.judges.compound import Verdict
+from rules.series import Query
+from rules.signals import Signal
+from schemas.severity import SeverityName
+
+MIN_EVENTS = 5
+CONFIDENCE = 0.95
+
+Name = tuple[str, str]
+"""Pack and rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One test of a condition with its signal and what it looks at. `learning`: it has no verdict yet."""
+
+    test: Test
+    signal: Signal
+    query: Query
+    learning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `parts`: its tests from left to right; `verdict` judges them together; `version` changes with its text."""
+
+    pack: str
+    name: str
+    condition: Condition
+    severity: SeverityName
+    channels: tuple[str, ...]
+    by: tuple[str, ...]
+    parts: tuple[Part, ...]
+    verdict: Verdict
+    version: str
+    min_events: int = MIN_EVENTS
+    confidence: float = CONFIDENCE
+    resolve: str | None = None
+    resolve_after_ms: int = 0
+    inhibited_by: tuple[Name, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str | None = None
+    summary: str | None = None
+    runbook: str | None = None
+    enabled: bool = True
+    file: str = ""
+    line: int = 0
+
+    @property
+    def full_name(self) -> Name:
+        return (self.pack, self.name)
+
+    @property
+    def learning(self) -> bool:
+        """Whether it cannot judge yet."""
+        return any(part.learning for part in self.parts)
+
+    @property
+    def timed(self) -> bool:
+        """Whether its verdict may change because time passes, without an event."""
+        return any(
+            part.test.comparison not in UPWARD or (part.test.span is not None and part.test.span.lasts) for part in self.parts
+        )
+
+    @property
+    def tables(self) -> frozenset[str]:
+        return frozenset(part.query.table for part in self.parts)
