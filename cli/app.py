@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs
 
 def main() -> None:
     """The entry point of the `tillwatch` script."""
+    logging.getLogger().addHandler(logging.NullHandler())  # what libraries have to say is the log's, where there is one
     app(prog_name="tillwatch")
 
 

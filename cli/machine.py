@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 from cli.terminal import FAILED, say
+
+if TYPE_CHECKING:
+    from local.narrator import Line
+
+TONES = {"bad": "bold red", "seen": "bold yellow", "good": "bold green", "flow": "dim"}
+"""How the lines of the story look on a terminal."""
 
 
 def up(workers: int) -> int:
@@ -24,8 +31,12 @@ def demo(seconds: float | None, workers: int) -> int:
     from local.supervisor import until_told
     from runtime.settings import load_settings
 
-    detected = asyncio.run(until_told(run(load_settings(), seconds, say, workers)))
+    detected = asyncio.run(until_told(run(load_settings(), seconds, _narrate, workers)))
     return FAILED if detected is False else 0
+
+
+def _narrate(line: Line) -> None:
+    say(line.text, TONES.get(line.tone))
 
 
 def _tell(sentence: str) -> None:

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
-from local.machine import SCRATCH, Machine, machine
-from local.narrator import Narrator
+from local.flow import recent
+from local.machine import Machine, machine
+from local.narrator import Line, Narrator
 from local.scenarios import Scenario
 from local.simulator import Simulator, daily_shape
 from local.traffic import Traffic, publish
+from rollups.tables import TableStore
 from runtime.clock import WallClock
 from runtime.kafka import address
+from runtime.redis import connect
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
+
+log = logging.getLogger(__name__)
 
 PAYMENTS_A_SECOND = 10.0
 PLAN_S = 6 * 3600.0
 LATENESS_S, IDLE_S = 5.0, 10.0
+"""Shorter than the settings' defaults, so that `resolved` comes soon."""
+QUIET_S = 10
 _CYCLE_S = 900.0
 _TICK_S = 0.1
 _POLL_MS = 100
@@ -37,43 +47,55 @@ _ROUND: tuple[tuple[str, float, float, dict[str, str | float]], ...] = (
 """What goes wrong in each cycle: scenario, start and end in seconds, parameters."""
 
 
-async def run(settings: Settings, seconds: float | None, out: Callable[[str], None], workers: int = 2) -> bool:
+async def run(settings: Settings, seconds: float | None, out: Callable[[Line], None], workers: int = 2) -> bool:
     """Runs the demonstration for `seconds` (None: until cancelled); whether its first outage was detected.
 
     Always on embedded servers, whatever the settings name, and on data that is thrown away before the next. `out` gets
     one line at a time. Raises as `machine` and `watch` do.
     """
     began = time.monotonic()
-    start_ms = _now_ms()
-
-    def say(sentence: str) -> None:
-        out(f"{(_now_ms() - start_ms) / 1000:6.1f} s  {sentence}")
-
-    say(f"starting a broker, a store and {workers} workers on this machine; data in {settings.data / SCRATCH}")
+    teller = _Teller(out, _now_ms())
+    say = teller.say
+    say(f"starting a broker, a store and {_number(workers, 'worker')} on this machine; Ctrl-C ends it all")
     if settings.kafka is not None or settings.redis is not None:
         say("the servers that the settings name are left alone: the demonstration has its own")
     mine = _for_demo(settings)
-    say(f"lateness is {mine.lateness:g} s here, so that 'resolved' comes soon (default 30 s)")
     async with machine(mine, workers, say, scratch=True) as running:
         left = None if seconds is None else max(seconds - (time.monotonic() - began), 0.0)
-        return await _story(running, say, out, start_ms, left)
+        return await _story(running, teller, left)
 
 
-async def _story(
-    running: Machine, say: Callable[[str], None], out: Callable[[str], None], start_ms: int, seconds: float | None
-) -> bool:
+class _Teller:
+    """Hands lines on, and knows how long none came."""
+
+    def __init__(self, out: Callable[[Line], None], start_ms: int) -> None:
+        self._out, self.start_ms, self.last_ms = out, start_ms, start_ms
+
+    def tell(self, line: Line) -> None:
+        self.last_ms = _now_ms()
+        self._out(line)
+
+    def say(self, sentence: str, tone: str = "") -> None:
+        """A sentence with the time since the start."""
+        self.tell(Line(f"{(_now_ms() - self.start_ms) / 1000:6.1f} s  {sentence}", tone))
+
+
+async def _story(running: Machine, teller: _Teller, seconds: float | None) -> bool:
     clock, traffic, stop = WallClock(), Traffic(), asyncio.Event()
     start_s = clock.now()
     rate = PAYMENTS_A_SECOND / daily_shape(start_s)  # whatever the hour, so that the story is the same
     scenarios = list(plan(start_s, seconds))
-    narrator = Narrator(scenarios, start_ms)
+    narrator = Narrator(scenarios, teller.start_ms)
     simulator = Simulator(secrets.randbits(32), start_s, rate, scenarios)
-    say(f"simulated traffic begins: {PAYMENTS_A_SECOND:g} payments a second, and all that goes with them")
+    teller.say(f"a simulated shop opens: {PAYMENTS_A_SECOND:g} payments a second, and all that goes with them")
+    if scenarios:
+        teller.say(f"the first outage comes in {scenarios[0].start_s - start_s:.0f} s")
     tasks = [
         asyncio.create_task(running.watch()),
-        asyncio.create_task(_publish(simulator, running.settings, traffic, stop)),
-        asyncio.create_task(_listen(running.settings, narrator, out)),
-        asyncio.create_task(_tell(narrator, out)),
+        asyncio.create_task(publish(simulator, running.settings, clock, stop, traffic, running.epochs)),
+        asyncio.create_task(_listen(running, narrator, teller)),
+        asyncio.create_task(_tell(narrator, teller)),
+        asyncio.create_task(_look(running, traffic, teller)),
     ]
     try:
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -84,43 +106,74 @@ async def _story(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        say(f"the demonstration ends; {traffic.sent:,} events were published, {traffic.failed:,} were not")
+        unsent = f", {traffic.failed:,} could not be" if traffic.failed else ""
+        teller.say(f"the demonstration ends; {traffic.sent:,} events were published{unsent}")
         for line in narrator.summary():
-            out(line)
+            teller.tell(line)
     return narrator.outage_detected
 
 
-async def _publish(simulator: Simulator, settings: Settings, traffic: Traffic, stop: asyncio.Event) -> None:
-    await publish(simulator, settings, WallClock(), stop, traffic)
-
-
-async def _tell(narrator: Narrator, out: Callable[[str], None]) -> None:
+async def _tell(narrator: Narrator, teller: _Teller) -> None:
     while True:
         for line in narrator.tick(_now_ms()):
-            out(line)
+            teller.tell(line)
         await asyncio.sleep(_TICK_S)
 
 
-async def _listen(settings: Settings, narrator: Narrator, out: Callable[[str], None]) -> None:
-    """Reads the alerts topic from its start."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=address(settings), auto_offset_reset="earliest", enable_auto_commit=False
-    )
-    await consumer.start()
+async def _look(running: Machine, traffic: Traffic, teller: _Teller) -> None:
+    """Says what flows whenever nothing else was said for a while: silence must not be taken for death."""
+    redis = connect(running.settings)
+    tables = TableStore(redis, running.settings.names)
+    looked_s, sent = time.monotonic(), traffic.sent
     try:
-        consumer.assign([TopicPartition(settings.names.alerts, 0)])
         while True:
-            for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                for record in records:
-                    try:
-                        event = AlertEvent.model_validate_json(record.value or b"")
-                    except ValidationError as error:
-                        out(f"          an alert that cannot be read: {error.errors()[0]['msg']}")
-                        continue
-                    for line in narrator.alert(event, _now_ms()):
-                        out(line)
+            await asyncio.sleep(_TICK_S)
+            if _now_ms() - teller.last_ms < QUIET_S * 1000:
+                continue
+            now_s = time.monotonic()
+            rate, looked_s, sent = (traffic.sent - sent) / (now_s - looked_s), now_s, traffic.sent
+            try:
+                counted = f"counted of late: {await recent(tables, _now_ms() / 1000)}"
+            except (RedisError, OSError):
+                counted = "the store does not answer"
+            teller.say(f"· {rate:,.0f} events/s; {counted}", "flow")
     finally:
-        await consumer.stop()
+        await redis.aclose()
+
+
+async def _listen(running: Machine, narrator: Narrator, teller: _Teller) -> None:
+    """Reads the alerts topic from its start, in each of the broker's epochs."""
+    while True:
+        epoch = await running.epochs.current()
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=address(running.settings), auto_offset_reset="earliest", enable_auto_commit=False
+        )
+        try:
+            await consumer.start()
+            consumer.assign([TopicPartition(running.settings.names.alerts, 0)])
+            while running.epochs.holds(epoch):
+                for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
+                    for record in records:
+                        _hear(record.value, narrator, teller)
+        except KafkaError as error:  # it went away; the next epoch will tell
+            log.debug("listening for alerts: %s", error)
+            await asyncio.sleep(_TICK_S)
+        finally:
+            await consumer.stop()
+
+
+def _hear(value: bytes | None, narrator: Narrator, teller: _Teller) -> None:
+    try:
+        event = AlertEvent.model_validate_json(value or b"")
+    except ValidationError as error:
+        teller.say(f"an alert that cannot be read: {error.errors()[0]['msg']}", "bad")
+        return
+    for line in narrator.alert(event, _now_ms()):
+        teller.tell(line)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _now_ms() -> int:

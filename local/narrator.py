@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from local.scenarios import Scenario
 from schemas.alert import AlertEvent
@@ -37,6 +38,13 @@ EXPECTED: dict[str, frozenset[str]] = {
 """Which rules see what; any other alert is told as one that nobody asked for."""
 
 
+class Line(NamedTuple):
+    """A line of the story. `tone`: what it is about, one of `bad`, `seen`, `good`, `flow`, or nothing in particular."""
+
+    text: str
+    tone: str = ""
+
+
 @dataclass(slots=True)
 class Injected:
     """A scenario of the plan, and what became of it."""
@@ -66,23 +74,23 @@ class Narrator:
         self.injected = [
             Injected(scenario, "outage" if scenario.name.endswith(("outage", "down")) else "fault") for scenario in plan
         ]
-        self._firing: dict[str, Injected | None] = {}
+        self._firing: dict[str, tuple[AlertEvent, Injected | None]] = {}
         self._told: set[str] = set()
 
-    def at(self, now_ms: int, sentence: str) -> str:
+    def at(self, now_ms: int, sentence: str, tone: str = "") -> Line:
         """The sentence with the time since the start."""
-        return f"{(now_ms - self.start_ms) / 1000:6.1f} s  {sentence}"
+        return Line(f"{(now_ms - self.start_ms) / 1000:6.1f} s  {sentence}", tone)
 
     # --- the plan -----------------------------------------------------------------------------------------------------
 
-    def tick(self, now_ms: int) -> Iterator[str]:
+    def tick(self, now_ms: int) -> Iterator[Line]:
         """What is to be said by now about what was injected."""
         for one in self.injected:
             if not one.begun and now_ms >= one.start_ms:
                 one.begun = True
                 one.reminded_ms = one.start_ms
                 lasts = (one.end_ms - one.start_ms) / 1000
-                yield self.at(now_ms, f"{one.word} begins (injected): {one.scenario}, for {lasts:.0f} s")
+                yield self.at(now_ms, f"{one.word} begins (injected): {one.scenario}, for {lasts:.0f} s", "bad")
             if not one.ended and now_ms >= one.end_ms:
                 one.ended = True
                 yield self.at(now_ms, f"{one.word} is over (injected): {one.scenario.name}")
@@ -90,7 +98,7 @@ class Narrator:
                     one.reminded_ms = now_ms
             yield from self._remind(one, now_ms)
 
-    def _remind(self, one: Injected, now_ms: int) -> Iterator[str]:
+    def _remind(self, one: Injected, now_ms: int) -> Iterator[Line]:
         waited = now_ms - one.reminded_ms
         if one.begun and one.detected_ms is None and waited >= DETECT_LIMIT_S * 1000:
             one.reminded_ms = now_ms
@@ -99,13 +107,13 @@ class Narrator:
             )
         elif one.ended and one.detected_ms is not None and not one.resolved and waited >= RESOLVE_LIMIT_S * 1000:
             one.reminded_ms = now_ms
-            yield self.at(
-                now_ms, f"not resolved yet: {one.scenario.name}, {(now_ms - one.end_ms) / 1000:.0f} s after it was over"
-            )
+            still = ", ".join(sorted({event.data.rule for event, cause in self._firing.values() if cause is one}))
+            over_s = (now_ms - one.end_ms) / 1000
+            yield self.at(now_ms, f"not resolved yet, {over_s:.0f} s after the {one.word} was over: {still}")
 
     # --- what Tillwatch says ------------------------------------------------------------------------------------------
 
-    def alert(self, event: AlertEvent, now_ms: int) -> Iterator[str]:
+    def alert(self, event: AlertEvent, now_ms: int) -> Iterator[Line]:
         """What an alert event means. One that comes twice is told once."""
         if event.id in self._told:
             return
@@ -113,38 +121,39 @@ class Narrator:
         data, name = event.data, _name(event)
         if event.transition == "firing":
             one = self._cause(event)
-            self._firing[data.fingerprint] = one
+            self._firing[data.fingerprint] = event, one
             yield from self._fired(event, one, now_ms)
         elif event.transition == "resolved":
-            yield from self._resolved(event, self._firing.pop(data.fingerprint, None), now_ms)
+            _, one = self._firing.pop(data.fingerprint, (None, None))
+            yield from self._resolved(event, one, now_ms)
         elif event.transition == "retracted":
             self._firing.pop(data.fingerprint, None)
             yield self.at(now_ms, f"withdrawn: {name}: {data.summary}")
         elif event.transition == "no_data":
             yield self.at(now_ms, f"no data: {name}: {data.summary}")
 
-    def _fired(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[str]:
+    def _fired(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[Line]:
         data, name = event.data, _name(event)
         if data.inhibited_by is not None:
-            yield self.at(now_ms, f"held back, pages nobody: {name}; another alert says it")
+            yield self.at(now_ms, f"held back, pages nobody: {name}; {data.inhibited_by} says it already", "flow")
             return
         if one is None:
-            yield self.at(now_ms, f"an alert that was not injected: {name}, {data.severity} ({data.level})")
+            yield self.at(now_ms, f"an alert that was not injected: {name}, {data.severity} ({data.level})", "seen")
         else:
             after = (data.detected_at - one.start_ms) / 1000
             also = "detected" if one.detected_ms is None else "also detected"
             one.detected_ms = one.detected_ms if one.detected_ms is not None else data.detected_at
-            yield self.at(now_ms, f"{also} after {after:.1f} s: {name}, {data.severity} ({data.level})")
-        yield f"          {data.summary}"
+            yield self.at(now_ms, f"{also} after {after:.1f} s: {name}, {data.severity} ({data.level})", "seen")
+        yield Line(f"          {data.summary}")
 
-    def _resolved(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[str]:
+    def _resolved(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[Line]:
         when = ""
         if one is not None:
-            if one not in self._firing.values():
+            if not any(cause is one for _, cause in self._firing.values()):
                 one.resolved = True
             since = (event.data.detected_at - one.end_ms) / 1000
             when = f", {since:.1f} s after the {one.word} was over" if since >= 0 else f", while the {one.word} lasts"
-        yield self.at(now_ms, f"resolved: {_name(event)}{when}")
+        yield self.at(now_ms, f"resolved: {_name(event)}{when}", "good")
 
     def _cause(self, event: AlertEvent) -> Injected | None:
         """The scenario that an alert is about: the latest that its rule can see and that had begun."""
@@ -162,7 +171,7 @@ class Narrator:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def summary(self) -> Iterator[str]:
+    def summary(self) -> Iterator[Line]:
         """What was and what was not detected."""
         for one in self.injected:
             if not one.begun:
@@ -173,7 +182,7 @@ class Narrator:
                 found = f"detected after {(one.detected_ms - one.start_ms) / 1000:.1f} s, " + (
                     "resolved" if one.resolved else "not resolved when the demonstration ended"
                 )
-            yield f"          {one.scenario.name} ({one.scenario}): {found}"
+            yield Line(f"          {one.scenario.name} ({one.scenario}): {found}", "" if one.detected_ms else "bad")
 
     @property
     def outage_detected(self) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from local import cast
+
 Param = str | float
 
 
@@ -25,7 +27,7 @@ FAULTS = MappingProxyType(
         "provider_outage": Fault(
             {"provider": "ikhokha", "share": 0.97}, "{provider} fails {share:.0%} of its payments"
         ),
-        "slow_provider": Fault({"provider": "ikhokha", "factor": 12.0}, "{provider} takes {factor:g} times as long"),
+        "slow_provider": Fault({"provider": "ikhokha", "factor": 20.0}, "{provider} takes {factor:g} times as long"),
         "volume_drop": Fault({"share": 0.85}, "{share:.0%} of the customers stay away"),
         "brute_force": Fault(
             {"actor": "203.0.113.66", "rate": 2.0}, "{actor} guesses passwords, {rate:g} times a second"
@@ -41,6 +43,14 @@ FAULTS = MappingProxyType(
         "source_silent": Fault({"source": "/webhooks/za-1"}, "{source} sends nothing any more"),
     }
 )
+
+_BOUNDS = {"share": 1.0, "ramp": 1.0, "percent": 100.0, "rate": 10_000.0, "factor": math.inf}
+_KNOWN = {
+    "provider": cast.PROVIDERS.things,
+    "host": cast.HOSTS,
+    "source": (*cast.SOURCES, cast.DEPLOYER, cast.LEDGER, *(f"/prober/{place}" for place in cast.PLACES)),
+}
+"""Who can be hurt: whoever appears in the traffic."""
 
 
 class Scenario:
@@ -63,9 +73,13 @@ class Scenario:
             raise ValueError(f"{name}: expected 0 ≤ start < end in epoch seconds, got {start_s} and {end_s}")
         self.name, self.start_s, self.end_s = name, start_s, end_s
         self._params = defaults | params
-        for fraction in ("share", "ramp"):
-            if fraction in self._params and not 0 < self.number(fraction) <= 1:
-                raise ValueError(f"{name}: {fraction} must be above 0 and at most 1, not {self._params[fraction]}")
+        for param, most in _BOUNDS.items():
+            if param in self._params and not 0 < self.number(param) <= most:
+                upto = f" and at most {most:g}" if most < math.inf else ""
+                raise ValueError(f"{name}: {param} must be above 0{upto}, not {self._params[param]}")
+        for param, known in _KNOWN.items():
+            if param in self._params and self.text(param) not in known:
+                raise ValueError(f"{name}: no {param} {self.text(param)!r}{_nearest(self.text(param), known)}")
 
     def __repr__(self) -> str:
         return f"Scenario({self.name!r}, {self.start_s}, {self.end_s}, {self._params})"

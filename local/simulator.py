@@ -115,9 +115,12 @@ class _Run:
         self._agenda.arrivals("b", peak * 2, self._browse, thin=customers)
         self._agenda.arrivals("a", 1 / 150, self._wrong_password)
         self._agenda.arrivals("k", 1 / 900, self._blocked)
+        self._agenda.arrivals("g", 1 / 1200, self._nosy)
+        self._agenda.arrivals("j", 1 / 1800, self._scan)
+        self._agenda.arrivals("w", 1 / 2400, self._unsigned)
         self._agenda.arrivals("e", 1 / 40, self._error)
         self._agenda.arrivals("n", 1 / 1800, self._lost_connection)
-        self._agenda.arrivals("d", 1 / (5 * _HOUR_S), self._change)
+        self._agenda.arrivals("d", 1 / _HOUR_S, self._change)
         for component, instances in cast.PROBED.items():
             for instance in instances:
                 for place in cast.PLACES:
@@ -466,6 +469,20 @@ class _Run:
             actor,
             {"actor": actor, "component": "login", "reason": "rate_limit"},
         )
+
+    def _nosy(self, ms: int, rng: Random, name: str) -> None:
+        actor = f"customer-{rng.randrange(5_000)}"
+        data: Data = {"actor": actor, "component": "enrollment-api", "reason": "not_enrolled"}
+        self._send(ms, name, cast.ENROLLMENTS, "authz.violated", actor, data)
+
+    def _scan(self, ms: int, rng: Random, name: str) -> None:
+        actor = f"192.0.2.{rng.randrange(1, 255)}"
+        data: Data = {"actor": actor, "component": "checkout", "reason": "unknown_route"}
+        self._send(ms, name, cast.CHECKOUTS.draw(rng), "api.suspicious", actor, data)
+
+    def _unsigned(self, ms: int, rng: Random, name: str) -> None:
+        """Somebody tries the address of the webhooks."""
+        self._forge(cast.PROVIDERS.draw(rng))(ms, rng, name)
 
     def _forge(self, provider: str) -> Happening:
         def forge(ms: int, rng: Random, name: str) -> None:

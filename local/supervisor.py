@@ -35,12 +35,13 @@ class Stage:
     """Processes that start together, after those of the stages before.
 
     then: what is done each time they are ready. carries: what comes after cannot live through the end of one of these,
-    and is started anew with it.
+    and is started anew with it. gone: is called when one of them was found to have ended.
     """
 
     children: Sequence[Process]
     then: Callable[[], Awaitable[None]] | None = None
     carries: bool = False
+    gone: Callable[[], None] | None = None
 
 
 class Supervisor:
@@ -124,6 +125,13 @@ class Supervisor:
                 if child.exit_code:
                     self._tell(f"{child.name} {child.ending} when told to stop")
 
+    async def _kill_stages(self, stages: Sequence[Stage]) -> None:
+        """At once: what they stood on is gone, so that asking them politely would only take time."""
+        running = [child for stage in stages for child in stage.children if child.running]
+        await asyncio.gather(*(asyncio.to_thread(child.kill) for child in running))
+        if running:
+            self._tell(f"{' and '.join(child.name for child in running)} cannot go on without it, and start anew")
+
     # --- what ends ----------------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
@@ -132,9 +140,11 @@ class Supervisor:
                 if child.running:
                     continue
                 if child not in self._due:
+                    if stage.gone is not None:
+                        stage.gone()
                     self._due[child] = time.monotonic() + self._pause(child)
                     if stage.carries:
-                        await self._stop_stages(self._stages[index + 1 :])
+                        await self._kill_stages(self._stages[index + 1 :])
                 if time.monotonic() >= self._due[child]:
                     await self._revive(child, stage, self._stages[index + 1 :])
             if stage.carries and not all(child.running for child in stage.children):

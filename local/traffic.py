@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from local.epochs import Epochs
 from local.simulator import Emission, Simulator
 from runtime.clock import Clock
 from runtime.kafka import address
@@ -35,15 +36,21 @@ class Traffic:
 
 
 async def publish(
-    simulator: Simulator, settings: Settings, clock: Clock, stop: asyncio.Event, traffic: Traffic | None = None
+    simulator: Simulator,
+    settings: Settings,
+    clock: Clock,
+    stop: asyncio.Event,
+    traffic: Traffic | None = None,
+    epochs: Epochs | None = None,
 ) -> Traffic:
     """Publishes each event when its time comes, from the present on, until `stop` is set or the task is cancelled.
 
-    At most `IN_FLIGHT` events wait for the broker; while it is away, those that come due wait and are sent late, with
-    their own times. `traffic` is counted up as it goes. Raises KafkaUnreachable where no address is set, or KafkaError
-    where no broker answers at first.
+    At most `IN_FLIGHT` events wait for the broker; while it is away, or between two of its epochs, those that come due
+    wait and are sent late, with their own times. `traffic` is counted up as it goes. Raises KafkaUnreachable where no
+    address is set, or KafkaError where no broker answers at first.
     """
     traffic = Traffic() if traffic is None else traffic
+    epochs = Epochs.only() if epochs is None else epochs
     names = settings.names
     producer = AIOKafkaProducer(
         bootstrap_servers=address(settings),
@@ -66,7 +73,8 @@ async def publish(
     try:
         events = _Due(simulator.events(clock.now()))
         while not stop.is_set():
-            for number, (subject, key, event) in enumerate(events.until(clock.now()), 1):
+            due = events.until(clock.now()) if epochs.running else ()
+            for number, (subject, key, event) in enumerate(due, 1):
                 await room.acquire()
                 try:
                     future = await producer.send(
@@ -78,7 +86,7 @@ async def publish(
                     log.debug("an event was not sent: %s", error)
                 else:
                     future.add_done_callback(done)
-                if stop.is_set():
+                if stop.is_set() or not epochs.running:
                     break
                 if number % AT_ONCE == 0:  # sending does not wait while there is room
                     await asyncio.sleep(0)
