@@ -16,10 +16,13 @@ and so on; each number is to be multiplied by the divisor. The columns:
 
 A sketch of form 0 is whole: `size` bins (rollups.sketch), of which `first` has the first, plus one, and `steps` for
 each further one its distance from the one before; `hits` tells for each bin how many values it holds. (Steps and hits
-of all rows follow one another.) One of form 1 is a long sketch of 1 h, cut to percentiles: `first` and `steps` have, in
-the same way, the bins of the values of rank ⌊q (n - 1)⌋ for each q of `GRID`, and there are no hits. So the quantiles
-of the grid (p50, p95, p99 …) are those of the whole sketch, and any other lies between its neighbours: values between
-two of the grid are taken for the upper one.
+of all rows follow one another.) One of form 1 or 2 is a long sketch, cut to percentiles: `first` and `steps` have, in
+the same way, the bins of the values of rank ⌊q (n - 1)⌋ for each q of a grid (form 1: `COARSE_GRID`, form 2:
+`FINE_GRID`), and there are no hits. So the quantiles of the grid (p50, p95, p99 …) are those of what was cut, and any
+other lies between its neighbours: half of the values between two of the grid are taken for the lower.
+
+Ten seconds are always whole. An hour is made of minutes: where these were cut, a quantile of the hour has the rank that
+it should have only to within a step of `FINE_GRID` (a thousandth from p97 on, five up to there, twenty below p90).
 
 Measures that are declared as numbers are in thousandths. Times, samples and latest outcomes stay with the source cells.
 """
@@ -31,6 +34,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice, pairwise
 from math import gcd
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,12 +42,26 @@ from rollups.cells import Cell, Stat
 from rollups.sketch import Bins
 from schemas.tables import Key, Table, Value
 
-GRID = (*(percent / 100 for percent in range(100)), 0.995, 0.999, 1.0)
-"""The quantiles that a sketch cut to percentiles keeps."""
-LONG = 24
-"""A sketch of more bins is cut where that is asked for: about where percentiles are shorter."""
+
+class Grid(NamedTuple):
+    """The quantiles that a sketch of more than `long` bins is cut to: about where they are shorter than the bins."""
+
+    quantiles: tuple[float, ...]
+    long: int
+
+
+def _grid(long: int, *parts: tuple[int, int, int]) -> Grid:
+    """`parts` in thousandths, as of `range`."""
+    return Grid(tuple(part / 1_000 for each in parts for part in range(*each)), long)
+
+
+COARSE_GRID = _grid(24, (0, 500, 50), (500, 900, 25), (900, 990, 10), (990, 1_001, 5))
+"""For an hour, of which nothing else is made."""
+FINE_GRID = _grid(64, (0, 900, 20), (900, 970, 5), (970, 1_001, 1))
+"""For a minute, of which hours are made; finest where one quantile is far from the next."""
 
 _VERSION = b"\x01"
+_FORMS = (None, COARSE_GRID, FINE_GRID)
 _WORD = 8
 _ABSENT = Stat()
 
@@ -55,8 +73,8 @@ class _Header(msgspec.Struct):
     columns: list[tuple[int, int, int]]
 
 
-def encode_rows(table: Table, rows: Mapping[Key, Cell], *, cut: bool = False) -> bytes:
-    """The value of a bucket. `cut`: long sketches become percentiles. Raises ValueError for a negative number."""
+def encode_rows(table: Table, rows: Mapping[Key, Cell], cut: Grid | None = None) -> bytes:
+    """The value of a bucket. `cut`: what long sketches become. Raises ValueError for a negative number."""
     keys, indexes = _numbered(list(rows), len(table.dimensions))
     order = sorted(range(len(rows)), key=indexes.__getitem__)  # equal values side by side: shorter
     held = list(rows.values())
@@ -175,32 +193,32 @@ def _add_stats(rows: Sequence[tuple[Cell, int]], columns: Iterator[Column], sket
 # --- sketches ---------------------------------------------------------------------------------------------------------
 
 
-def _pack_sketches(stats: Sequence[Stat], cut: bool) -> list[Column]:
+def _pack_sketches(stats: Sequence[Stat], cut: Grid | None) -> list[Column]:
     """The columns form, size, first, steps, hits."""
     forms, sizes, firsts, steps, hits = [], [], [], [], []
     for stat in stats:
         bins = stat.bins or {}
         found = sorted(bins)
-        percentiles = cut and len(found) > LONG
-        if percentiles:
-            found = _percentiles(bins, found)
+        if cut is not None and len(found) > cut.long:
+            found = _percentiles(bins, found, cut)
+            forms.append(_FORMS.index(cut))
         else:
             hits += [bins[number] for number in found]
-        forms.append(int(percentiles))
+            forms.append(0)
         sizes.append(len(found))
         firsts.append(found[0] + 1 if found else 0)
         steps += [number - before for before, number in pairwise(found)]
     return [forms, sizes, firsts, steps, hits]
 
 
-def _percentiles(bins: Bins, found: Sequence[int]) -> list[int]:
+def _percentiles(bins: Bins, found: Sequence[int], grid: Grid) -> list[int]:
     """The bin at each quantile of the grid."""
     last = sum(bins.values()) - 1  # n - 1: every value that is counted is in a bin
     numbers = iter(found)
     number = next(numbers)
     seen = bins[number]
     result = []
-    for q in GRID:
+    for q in grid.quantiles:
         while seen <= int(q * last):
             number = next(numbers)
             seen += bins[number]
@@ -214,16 +232,22 @@ def _unpack_sketches(
     for stat, form, size, first in zip(stats, forms, sizes, firsts, strict=True):
         if size:
             found = list(accumulate(islice(steps, size - 1), initial=first - 1))
-            stat.bins = _whole(found, stat.n) if form else dict(zip(found, islice(hits, size), strict=True))
+            grid = _FORMS[form]
+            stat.bins = (
+                dict(zip(found, islice(hits, size), strict=True)) if grid is None else _whole(found, stat.n, grid)
+            )
 
 
-def _whole(found: Sequence[int], n: int) -> Bins:
-    """The sketch that has these bins at the quantiles of the grid; values between two of them are in the upper one."""
+def _whole(found: Sequence[int], n: int, grid: Grid) -> Bins:
+    """The sketch that has these bins at the quantiles of the grid; of the values between two of them half are in each."""
     bins: Bins = {}
-    below = 0
-    for q, number in zip(GRID, found, strict=True):
+    below, before = 0, found[0]
+    for q, number in zip(grid.quantiles, found, strict=True):
         upto = int(q * (n - 1)) + 1
         if upto > below:
-            bins[number] = bins.get(number, 0) + upto - below
-            below = upto
+            lower = (upto - below - 1) // 2 if number != before else 0
+            if lower:
+                bins[before] += lower
+            bins[number] = bins.get(number, 0) + upto - below - lower
+            below, before = upto, number
     return bins

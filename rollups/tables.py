@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from rollups.cells import Cell
-from rollups.rows import decode_rows, encode_rows
+from rollups.rows import COARSE_GRID, FINE_GRID, decode_rows, encode_rows
 from runtime.names import Names
 from schemas.tables import TABLES, Key
 
@@ -55,6 +55,7 @@ RESOLUTIONS = {
 }
 COARSE = ("1m", "1h")
 """The resolutions that are made from finer ones, the finer first."""
+_CUT_TO = {"1m": FINE_GRID, "1h": COARSE_GRID}
 WRITTEN_AT_ONCE = 500
 ROLLED_AT_ONCE = 120
 """Finer rows that one call of `materialise` adds up for each resolution, about: it shares the loop with judging."""
@@ -234,7 +235,7 @@ class TableStore:
     async def _roll(self, table: str, resolution: Resolution, bucket: int, marks: _Marks) -> None:
         names, name, group = self._names, resolution.name, resolution.group(bucket)
         rows = await self._make(table, resolution, [bucket], marks)
-        value = encode_rows(TABLES[table], rows.get(bucket, {}), cut=name == "1h")
+        value = encode_rows(TABLES[table], rows.get(bucket, {}), cut=_CUT_TO[name])
         how = "HSETNX" if marks.lossy(resolution, bucket) else "HSET"
         keys = [names.table(table, "stale"), names.table(table, "groups"), names.table_rows(table, name, group)]
         stale = (f"{name}:{bucket}", marks.stale[name][bucket])

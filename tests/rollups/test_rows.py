@@ -3,13 +3,14 @@
 import json
 import random
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rollups.cells import Cell, Stat
-from rollups.rows import GRID, LONG, decode_rows, encode_rows
+from rollups.rows import COARSE_GRID, FINE_GRID, decode_rows, encode_rows
 from rollups.sketch import bin_of, quantile
 from schemas.tables import TABLES, Measure, Table
 
@@ -59,9 +60,9 @@ def sketched(values):
     return Stat(len(values), sum(values), min(values), max(values), bins)
 
 
-@given(rows(), st.booleans())
+@given(rows(), st.sampled_from((None, COARSE_GRID, FINE_GRID)))
 def test_what_was_packed_comes_back(rows, cut):
-    assert exactly(decode_rows(SALES, encode_rows(SALES, rows, cut=cut))) == exactly(rows)
+    assert exactly(decode_rows(SALES, encode_rows(SALES, rows, cut))) == exactly(rows)
 
 
 def test_the_number_one_and_true_are_two_values():
@@ -98,28 +99,45 @@ def test_times_and_samples_stay_with_the_source_cells():
             lambda r: r.choice((0, 1, 900_000, 30_000_000)),
         )
     ),
+    st.sampled_from((COARSE_GRID, FINE_GRID)),
 )
-def test_a_sketch_cut_to_percentiles_gives_the_same_percentiles_and_all_else_exactly(seed, n, draw):
+def test_a_sketch_cut_to_percentiles_gives_the_same_percentiles_and_all_else_exactly(seed, n, draw, grid):
     rng = random.Random(seed)
     whole = sketched([draw(rng) for _ in range(n)])
-    (read,) = decode_rows(SALES, encode_rows(SALES, {("s",) * 3: merged_cell(n, Stat(), whole)}, cut=True)).values()
+    (read,) = decode_rows(SALES, encode_rows(SALES, {("s",) * 3: merged_cell(n, Stat(), whole)}, grid)).values()
     stat = read.stats[1]
     assert (stat.n, stat.total, stat.low, stat.high) == (whole.n, whole.total, whole.low, whole.high)
     assert sum(stat.bins.values()) == n
-    for q in GRID:
+    for q in grid.quantiles:
         assert quantile(stat.bins, q) == quantile(whole.bins, q)
-    for low, high in zip(GRID, GRID[1:], strict=False):
+    for low, high in pairwise(grid.quantiles):
         assert quantile(whole.bins, low) <= quantile(stat.bins, (low + high) / 2) <= quantile(whole.bins, high)
 
 
-def test_p50_p95_and_p99_are_on_the_grid():
-    assert {0.5, 0.95, 0.99} <= set(GRID)
+@pytest.mark.parametrize("grid", (COARSE_GRID, FINE_GRID))
+def test_p50_p95_and_p99_are_on_every_grid_and_so_are_both_ends(grid):
+    assert {0.0, 0.5, 0.95, 0.99, 1.0} <= set(grid.quantiles)
+    assert list(grid.quantiles) == sorted(set(grid.quantiles))
 
 
-def test_a_short_sketch_is_never_cut():
-    whole = sketched([2**power for power in range(LONG)])
-    rows = {("s",) * 3: merged_cell(LONG, Stat(), whole)}
-    assert decode_rows(SALES, encode_rows(SALES, rows, cut=True)) == rows
+@pytest.mark.parametrize("grid", (COARSE_GRID, FINE_GRID))
+def test_a_short_sketch_is_never_cut(grid):
+    whole = sketched([2**number for number in range(grid.long)])
+    rows = {("s",) * 3: merged_cell(grid.long, Stat(), whole)}
+    assert decode_rows(SALES, encode_rows(SALES, rows, grid)) == rows
+
+
+def test_an_hour_made_of_minutes_that_were_cut_has_nearly_the_percentiles_of_the_whole():
+    rng = random.Random(2)
+    minutes = [sketched([int(rng.lognormvariate(14, 0.5)) for _ in range(3_000)]) for _ in range(60)]
+    whole, made = Stat(), Stat()
+    for minute in minutes:
+        assert len(minute.bins) > FINE_GRID.long
+        whole.add(minute)
+        packed = encode_rows(SALES, {("s",) * 3: merged_cell(3_000, Stat(), minute)}, FINE_GRID)
+        made.add(decode_rows(SALES, packed)["s", "s", "s"].stats[1])
+    for q, most in ((0.5, 0.021), (0.95, 0.021), (0.99, 0.021)):
+        assert abs(quantile(made.bins, q) / quantile(whole.bins, q) - 1) <= most
 
 
 def test_an_hour_of_traffic_takes_fewer_bytes_as_percentiles():
@@ -130,7 +148,8 @@ def test_an_hour_of_traffic_takes_fewer_bytes_as_percentiles():
         )
         for number in range(20)
     }
-    assert len(encode_rows(SALES, rows, cut=True)) * 2 < len(encode_rows(SALES, rows))
+    whole, minute, hour = (len(encode_rows(SALES, rows, grid)) for grid in (None, FINE_GRID, COARSE_GRID))
+    assert whole > 1.5 * minute > 1.8 * hour
 
 
 # --- damage, and other programs ---------------------------------------------------------------------------------------
