@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
+from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
 from agents.evaluate import Evaluate
@@ -21,13 +22,14 @@ from agents.measure import Measure
 from agents.retry import AWAY
 from rules.loader import RuleSet
 from runtime.clock import Clock
-from runtime.kafka import KafkaUnreachable, address, topic_logs
+from runtime.kafka import KafkaUnreachable, address, fetched_ends, topic_logs
 from runtime.redis import check, connect
 from runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 1.0
+MERGED_POLL_S = 0.01
 STATUS_KEPT_S = 15
 JOIN_LIMIT_S = 60.0
 STOP_LIMIT_S = 9.0
@@ -107,9 +109,14 @@ class Worker:
             raise TopicsMissing(f"no topic {', '.join(missing)}: run 'tillwatch setup topics' first")
 
     async def flush_now(self) -> None:
-        """Writes, sends and judges everything that has been read."""
+        """Writes, sends, merges and judges everything that has been read."""
         await self.measure.flush(slow=True)
-        await self.evaluate.flush()
+        evaluate, rollups = self.evaluate, TopicPartition(self.settings.names.rollups, 0)
+        if evaluate.leader:
+            end = (await fetched_ends(self._kafka, {rollups: evaluate.offset}))[rollups]
+            while evaluate.leader and evaluate.offset < end:
+                await asyncio.sleep(MERGED_POLL_S)
+        await evaluate.flush()
 
     async def _tell(self) -> None:
         """What this worker says of itself, for `tillwatch status`."""

@@ -55,6 +55,7 @@ _TABLES = {
     "flag": ("changes",),
     "maintenance": ("changes",),
 }
+_SECURITY = ("security", "actors")
 
 
 def ms_of(time: str) -> int:
@@ -84,7 +85,7 @@ class Oracle:
             data["outcome"] = verb
         if subject == "enrollment":
             data["step"] = verb
-        tables = _TABLES.get(subject, ("security", "actors"))
+        tables = _TABLES.get(subject, _SECURITY) if event["type"] != "request.blocked" else _SECURITY
         for table in tables:
             time = data.get("initiated_at") or event["time"] if table == "payment_cohorts" else event["time"]
             dimensions, measures = LAYOUT[table]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.structs import RecordMetadata
 
 from runtime.names import EVENT_SUBJECTS, Names
 from schemas.events import SUBJECT_OF
@@ -21,9 +22,11 @@ def topic_of(names: Names, event: Event) -> str:
     return names.events(subject if subject in EVENT_SUBJECTS else "payments")
 
 
-async def produce(bootstrap: str, names: Names, events: Iterable[Event], partition: int | None = None) -> None:
-    """Sends the events to their topics, keyed as producers key them, and returns once all are acknowledged."""
-    await send(bootstrap, ((topic_of(names, one), key_of(one), encoded(one)) for one in events), partition=partition)
+async def produce(
+    bootstrap: str, names: Names, events: Iterable[Event], partition: int | None = None
+) -> dict[TopicPartition, int]:
+    """Sends the events to their topics, keyed as producers key them, and returns as `send` does."""
+    return await send(bootstrap, ((topic_of(names, one), key_of(one), encoded(one)) for one in events), partition=partition)
 
 
 async def send(
@@ -31,18 +34,26 @@ async def send(
     records: Iterable[tuple[str, bytes | None, bytes | None]],
     headers: Sequence[tuple[str, bytes]] = tuple(HEADERS),
     partition: int | None = None,
-) -> None:
-    """Sends (topic, key, value) as they are, in order, and returns once all are acknowledged."""
+) -> dict[TopicPartition, int]:
+    """Sends (topic, key, value) as they are, in order, and returns once all are acknowledged: the offset after the last
+    one in each partition."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5, max_request_size=16 * 1024 * 1024)
     await asyncio.wait_for(producer.start(), LIMIT_S)
     try:
-        sent = []
+        sent: list[Awaitable[RecordMetadata]] = []
+        ends: dict[TopicPartition, int] = {}
+
+        async def acknowledged() -> None:
+            for one in await asyncio.wait_for(asyncio.gather(*sent), LIMIT_S):
+                ends[one.topic_partition] = max(ends.get(one.topic_partition, 0), one.offset + 1)
+            sent.clear()
+
         for topic, key, value in records:
             sent.append(await producer.send(topic, value, key=key, headers=list(headers), partition=partition))
             if len(sent) == _UNAWAITED:
-                await asyncio.wait_for(asyncio.gather(*sent), LIMIT_S)
-                sent.clear()
-        await asyncio.wait_for(asyncio.gather(*sent), LIMIT_S)
+                await acknowledged()
+        await acknowledged()
+        return ends
     finally:
         await producer.stop()
 

@@ -1,0 +1,107 @@
+"""What the rollup tables hold, in the oracle's shape, and the comparison with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import TopicPartition
+from redis.asyncio import Redis
+
+from rollups.sources import SourceStore
+from rollups.tables import Rows, TableStore
+from runtime.names import Source
+from runtime.redis import connect
+from runtime.settings import Settings
+from schemas.tables import TABLES
+from tests.integration.oracle import LAYOUT, RESOLUTIONS_MS, Oracle, Row
+from tests.support.wait import eventually_async
+
+LIMIT_S = 60.0
+SHOWN = 5
+
+
+@asynccontextmanager
+async def redis_of(settings: Settings) -> AsyncIterator[Redis]:
+    redis = connect(settings)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+def as_rows(table: str, rows: Rows) -> set[Row]:
+    """Rows in the shape of `Oracle.rows`."""
+    units = [1 if measure.thousandths else 1000 for measure in TABLES[table].measures]
+    assert tuple(measure.name for measure in TABLES[table].measures) == LAYOUT[table][1]
+    assert TABLES[table].dimensions == LAYOUT[table][0]
+    return {
+        (
+            bucket,
+            *key,
+            cell.count,
+            *((cell.stats[at].total if at < len(cell.stats) else 0) * unit for at, unit in enumerate(units)),
+        )
+        for bucket, cells in rows.items()
+        for key, cell in cells.items()
+    }
+
+
+async def difference(settings: Settings, oracle: Oracle) -> str:
+    """The first table that is not what the oracle says, in words; empty where all are."""
+    async with redis_of(settings) as redis:
+        store = TableStore(redis, settings.names)
+        for resolution in RESOLUTIONS_MS:
+            for table in LAYOUT:
+                found = as_rows(table, await store.read(table, resolution))
+                expected = oracle.rows(table, resolution)
+                if found != expected:
+                    more, less = sorted(found - expected, key=str), sorted(expected - found, key=str)
+                    return (
+                        f"{table}_{resolution}: {len(more)} rows are wrong, {more[:SHOWN]}, and {len(less)} are missing, "
+                        f"{less[:SHOWN]}"
+                    )
+    return ""
+
+
+async def exact(settings: Settings, oracle: Oracle, limit_s: float = LIMIT_S) -> None:
+    """Waits until every table holds what the oracle says, at every resolution."""
+
+    async def check() -> bool:
+        told = await difference(settings, oracle)
+        assert not told, told
+        return True
+
+    await eventually_async(check, "the tables are exact", limit_s)
+
+
+async def pipeline(settings: Settings) -> dict[tuple[str, str | None, str | None], int]:
+    """The counts of the table `pipeline`: {(kind, type, source): count}."""
+    counts: dict[tuple[str, str | None, str | None], int] = {}
+    async with redis_of(settings) as redis:
+        for cells in (await TableStore(redis, settings.names).read("pipeline", "1h")).values():
+            for (kind, what, source), cell in cells.items():
+                key = (str(kind), what if what is None else str(what), source if source is None else str(source))
+                counts[key] = counts.get(key, 0) + cell.count
+    return counts
+
+
+async def written(settings: Settings, ends: dict[TopicPartition, int], limit_s: float = LIMIT_S) -> None:
+    """Waits until measure has written everything before these offsets."""
+
+    async def check() -> bool:
+        found: dict[tuple[str, int], int] = {}
+        async with redis_of(settings) as redis:
+            store = SourceStore(redis, settings.names, settings.bucket_ms)
+            for source in await store.all():
+                state = await store.state(source)
+                found[_place(source)] = max(found.get(_place(source), 0), state[0] if state is not None else 0)
+        short = {str(tp): (found.get((tp.topic, tp.partition), 0), end) for tp, end in ends.items()}
+        assert all(have >= end for have, end in short.values()), f"written and wanted: {short}"
+        return True
+
+    await eventually_async(check, "measure has written", limit_s)
+
+
+def _place(source: Source) -> tuple[str, int]:
+    return source.topic, source.partition
