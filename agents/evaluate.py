@@ -6,8 +6,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
@@ -33,6 +35,8 @@ from schemas.rollup import Partial, decode_partial
 from schemas.tables import TABLES
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 JUDGE_EVERY_S = 0.25
 WRITE_EVERY_S = 1.0
@@ -220,7 +224,7 @@ class Evaluate:
             return
         for source in list(self._merger.sources):
             pages = await until_done(
-                "loading amended buckets", lambda source=source: self._sources.pages(source, wanted), lambda: True
+                "loading amended buckets", partial(self._sources.pages, source, wanted), lambda: True
             )
             for bucket, page in pages.items():
                 self._merger.put(source, bucket, page, changed=False)
@@ -277,7 +281,7 @@ class Evaluate:
     async def _send_unsent(self) -> None:
         unsent = self._outbox.unsent()
         for entry in unsent:
-            await self._kept("sending an alert", lambda entry=entry: self._send(entry))
+            await self._kept("sending an alert", partial(self._send, entry))
             crash_point("after_alert")
         if unsent:
             await self._save("marking alerts as sent", [replace(entry, sent=True) for entry in unsent])
@@ -285,7 +289,7 @@ class Evaluate:
     async def _save(self, what: str, entries: Sequence[Entry]) -> None:
         await self._kept(what, lambda: self._outbox.save(entries, self._engine.judged))
 
-    async def _kept(self, what, call):  # type: ignore[no-untyped-def]
+    async def _kept(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         return await until_done(what, call, lambda: self.leader)
 
     def _entry(self, transition: Transition) -> Entry:
@@ -342,7 +346,7 @@ class Evaluate:
                 # An empty write still compares what Redis has with what was written: rows may be lost in silence.
                 if table in rows or check:
                     found = rows.get(table, {})
-                    await self._kept("writing rollup rows", lambda t=table, f=found: self._tables.write(t, f, positions))
+                    await self._kept("writing rollup rows", partial(self._tables.write, table, found, positions))
         except BaseException:
             merger.rows_lost(rows)
             raise
@@ -353,11 +357,11 @@ class Evaluate:
             for table, one in progress.items():
                 if one.watermark_ms is not None:
                     at = one.watermark_ms
-                    await self._kept("rolling up", lambda t=table, at=at: self._tables.materialise(t, at))
+                    await self._kept("rolling up", partial(self._tables.materialise, table, at))
         if now - self._expired_at >= EXPIRE_EVERY_S:
             self._expired_at = now
             marks = [one.watermark_ms for one in progress.values() if one.watermark_ms is not None]
             if marks:
                 for table in TABLES:
-                    await self._kept("expiring rows", lambda table=table: self._tables.expire(table, max(marks)))
+                    await self._kept("expiring rows", partial(self._tables.expire, table, max(marks)))
         merger.evict(0)

@@ -58,7 +58,7 @@ class Entry:
         return msgspec.json.encode({"n": self.number, "state": self.state})
 
     @classmethod
-    def decode(cls, fingerprint: str, value: bytes) -> Entry:
+    def decode(cls, fingerprint: str, value: bytes | str) -> Entry:
         held = msgspec.json.decode(value)
         return cls(fingerprint, held["n"], held["state"], held.get("alert"), held.get("sent", True))
 
@@ -83,7 +83,7 @@ class Outbox:
         judged = await self._redis.hget(names.leader, "judged")
         self.judged = {} if judged is None else msgspec.json.decode(judged, type=dict[str, int])
         stored = await self._redis.hgetall(names.alert_states)
-        entries = {fp.decode(): Entry.decode(fp.decode(), value) for fp, value in stored.items()}
+        entries = {(fp := _text(mark)): Entry.decode(fp, value) for mark, value in stored.items()}
         adopted = {}
         for entry in tail:
             held = entries.get(entry.fingerprint)
@@ -117,3 +117,7 @@ class Outbox:
     @property
     def states(self) -> Mapping[str, dict[str, Any]]:
         return {fingerprint: entry.state for fingerprint, entry in self.entries.items()}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

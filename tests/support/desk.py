@@ -70,7 +70,8 @@ class Desk:
         self.rules, self.now, self.namespace = of, now, namespace
         self._names, self._count, self._lateness_ms = Names(namespace), partitions, int(lateness_s * 1000)
         self._folds: dict[Source, Partition] = {}
-        self._records: dict[Source, int] = {}
+        self.log: dict[Source, list[tuple[bytes, int]]] = {}
+        """What was written to each partition: (value, the broker's time in ms)."""
         self.merger = Merger(BUCKET_MS)
         self.engine = self._engine()
         self.alerts: list[AlertEvent] = []
@@ -80,7 +81,7 @@ class Desk:
         for subject in sorted({*SUBJECT_OF.values()} - {"*"}):
             for number in range(partitions):
                 source = Source(self._names.events(subject), "id", number)
-                self._records[source] = 0
+                self.log[source] = []
                 self._folds[source] = Partition(
                     Decoder(subject, b"key"), bucket_ms=BUCKET_MS, lateness_ms=self._lateness_ms, idle_ms=30_000
                 )
@@ -106,12 +107,26 @@ class Desk:
         self._write(Source(self._names.events(subject), "id", number), encoded(event), int(at * 1000))
 
     def _write(self, source: Source, value: bytes, ms: int) -> None:
-        offset = self._records[source]
-        self._records[source] = offset + 1
+        offset = len(self.log[source])
+        self.log[source].append((value, ms))
         fold = self._folds[source]
         index, missing = fold.apply([_Record(offset, ms, value)])
         assert missing is None, "an event older than what is resident: the desk has no store"
         assert index == 1
+
+    def replay(self, log: Mapping[Source, list[tuple[bytes, int]]], pieces: int) -> list[AlertEvent]:
+        """The log of another desk, read again as a worker that is behind reads it: one partition far ahead of the next, in
+        some pieces."""
+        self.behind = True
+        told: list[AlertEvent] = []
+        for piece in range(pieces):
+            for source, records in log.items():
+                for value, ms in records[len(records) * piece // pieces : len(records) * (piece + 1) // pieces]:
+                    self._write(source, value, ms)
+                told += self.look()
+        self.behind = False
+        self.beat()
+        return told + self.look()
 
     def play(self, events: Iterable[Event], *, every_s: float = 0.25) -> list[AlertEvent]:
         """Events at their own times, with a look every so often and heartbeats as workers send them."""
