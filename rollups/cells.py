@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from typing import Any
 
-from rollups.sketch import Bins, add_bins
+from rollups.sketch import Bins, add_bins, add_values
 
 EXACT_BELOW = 64
 """A cell of fewer events keeps their exact times."""
@@ -49,6 +49,20 @@ class Stat:
             if self.bins is None:
                 self.bins = {}
             add_bins(self.bins, other.bins)
+
+    def fold(self, values: Sequence[int], sketch: bool) -> None:
+        """Adds the values of some events, at least one; into the sketch if there is to be one."""
+        self.n += len(values)
+        self.total += sum(values)
+        low, high = min(values), max(values)
+        if self.low is None or low < self.low:
+            self.low = low
+        if self.high is None or high > self.high:
+            self.high = high
+        if sketch:
+            if self.bins is None:
+                self.bins = {}
+            add_values(self.bins, values)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stat) and self._fields() == other._fields()
@@ -103,6 +117,18 @@ class Cell:
             self.stats.append(Stat())
         for mine, theirs in zip(self.stats, other.stats, strict=False):
             mine.add(theirs)
+
+    def fold(self, times: list[int], columns: Sequence[tuple[Sequence[int], bool]]) -> None:
+        """Adds some events: their times, and for each measure the values that they carry and whether they are sketched.
+        Samples and latest times are the caller's."""
+        self.count += len(times)
+        if self.times is not None:
+            self.times = self.times + times if self.count < EXACT_BELOW else None
+        while len(self.stats) < len(columns):
+            self.stats.append(Stat())
+        for stat, (values, sketch) in zip(self.stats, columns, strict=False):
+            if values:
+                stat.fold(values, sketch)
 
     def add_sample(self, ms: int, event_id: str, identity: str) -> None:
         """Offers one event as a sample; kept if it is among the earliest of four distinct identities."""
@@ -191,7 +217,9 @@ def unpack(row: Sequence[Any], bucket: int) -> Cell:
         stats=[
             Stat()
             if stat == 0
-            else Stat(stat[0], int(stat[1]), stat[2], stat[3], dict(zip(stat[4][::2], stat[4][1::2])) if stat[4] else None)
+            else Stat(
+                stat[0], int(stat[1]), stat[2], stat[3], dict(zip(stat[4][::2], stat[4][1::2])) if stat[4] else None
+            )
             for stat in stats
         ],
     )

@@ -13,16 +13,13 @@ Three positions matter, each an offset of the log:
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from itertools import accumulate
-from operator import sub
 from typing import Any
 
-from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, Sample, Stat, earliest_samples
-from rollups.sketch import bin_of
+from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, earliest_samples
 from schemas.decode import Decoder, Record, Refused
 from schemas.tables import FOLDS, TABLES, Fold, Key
 
@@ -34,7 +31,7 @@ DEDUPE_IDS = 100_000
 RESIDENT_MS = 60_000
 """Buckets this far behind the watermark stay in memory; older ones are loaded when a late event asks for them."""
 TOGETHER = 16
-"""Chunks of at least so many records are tried at once."""
+"""So many records or more are decoded at once."""
 MARK_MS, MARK_IDS = 5_000, 10_000
 """A checkpoint is noted this often, in broker time or in ids."""
 FULL_CELLS, FULL_LETTERS, FULL_LETTER_BYTES = 50_000, 1_000, 8 * 1024 * 1024
@@ -130,24 +127,18 @@ class _Step:
     slow: bool = False
     keeps_recent: bool = False
 
-    def deltas(self, items: Sequence[Item]) -> list[Stat]:
-        """The stats of some events, in C as far as Python lets one."""
+    by_cohort: bool = False
+    """Whether any of the tables goes by the cohort's time."""
+
+    def columns(self, items: Sequence[Item]) -> list[tuple[Sequence[int], bool]]:
+        """For each measure the values that the events carry, and whether they are sketched."""
         if self.measures is None:
             return []
-        stats = []
         columns = zip(*map(self.measures, [item[3] for item in items]), strict=True)
-        for column, sketch in zip(columns, self.sketches, strict=True):
-            values = [value for value in column if value is not None]
-            if not values:
-                stats.append(Stat())
-                continue
-            bins: dict[int, int] | None = None
-            if sketch:
-                bins = {}
-                for at in map(bin_of, values):
-                    bins[at] = bins.get(at, 0) + 1
-            stats.append(Stat(len(values), sum(values), min(values), max(values), bins))
-        return stats
+        return [
+            ([value for value in column if value is not None] if None in column else column, sketch)
+            for column, sketch in zip(columns, self.sketches, strict=True)
+        ]
 
 
 def _single(table: str) -> _Step:
@@ -163,6 +154,7 @@ _PIPELINE, _SECURITY, _ACTORS = _single(PIPELINE), _single("security"), _single(
 @dataclass(frozen=True, slots=True)
 class _Plan:
     steps: tuple[_Step, ...]
+    slow_steps: tuple[_Step, ...]
     cohort_at: Callable[[Any], int] | None
 
 
@@ -177,8 +169,12 @@ def _plan(event_type: str) -> _Plan:
         fold, table = alike[0], TABLES[alike[0].table]
         targets = tuple((one.table, one.at is not None) for one in alike)
         sketches = tuple(measure.sketch for measure in table.measures)
-        steps.append(_Step(fold.key, fold.measures, sketches, fold.identity, targets, table.slow, table.keeps_recent))
-    return _Plan(tuple(steps), next((fold.at for fold in folds if fold.at is not None), None))
+        by_cohort = any(by_cohort for _, by_cohort in targets)
+        steps.append(
+            _Step(fold.key, fold.measures, sketches, fold.identity, targets, table.slow, table.keeps_recent, by_cohort)
+        )
+    slow_steps = tuple(step for step in steps if step.slow)
+    return _Plan(tuple(steps), slow_steps, next((fold.at for fold in folds if fold.at is not None), None))
 
 
 _PLANS = {event_type: _plan(event_type) for event_type in FOLDS}
@@ -221,6 +217,8 @@ class Partition:
         self._waiting = 0
         self._written = self.next
         self._groups: dict[_Group, list[Item]] = {}
+        self._decoded: tuple[Sequence[Record], list[Any], list[int]] = ((), [], [])
+        """The chunk that was begun, with its events and their times."""
         self._settled = progress.next
         """`next` when the groups began to be gathered."""
 
@@ -246,9 +244,7 @@ class Partition:
     def full(self) -> bool:
         """More is waiting than should: flush before applying more."""
         return (
-            self._waiting >= FULL_CELLS
-            or len(self._letters) >= FULL_LETTERS
-            or self._letter_bytes >= FULL_LETTER_BYTES
+            self._waiting >= FULL_CELLS or len(self._letters) >= FULL_LETTERS or self._letter_bytes >= FULL_LETTER_BYTES
         )
 
     @property
@@ -273,11 +269,14 @@ class Partition:
         It stops before an event whose bucket has to be handed in by `put_page` first, and when `full`; the caller calls
         again with the index. Records before the position are skipped; offsets may jump (retention, transaction markers).
         """
-        if not start and len(records) >= TOGETHER and self._apply_all(records):
-            return len(records), None
         index, missing = start, None
         self._settled = self.next
+        together = len(records) >= TOGETHER
         while index < len(records):
+            if together:
+                index = self._apply_ordinary(records, index)
+                if index == len(records):
+                    break
             record = records[index]
             if record.offset >= self.position:
                 missing = self._apply(record)
@@ -290,86 +289,96 @@ class Partition:
                     index += 1
                     break
             index += 1
+        if index == len(records):
+            self._decoded = ((), [], [])
         self._settle()
         return index, missing
 
-    def _apply_all(self, records: Sequence[Record]) -> bool:
-        """Folds a chunk at once if every record is an ordinary new event of a resident bucket; otherwise changes nothing.
+    def _apply_ordinary(self, records: Sequence[Record], start: int) -> int:
+        """Folds records from `start` up to the first one that is not simply a new event of a resident bucket; returns its
+        index.
 
-        The outcome is that of one `_apply` after another, at less than half the cost.
+        It does what `_apply` does, to the letter, with all that is odd left to that: decoding at once, and names that are
+        local, cost a third.
         """
-        first = records[0].offset
-        if first < self.next or self.watermark is None:
-            return False
-        decoded = self._decoder.decode_all(records)
-        if decoded is None:
-            return False
-        events, times = decoded
-        ids = [f"{event.source}\n{event.id}" for event in events]
-        if len(set(ids)) < len(ids) or not self._seen.keys().isdisjoint(ids):
-            return False
-        stamps = [record.timestamp for record in records]
-        furthest = max(self.watermark, max(map(min, times, stamps)) - self._lateness_ms)
-        earliest = min(times)
-        if max(map(sub, times, stamps)) > FUTURE_MS or earliest < furthest - AMEND_HORIZON_MS:
-            return False
-        by_kind: dict[str, list[Item]] = {}
-        for record, ms, event in zip(records, times, events, strict=True):
-            by_kind.setdefault(event.TYPE, []).append((record.offset, ms, ms, event))
-        if HEARTBEAT in by_kind:
-            return False
-        groups: dict[_Group, list[Item]] = {}
-        bucket_ms = self._bucket_ms
-        for kind, items in by_kind.items():
-            plan = _PLANS[kind]
+        if records[start].offset < self.position or self.watermark is None or self.newest is None:
+            return start
+        if self._decoded[0] is not records:
+            self._decoded = (records, *self._decoder.decode_all(records))
+        _, events, times = self._decoded
+        seen, groups, pages, floor = self._seen, self._groups, self._pages, self._floor
+        bucket_ms, lateness_ms, plans = self._bucket_ms, self._lateness_ms, _PLANS
+        watermark, newest, log_ms, remembered = self.watermark, self.newest, self._log_ms, self._remembered
+        oldest, ms = watermark - AMEND_HORIZON_MS, None
+        mark_ms, mark_ids = self._next_mark()
+        fast_from, slow_from = self.next, self.slow_next
+        index = start
+        for index in range(start, len(records)):
+            event = events[index]
+            if event is None:
+                break
+            kind = event.TYPE
+            identity = f"{event.source}\n{event.id}"
+            if kind == HEARTBEAT or identity in seen:
+                break
+            record, at = records[index], times[index]
+            stamp, offset = record.timestamp, record.offset
+            if at > stamp + FUTURE_MS or at < oldest:
+                break
+            bucket = at - at % bucket_ms
+            if floor is not None and bucket < floor and bucket not in pages:
+                break
+            plan = plans[kind]
+            cohort_ms, cohort = 0, NO_COHORT
             if plan.cohort_at is not None:
-                cohorts = list(map(plan.cohort_at, [item[3] for item in items]))
-                earliest = min(earliest, min(cohorts))
-                if earliest < furthest - AMEND_HORIZON_MS or max(cohorts) > stamps[0] + FUTURE_MS:
-                    return False
-                items = [(item[0], item[1], at, item[3]) for item, at in zip(items, cohorts, strict=True)]
-                where = [(item[1] - item[1] % bucket_ms, item[2] - item[2] % bucket_ms) for item in items]
+                cohort_ms = plan.cohort_at(event)
+                if not oldest <= cohort_ms <= stamp + FUTURE_MS:
+                    break
+                cohort = cohort_ms - cohort_ms % bucket_ms
+                if floor is not None and cohort < floor and cohort not in pages:
+                    break
+            now_ms = stamp if stamp > log_ms else log_ms
+            if now_ms >= mark_ms or remembered >= mark_ids:
+                self._keep_clocks(watermark, newest, log_ms, remembered, ms)
+                self._mark(offset, now_ms)
+                mark_ms, mark_ids = self._next_mark()
+            ms, log_ms = at, now_ms
+            remembered += 1
+            seen[identity] = log_ms
+            if len(seen) > DEDUPE_IDS:
+                seen.popitem(last=False)
+            low = (at if at < stamp else stamp) - lateness_ms
+            if low > watermark:
+                watermark, oldest = low, low - AMEND_HORIZON_MS
+            if at > newest:
+                newest = at
+            if offset >= fast_from:
+                steps = plan.steps
+            elif offset >= slow_from:
+                steps = plan.slow_steps
             else:
-                where = [(item[1] - item[1] % bucket_ms, NO_COHORT) for item in items]
-            for step in plan.steps:
-                keys = map(step.key, [item[3] for item in items])
-                for (bucket, cohort), key, item in zip(where, keys, items, strict=True):
-                    group = (bucket, cohort, step, key)
-                    gathered = groups.get(group)
-                    if gathered is None:
-                        groups[group] = [item]
-                    else:
-                        gathered.append(item)
-        if self._floor is not None and earliest < self._floor or self._may_overflow(groups):
-            return False
+                continue
+            item = (offset, at, cohort_ms, event)
+            for step in steps:
+                group = (bucket, cohort if step.by_cohort else NO_COHORT, step, step.key(event))
+                items = groups.get(group)
+                if items is None:
+                    groups[group] = [item]
+                else:
+                    items.append(item)
+        else:
+            index = len(records)
+        if index > start:
+            self._keep_clocks(watermark, newest, log_ms, remembered, ms)
+            self.position = records[index - 1].offset + 1
+            self.next = max(self.next, self.position)
+        return index
 
-        self._mark(first, max(self._log_ms, stamps[0]))
-        at = list(accumulate(stamps, max, initial=self._log_ms))
-        self._log_ms = at[-1]
-        self._seen.update(zip(ids, at[1:], strict=True))
-        self._remembered += len(ids)
-        while len(self._seen) > DEDUPE_IDS:
-            self._seen.popitem(last=False)
-        self._advance(times[-1], stamps[-1])
-        self.watermark = furthest
-        self.newest = max(self.newest or 0, max(times))
-        self.position = self.next = records[-1].offset + 1
-        self._groups = groups
-        self._settle()
-        return True
-
-    def _may_overflow(self, groups: Iterable[_Group]) -> bool:
-        """Whether a table might reach its limit of cells: then the order of events decides who goes to `other`."""
-        new: Counter[tuple[int, str]] = Counter()
-        for bucket, cohort, step, _ in groups:
-            for table, by_cohort in step.targets:
-                new[cohort if by_cohort else bucket, table] += 1
-        for (bucket, table), count in new.items():
-            page = self._pages.get(bucket)
-            held = len(page.cells.get(table, ())) if page is not None else 0
-            if held + count > TABLES[table].max_cells:
-                return True
-        return False
+    def _keep_clocks(self, watermark: int, newest: int, log_ms: int, remembered: int, ms: int | None) -> None:
+        """`ms`: the time of the last event, None if there was none."""
+        self.watermark, self.newest, self._log_ms, self._remembered = watermark, newest, log_ms, remembered
+        if ms is not None:
+            self._active_at = self._came_at(ms)
 
     def _apply(self, record: Record) -> int | None:
         """Folds one record, or returns the bucket that it needs and changes nothing."""
@@ -432,14 +441,13 @@ class Partition:
             return None
         groups = self._groups
         item = (offset, ms, cohort_ms, event)
-        for step in plan.steps:
-            if step.slow or to_fast:
-                group = (bucket, cohort, step, step.key(event))
-                items = groups.get(group)
-                if items is None:
-                    groups[group] = [item]
-                else:
-                    items.append(item)
+        for step in plan.steps if to_fast else plan.slow_steps:
+            group = (bucket, cohort if step.by_cohort else NO_COHORT, step, step.key(event))
+            items = groups.get(group)
+            if items is None:
+                groups[group] = [item]
+            else:
+                items.append(item)
         if to_fast and cohort == NO_COHORT and plan.cohort_at is not None:
             self._single(_PIPELINE, ("cohort_out_of_range", kind, None), bucket, ms, offset, event.id)
         if notes is not None:
@@ -465,14 +473,21 @@ class Partition:
         same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
         groups, self._groups = self._groups, {}
         for (bucket, cohort, step, key), items in groups.items():
-            stats = step.deltas(items)
+            columns = step.columns(items)
             for table, by_cohort in step.targets:
                 if by_cohort and cohort == NO_COHORT:
                     continue
-                self._add(table, step, cohort if by_cohort else bucket, key, items, 2 if by_cohort else 1, stats)
+                self._add(table, step, cohort if by_cohort else bucket, key, items, 2 if by_cohort else 1, columns)
 
     def _add(
-        self, table: str, step: _Step, bucket: int, key: Key, items: list[Item], time: int, stats: list[Stat]
+        self,
+        table: str,
+        step: _Step,
+        bucket: int,
+        key: Key,
+        items: list[Item],
+        time: int,
+        columns: Sequence[tuple[Sequence[int], bool]],
     ) -> None:
         """Adds events to one cell; `time` is the place of their time in an item."""
         page = self._pages.get(bucket)
@@ -496,7 +511,7 @@ class Partition:
             self._waiting += 1
 
         times = [item[time] for item in items]
-        samples: list[Sample] = []
+        cell.fold(times, columns)
         held = cell.samples
         if len(held) < KEPT_SAMPLES or min(times) <= held[-1][0]:
             identity = step.identity
@@ -504,9 +519,9 @@ class Partition:
                 samples = [(item[time], item[3], item[3]) for item in items]
             else:
                 samples = [(item[time], item[3].id, identity(item[3])) for item in items]
-            samples = earliest_samples(samples)
-        recent = nlargest(KEPT_RECENT, times) if step.keeps_recent else None
-        cell.add(Cell(count=len(items), times=times, samples=samples, recent=recent, stats=stats))
+            cell.samples = earliest_samples([*held, *samples])
+        if step.keeps_recent:
+            cell.recent = nlargest(KEPT_RECENT, [*(cell.recent or ()), *times])
 
     def _new_cell(
         self, page: Page, bucket: int, name: str, cells: dict[Key, Cell], key: Key, items: list[Item]
@@ -555,11 +570,11 @@ class Partition:
         if self.newest is None or ms > self.newest:
             self.newest = ms
         # When it came, told by the heartbeats around it: the wall clock would make a replay differ.
+        self._active_at = self._came_at(ms)
+
+    def _came_at(self, ms: int) -> int:
         beat = self._last_beat
-        if beat is None:
-            self._active_at = ms
-        else:
-            self._active_at = min(max(ms, beat), beat + BEAT_MS)
+        return ms if beat is None else min(max(ms, beat), beat + BEAT_MS)
 
     def _beat(self, ms: int, broker_ms: int) -> None:
         """A heartbeat moves the watermark of a partition that has been idle; it never counts as data."""
@@ -576,10 +591,15 @@ class Partition:
 
     def _mark(self, offset: int, log_ms: int) -> None:
         """Notes a checkpoint now and then, before the clocks move."""
-        mark, ids = self._marks[-1]
-        if log_ms - mark.log_ms >= MARK_MS or self._remembered - ids >= MARK_IDS:
+        mark_ms, mark_ids = self._next_mark()
+        if log_ms >= mark_ms or self._remembered >= mark_ids:
             self._marks.append((self._clocks(offset), self._remembered))
             self._forget_ids(log_ms - DEDUPE_MS)
+
+    def _next_mark(self) -> tuple[int, int]:
+        """When the next checkpoint is due: the log's time, or so many ids remembered."""
+        mark, ids = self._marks[-1]
+        return mark.log_ms + MARK_MS, ids + MARK_IDS
 
     def _remember(self, identity: str, log_ms: int) -> None:
         self._remembered += 1
@@ -660,4 +680,3 @@ class Partition:
             self._floor = floor
         for bucket in [b for b in self._pages if b < self._floor and b not in self._changed]:
             del self._pages[bucket]
-

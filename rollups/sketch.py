@@ -8,7 +8,7 @@ at most 1,727 bins, and traffic of one kind a few hundred.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil, log
 
 ALPHA = 0.01
@@ -22,6 +22,13 @@ Bins = dict[int, int]
 def bin_of(value: int) -> int:
     """The bin of a value ≥ 0."""
     return ceil(log(value) * PER_LOG) if value > 0 else ZERO
+
+
+def add_values(into: Bins, values: Iterable[int]) -> None:
+    """Adds values ≥ 0, as `bin_of` places them: written out, since it is called for every event."""
+    for value in values:
+        index = ceil(log(value) * PER_LOG) if value > 0 else ZERO
+        into[index] = into.get(index, 0) + 1
 
 
 def value_of(index: int) -> float:

@@ -184,12 +184,11 @@ odd_records = st.builds(
 
 
 @given(st.lists(records, max_size=4), st.lists(odd_records, max_size=1), st.lists(records, max_size=4))
-def test_a_chunk_gives_what_its_records_give_one_by_one_or_nothing(before, odd, after):
+def test_of_a_chunk_each_record_gives_what_it_gives_alone_or_nothing(before, odd, after):
     decode, chunk = decoder(), [*before, *odd, *after]
-    together = decode.decode_all(chunk)
-    if together is not None:
-        one_by_one = [decode.decode(record.value, record.key, record.headers) for record in chunk]
-        assert list(zip(*together, [None] * len(chunk), strict=True)) == one_by_one
+    for record, event, ms in zip(chunk, *decode.decode_all(chunk), strict=True):
+        if event is not None:
+            assert (event, ms, None) == decode.decode(record.value, record.key, record.headers)
 
 
 def test_ordinary_chunks_are_taken_together():
@@ -216,8 +215,19 @@ def test_ordinary_chunks_are_taken_together():
         Record(*binary(sample())[:1], headers=binary(sample())[1]),
     ],
 )
-def test_one_odd_record_sends_the_chunk_one_by_one(odd):
-    assert decoder().decode_all([Record(encoded(sample())), odd, Record(encoded(sample()))]) is None
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_an_odd_record_is_left_out_and_its_neighbours_are_not(odd, place):
+    chunk = [Record(encoded(sample()))] * 3
+    events, times = decoder().decode_all([*chunk[:place], odd, *chunk[place:]])
+    assert [index for index, event in enumerate(events) if event is None] == [place]
+    assert [index for index, ms in enumerate(times) if ms == 0] == [place]
+
+
+def test_escaped_slashes_are_ordinary():
+    chunk = [Record(encoded(sample()).replace(b"/", b"\\/"))] * 2
+    assert b"\\/checkout" in (chunk[0].value or b"")
+    events, _ = decoder().decode_all(chunk)
+    assert events == [decoder().decode(encoded(sample()), None, ())[0]] * 2
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

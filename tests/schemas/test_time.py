@@ -33,6 +33,29 @@ def test_a_time_met_before_is_read_the_same(one, other):
     assert first == [one, other, one, other]
 
 
+@given(
+    st.integers(1_795_420_740_000, 1_795_420_860_000),
+    st.sampled_from(["", "4", "000", "999999", "123456789012345"]),
+    st.sampled_from(["Z", "z", "+00:00", "+02:00", "-05:30"]),
+)
+def test_a_time_met_before_is_read_the_same_however_fine_and_in_any_zone(ms, finer, zone):
+    text = rfc3339(ms).removesuffix("Z") + finer + zone
+    hours, minutes = (0, 0) if zone in ("Z", "z") else (int(zone[:3]), int(zone[0] + zone[4:]))
+    for _ in range(3):
+        assert epoch_ms(text) == ms - (hours * 60 + minutes) * 60_000
+
+
+@pytest.mark.parametrize("text", ["2026-11-23T08:00:00.123x", "2026-11-23T08:00:00.123x4Z", "2026-11-23T08:00:00.123٣Z",
+                                  "2026-11-23T08:00:00.1234567890123456789Z", "2026-11-23T08:00:00.123+02:0",
+                                  "2026-11-23T08:00:+02:00", "2026-11-23T08:00:Z",
+                                  "2026-11-23T08:00:00.123+24:00"])  # fmt: skip
+def test_what_is_no_time_though_its_parts_were_met_before(text):
+    for known in ("2026-11-23T08:00:00Z", "2026-11-23T08:00:00.123Z", "2026-11-23T08:00:00.123+02:00"):
+        epoch_ms(known)
+    with pytest.raises(ValueError, match=r"."):
+        epoch_ms(text)
+
+
 @pytest.mark.parametrize("text", ["", "2026-11-23", "2026-11-23T08:00:00", "2026-11-23T08:00:00.Z",
                                   "2026-11-23T08:00:00ZZ",
                                   "2026-11-23T08:00:60Z", "2026-11-23T24:00:00Z", "2026-13-01T08:00:00Z",
