@@ -44,6 +44,8 @@ CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
+UNHEARD_S = 30.0
+"""So long after taking the lead, a partition that nothing has been heard of holds the verdicts on its table."""
 CONCURRENT = 16
 
 
@@ -66,6 +68,7 @@ class Evaluate:
         self._working = asyncio.Lock()
         self._offset = 0
         self._written_at = self._checked_at = self._expired_at = 0.0
+        self._led_at = float("-inf")
         self._merger = Merger(settings.bucket_ms)
         self._engine = self._new_engine()
         self.end = 0
@@ -118,6 +121,7 @@ class Evaluate:
             position = await until_done("taking the lead", self._load, lambda: True)
             self._generation = self.app.chunks.generation(self._tp) + 1
             self._offset = self.end = position
+            self._led_at = time.monotonic()
             await self.app.chunks.seek_anew(self._tp, position)
         log.info("leading from offset %d of %s", position, self._names.rollups)
 
@@ -324,6 +328,7 @@ class Evaluate:
                 now = self._current.get(topic)
                 if now is None or len(sources) < now.partitions:
                     watermark = None  # some partition has not been heard of: it may hold anything
+                    behind = behind or time.monotonic() - self._led_at < UNHEARD_S
                 for source in sources:
                     progress = self._merger.sources[source]
                     behind = behind or progress.behind

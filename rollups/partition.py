@@ -248,6 +248,11 @@ class Partition:
         )
 
     @property
+    def beaten_ms(self) -> int | None:
+        """The time of the latest heartbeat."""
+        return self._last_beat
+
+    @property
     def catching_up(self) -> bool:
         """Whether the log is still being read again from a checkpoint."""
         return self.position < self.next

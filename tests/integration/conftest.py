@@ -114,7 +114,16 @@ class Running:
     async def advance(self, seconds: float) -> None:
         """Moves the clock, lets a heartbeat pass through every partition, and judges."""
         self.clock.advance(seconds)
+        await self.beaten()
         await self.settle()
+
+    async def beaten(self) -> None:
+        """Waits until a heartbeat of the last 5 s has come through every partition."""
+        await eventually_async(self._beaten, "a heartbeat came through every partition")
+
+    def _beaten(self) -> bool:
+        since = (self.clock.now() - 5) * 1000
+        return all((one.fold.beaten_ms or 0) > since for one in self.worker.measure.owned.values())
 
     async def settle(self) -> None:
         """Reads what there is, and judges."""
@@ -152,7 +161,9 @@ async def running_worker(installation: Settings) -> AsyncIterator[Run]:
         if task.done():
             task.result()
         assert ready.is_set(), f"no worker within {READY_WITHIN_S:g} s"
-        return Running(worker, settings, clock)
+        running = Running(worker, settings, clock)
+        await running.beaten()
+        return running
 
     yield run
     for stop, task in stopping:

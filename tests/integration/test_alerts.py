@@ -1,0 +1,184 @@
+"""From events on a broker to alerts on a topic: on a clock that the test moves, through restarts, crashes and replays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from runtime.settings import Settings
+from schemas.alert import AlertEvent
+from tests.conftest import Broker
+from tests.integration.conftest import Crew, Run
+from tests.support.events import Event, failed, failed_sign_in, probe, succeeded, violation
+from tests.support.store import KillableStore
+from tests.support.topics import produce, read_all
+from tests.support.wait import eventually_async
+
+
+async def alerts(settings: Settings) -> list[AlertEvent]:
+    """Every alert on the topic, in order."""
+    assert settings.kafka is not None
+    records = await read_all(settings.kafka, settings.names.alerts)
+    found = [AlertEvent.model_validate_json(record.value) for record in records]
+    for record, alert in zip(records, found, strict=True):
+        assert record.key == alert.data.fingerprint.encode()
+        assert dict(record.headers)["content-type"].startswith(b"application/cloudevents+json")
+    return found
+
+
+def told(found: Iterable[AlertEvent], *rules: str) -> list[str]:
+    return [f"{one.data.rule} {one.transition}" for one in found if not rules or one.data.rule in rules]
+
+
+def outage(at: float, seconds: int = 30) -> list[Event]:
+    """One provider down for so long, between healthy minutes: two payments a second."""
+    before = [succeeded(at + n / 2, provider=("peach", "ozow")[n % 2]) for n in range(120)]
+    during = [
+        (failed if n % 2 else succeeded)(at + 60 + n / 2, provider=("peach", "ozow")[n % 2]) for n in range(2 * seconds)
+    ]
+    after = [succeeded(at + 60 + seconds + n / 2, provider=("peach", "ozow")[n % 2]) for n in range(700)]
+    return [*before, *during, *after]
+
+
+async def test_an_outage_is_told_and_so_is_its_end(running_worker: Run) -> None:
+    running = await running_worker()
+    at = running.clock.now()
+    events = outage(at)
+    for start in range(0, len(events), 20):
+        await running.produce(events[start : start + 20])
+        await running.advance(10.0)
+    await running.advance(60.0)
+    found = await alerts(running.settings)
+    assert told(found, "provider_down") == ["provider_down firing", "provider_down resolved"]
+    down = next(one for one in found if one.data.rule == "provider_down")
+    assert down.data.group == {"provider": "ozow"}
+    assert at + 60 <= (down.data.first_bad_at or 0) / 1000 <= at + 75
+    assert told(found, "payment_processing_failure")[0] == "payment_processing_failure firing"
+    assert all(one.data.judged_at.offset > 0 for one in found)
+
+
+async def test_a_rule_of_each_kind_on_the_clock(running_worker: Run) -> None:
+    running = await running_worker()
+    at = running.clock.now()
+    await running.produce([violation(at), *(failed_sign_in(at + n) for n in range(10))])
+    assert told(await alerts(running.settings)) == ["security_breach firing"]
+    await running.produce([failed_sign_in(at + 20), *(probe(at + 10 * n, False, component="db") for n in range(4))])
+    assert sorted(told(await alerts(running.settings))) == [
+        "security_breach firing", "suspicious_activity firing", "system_down firing"
+    ]  # fmt: skip
+    await running.produce([probe(at + 45, True, component="db")])
+    for _ in range(80):
+        await running.advance(5.0)
+    found = await alerts(running.settings)
+    assert sorted(told(found)[3:]) == ["security_breach resolved", "suspicious_activity resolved", "system_down resolved"]
+    assert len({one.id for one in found}) == 6
+
+
+async def test_another_leader_goes_on_where_the_first_ended(installation: Settings, crew: Crew) -> None:
+    at = time.time() - 200
+    assert installation.kafka is not None
+    await crew.start(installation)
+    await produce(installation.kafka, installation.names, outage(at)[:180])
+    first = await eventually_async(lambda: _some(installation, "payment_processing_failure firing"), "an alert fires")
+    await crew.leave()
+    await crew.start(installation)
+    await produce(installation.kafka, installation.names, outage(at)[180:])
+    await eventually_async(lambda: _some(installation, "provider_down resolved"), "it is resolved")
+    found = await alerts(installation)
+    assert told(found, "payment_processing_failure")[:1] == ["payment_processing_failure firing"]
+    assert len({one.id for one in found}) == len(found)
+    assert {one.id for one in first} <= {one.id for one in found}
+
+
+async def _some(settings: Settings, wanted: str) -> list[AlertEvent]:
+    found = await alerts(settings)
+    return found if wanted in told(found) else []
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("point", ["after_save", "after_alert"])
+async def test_an_alert_is_told_once_whenever_its_judge_is_killed(
+    installation: Settings, crew: Crew, point: str
+) -> None:
+    assert installation.kafka is not None
+    victim = await crew.start(installation, TILLWATCH_FAULT=f"{point}:1")
+    await produce(installation.kafka, installation.names, [violation(time.time())])
+    await eventually_async(lambda: _ended(victim), "it was killed at the point")
+    await crew.start(installation)
+    await eventually_async(lambda: _some(installation, "security_breach firing"), "the next leader tells")
+    await produce(installation.kafka, installation.names, [violation(time.time())])
+    await eventually_async(lambda: _some(installation, "security_breach updated"), "and goes on")
+    found = await alerts(installation)
+    assert {one.transition: one.data.value for one in found} == {"firing": 1, "updated": 2}
+    assert len({one.id for one in found if one.transition == "firing"}) == 1
+
+
+async def _ended(victim: object) -> bool:
+    return not victim.running  # type: ignore[attr-defined]
+
+
+async def test_an_emptied_store_tells_nothing_twice(
+    fragile: Settings, patient: KillableStore, crew: Crew
+) -> None:
+    assert fragile.kafka is not None
+    at = time.time() - 200
+    await crew.start(fragile)
+    await produce(fragile.kafka, fragile.names, [violation(at), *(failed_sign_in(at + n) for n in range(12))])
+    before = await eventually_async(lambda: _some(fragile, "suspicious_activity firing"), "alerts fire")
+    before = await eventually_async(lambda: _some(fragile, "security_breach firing"), "both of them")
+    patient.empty()
+    await produce(fragile.kafka, fragile.names, [violation(time.time())])
+    found = await eventually_async(lambda: _some(fragile, "security_breach updated"), "what comes then is judged")
+    assert told(found) == [*told(before), "security_breach updated"]
+    assert found[-1].data.value == 2
+
+
+@pytest.mark.kafka
+async def test_a_replay_into_an_empty_store_has_the_same_ids(
+    kafka: Broker, patient: KillableStore, crew: Crew, namespace: str, tmp_path: object
+) -> None:
+    """The alerts topic is made anew, so that nothing is known of what was told."""
+    from aiokafka.admin import AIOKafkaAdminClient
+    from pydantic import SecretStr
+
+    from runtime.kafka import create_topics
+
+    settings = Settings(kafka=kafka.bootstrap, redis=SecretStr(patient.url), namespace=namespace, session_timeout=3.0)
+    await create_topics(settings, 3)
+    at = time.time() - 500
+    others = [violation(at + 5), *(failed_sign_in(at + n) for n in range(12)), *(probe(at + 10 * n, n > 8) for n in range(12))]
+    await crew.start(settings)
+    await produce(kafka.bootstrap, settings.names, sorted([*outage(at), *others], key=lambda one: one["time"]))
+    await eventually_async(lambda: _some(settings, "provider_down resolved"), "it is over")
+    await eventually_async(lambda: _some(settings, "system_down resolved"), "and so is the other")
+    await crew.leave()
+    first = await alerts(settings)
+    patient.empty()
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.delete_topics([settings.names.alerts, settings.names.rollups])
+    await admin.close()
+    await eventually_async(lambda: _recreated(settings), "the topic is made anew")
+    await crew.start(settings)
+    await eventually_async(lambda: _some(settings, "provider_down resolved"), "it is over again")
+    await eventually_async(lambda: _same(settings, first), "the same episodes began and ended")
+
+
+async def _recreated(settings: Settings) -> bool:
+    from aiokafka.errors import KafkaError
+
+    from runtime.kafka import create_topics
+
+    try:
+        return all(one.did in ("created", "exists") for one in await create_topics(settings, 3))
+    except KafkaError:  # still being deleted
+        return False
+
+
+async def _same(settings: Settings, first: list[AlertEvent]) -> bool:
+    again = await alerts(settings)
+    wanted = {one.id for one in first if one.transition in ("firing", "resolved")}
+    assert {one.id for one in again if one.transition in ("firing", "resolved")} == wanted
+    return True
