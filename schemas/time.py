@@ -17,7 +17,7 @@ _MINUTES: dict[str, int] = {}
 _TAILS: dict[str, int] = {}
 _CACHED = 100_000
 _MINUTE_CHARS = len("2026-11-23T08:00:")
-_TAIL_CHARS = len("00.123")
+_TAIL_CHARS = len("00.") + 18
 
 
 def epoch_ms(text: str) -> int:
@@ -31,14 +31,17 @@ def epoch_ms(text: str) -> int:
 
 
 def _otherwise(text: str) -> int:
-    """A time that does not end in milliseconds and Z, or is new: in microseconds, or with an offset."""
+    """A time whose seconds are new, or that does not end in milliseconds and Z but finer, or with an offset."""
     zone = "Z" if text[-1:] in ("Z", "z") else text[-6:]
     minute = _MINUTES.get(text[:_MINUTE_CHARS] + ("" if zone == "Z" else zone))
     if minute is not None:
         seconds = text[_MINUTE_CHARS : -len(zone)]
-        finer = seconds[_TAIL_CHARS:]
-        tail = _TAILS.get(seconds[:_TAIL_CHARS] + "Z")
-        if tail is not None and (not finer or (len(finer) <= 15 and finer.isascii() and finer.isdigit())):
+        digits = seconds[:2] + seconds[3:]
+        formed = len(seconds) == 2 or (seconds[2:3] == "." and 4 <= len(seconds) <= _TAIL_CHARS)
+        if formed and digits.isascii() and digits.isdigit() and digits[0] < "6":
+            tail = int(digits[:5].ljust(5, "0"))
+            if len(digits) == 5:
+                _TAILS[seconds + "Z"] = tail
             return minute + tail
     return _parse(text)
 
@@ -57,11 +60,9 @@ def _parse(text: str) -> int:
         raise ValueError("expected seconds from 00 to 59")
     tail = second * 1000 + int((match[7] or "").ljust(3, "0")[:3])
     zoned = text[-6:] if match[9] else ""
-    seconds = text[_MINUTE_CHARS : -len(zoned or "Z")][:_TAIL_CHARS]
-    for cache, key, value in ((_MINUTES, text[:_MINUTE_CHARS] + zoned, whole), (_TAILS, seconds + "Z", tail)):
-        if len(cache) >= _CACHED:
-            cache.clear()
-        cache[key] = value
+    if len(_MINUTES) >= _CACHED:
+        _MINUTES.clear()
+    _MINUTES[text[:_MINUTE_CHARS] + zoned] = whole
     return whole + tail
 
 
