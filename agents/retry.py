@@ -8,7 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from runtime.kafka import KafkaUnreachable
 
@@ -45,4 +53,6 @@ async def until_done(what: str, call: Callable[[], Awaitable[T]], wanted: Callab
 
 
 def _passes(error: ResponseError) -> bool:
-    return str(error).startswith(("OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "TRYAGAIN", "BUSY"))
+    """The client takes the code out of the text where it has a class for it, and leaves it there where it has none."""
+    classes = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
+    return isinstance(error, classes) or str(error).startswith(("MISCONF", "BUSY", "NOREPLICAS", "UNBLOCKED"))

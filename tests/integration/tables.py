@@ -48,7 +48,7 @@ def as_rows(table: str, rows: Rows) -> set[Row]:
 
 
 async def difference(settings: Settings, oracle: Oracle) -> str:
-    """The first table that is not what the oracle says, in words; empty where all are."""
+    """The first table that is not what the oracle says, in words; empty where all of them are."""
     async with redis_of(settings) as redis:
         store = TableStore(redis, settings.names)
         for resolution in RESOLUTIONS_MS:

@@ -15,12 +15,12 @@ from tests.conftest import Broker
 from tests.integration.conftest import Crew
 from tests.integration.oracle import Event, Oracle, found_rows
 from tests.integration.stream import mixed, repeats
-from tests.integration.tables import exact, pipeline, redis_of, written
+from tests.integration.tables import difference, exact, pipeline, redis_of, written
 from tests.support.store import KillableStore
 from tests.support.topics import produce
 from tests.support.wait import eventually_async
 
-COUNT = 2_400
+COUNT = 1_800
 
 
 def thirds() -> tuple[list[Event], list[Event], list[Event]]:
@@ -43,7 +43,7 @@ async def settled(settings: Settings, crew: Crew, *parts: list[Event]) -> None:
     oracle = Oracle(event for part in parts for event in part)
     await exact(settings, oracle)
     await crew.leave()
-    await exact(settings, oracle, limit_s=0)
+    assert await difference(settings, oracle) == ""
 
 
 async def test_plainly(installation: Settings, crew: Crew) -> None:
@@ -196,7 +196,7 @@ async def test_redis_runs_out_of_memory(fragile: Settings, crew: Crew, patient: 
 
     patient.limit_memory(0)
     await put(fragile, second)
-    await eventually_async(lambda: "OOM" in worker.output or "maxmemory" in worker.output, "a write was refused")
+    await eventually_async(lambda: "maxmemory" in worker.output, "a write was refused")
     patient.limit_memory(None)
     await put(fragile, third)
 
