@@ -32,12 +32,14 @@ PAYMENTS_A_SECOND = 10.0
 PLAN_S = 6 * 3600.0
 LATENESS_S, IDLE_S = 5.0, 10.0
 """Shorter than the settings' defaults, so that `resolved` comes soon."""
+HISTORY_S = 300.0
+"""What the shop did before: a window of five minutes is full from the beginning."""
 QUIET_S = 10
 _CYCLE_S = 900.0
 _TICK_S = 0.1
 _POLL_MS = 100
 _ROUND: tuple[tuple[str, float, float, dict[str, str | float]], ...] = (
-    ("provider_outage", 12, 57, {"provider": "ikhokha"}),
+    ("provider_outage", 20, 50, {"provider": "ikhokha"}),
     ("brute_force", 80, 95, {}),
     ("bad_webhook_signatures", 115, 135, {}),
     ("database_down", 160, 190, {}),
@@ -86,13 +88,16 @@ async def _story(running: Machine, teller: _Teller, seconds: float | None) -> bo
     rate = PAYMENTS_A_SECOND / daily_shape(start_s)  # whatever the hour, so that the story is the same
     scenarios = list(plan(start_s, seconds))
     narrator = Narrator(scenarios, teller.start_ms)
-    simulator = Simulator(secrets.randbits(32), start_s, rate, scenarios)
-    teller.say(f"a simulated shop opens: {PAYMENTS_A_SECOND:g} payments a second, and all that goes with them")
+    simulator = Simulator(secrets.randbits(32), start_s - HISTORY_S, rate, scenarios)
+    teller.say(
+        f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second, and all that goes with them; "
+        f"the last {HISTORY_S / 60:g} minutes first"
+    )
     if scenarios:
-        teller.say(f"the first outage comes in {scenarios[0].start_s - start_s:.0f} s")
+        teller.say(f"all is well; the first outage comes in {scenarios[0].start_s - start_s:.0f} s")
     tasks = [
         asyncio.create_task(running.watch()),
-        asyncio.create_task(publish(simulator, running.settings, clock, stop, traffic, running.epochs)),
+        asyncio.create_task(publish(simulator, running.settings, clock, stop, traffic, running.epochs, simulator.start_s)),
         asyncio.create_task(_listen(running, narrator, teller)),
         asyncio.create_task(_tell(narrator, teller)),
         asyncio.create_task(_look(running, traffic, teller)),

@@ -45,17 +45,20 @@ class Line(NamedTuple):
     tone: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Injected:
-    """A scenario of the plan, and what became of it."""
+    """A scenario of the plan, and what became of it. `alert`: the gravest alert about it, the first of those; while it
+    fires, the scenario is not resolved."""
 
     scenario: Scenario
     word: str
     begun: bool = False
     ended: bool = False
+    alert: AlertEvent | None = None
     detected_ms: int | None = None
-    resolved: bool = False
-    reminded_ms: int = 0
+    resolved_ms: int | None = None
+    asked_ms: int = 0
+    explained: bool = False
 
     @property
     def start_ms(self) -> int:
@@ -74,7 +77,9 @@ class Narrator:
         self.injected = [
             Injected(scenario, "outage" if scenario.name.endswith(("outage", "down")) else "fault") for scenario in plan
         ]
-        self._firing: dict[str, tuple[AlertEvent, Injected | None]] = {}
+        self._firing: dict[str, AlertEvent] = {}
+        self._causes: dict[str, Injected | None] = {}
+        self._names: dict[str, str] = {}
         self._told: set[str] = set()
 
     def at(self, now_ms: int, sentence: str, tone: str = "") -> Line:
@@ -88,28 +93,29 @@ class Narrator:
         for one in self.injected:
             if not one.begun and now_ms >= one.start_ms:
                 one.begun = True
-                one.reminded_ms = one.start_ms
+                one.asked_ms = one.start_ms
                 lasts = (one.end_ms - one.start_ms) / 1000
                 yield self.at(now_ms, f"{one.word} begins (injected): {one.scenario}, for {lasts:.0f} s", "bad")
             if not one.ended and now_ms >= one.end_ms:
                 one.ended = True
                 yield self.at(now_ms, f"{one.word} is over (injected): {one.scenario.name}")
-                if one.detected_ms is not None:
-                    one.reminded_ms = now_ms
-            yield from self._remind(one, now_ms)
+            yield from self._explain(one, now_ms)
 
-    def _remind(self, one: Injected, now_ms: int) -> Iterator[Line]:
-        waited = now_ms - one.reminded_ms
-        if one.begun and one.detected_ms is None and waited >= DETECT_LIMIT_S * 1000:
-            one.reminded_ms = now_ms
-            yield self.at(
-                now_ms, f"not detected yet: {one.scenario.name}, {(now_ms - one.start_ms) / 1000:.0f} s after it began"
-            )
-        elif one.ended and one.detected_ms is not None and not one.resolved and waited >= RESOLVE_LIMIT_S * 1000:
-            one.reminded_ms = now_ms
-            still = ", ".join(sorted({event.data.rule for event, cause in self._firing.values() if cause is one}))
-            over_s = (now_ms - one.end_ms) / 1000
-            yield self.at(now_ms, f"not resolved yet, {over_s:.0f} s after the {one.word} was over: {still}")
+    def _explain(self, one: Injected, now_ms: int) -> Iterator[Line]:
+        if one.begun and one.detected_ms is None and now_ms - one.asked_ms >= DETECT_LIMIT_S * 1000:
+            one.asked_ms = now_ms
+            since_s = (now_ms - one.start_ms) / 1000
+            yield self.at(now_ms, f"not detected yet: {one.scenario.name}, {since_s:.0f} s after it began")
+        alert = one.alert
+        if alert is None or one.resolved_ms is not None or one.explained:
+            return
+        if now_ms - one.end_ms < RESOLVE_LIMIT_S * 1000:
+            return
+        one.explained = True
+        window = alert.data.window
+        back = f", which looks back {_span(window.end - window.start)}" if window.end > window.start else ""
+        over_s = (now_ms - one.end_ms) / 1000
+        yield self.at(now_ms, f"still firing {over_s:.0f} s after the {one.word} was over: {_name(alert)}{back}", "flow")
 
     # --- what Tillwatch says ------------------------------------------------------------------------------------------
 
@@ -119,15 +125,17 @@ class Narrator:
             return
         self._told.add(event.id)
         data, name = event.data, _name(event)
+        self._names[data.fingerprint] = data.rule
         if event.transition == "firing":
-            one = self._cause(event)
-            self._firing[data.fingerprint] = event, one
-            yield from self._fired(event, one, now_ms)
+            self._firing[data.fingerprint] = event
+            self._causes[data.fingerprint] = self._cause(event)
+            yield from self._fired(event, self._causes[data.fingerprint], now_ms)
         elif event.transition == "resolved":
-            _, one = self._firing.pop(data.fingerprint, (None, None))
-            yield from self._resolved(event, one, now_ms)
+            began = self._firing.pop(data.fingerprint, None)
+            yield from self._resolved(event, began, self._causes.pop(data.fingerprint, None), now_ms)
         elif event.transition == "retracted":
             self._firing.pop(data.fingerprint, None)
+            self._causes.pop(data.fingerprint, None)
             yield self.at(now_ms, f"withdrawn: {name}: {data.summary}")
         elif event.transition == "no_data":
             yield self.at(now_ms, f"no data: {name}: {data.summary}")
@@ -135,25 +143,36 @@ class Narrator:
     def _fired(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[Line]:
         data, name = event.data, _name(event)
         if data.inhibited_by is not None:
-            yield self.at(now_ms, f"held back, pages nobody: {name}; {data.inhibited_by} says it already", "flow")
+            louder = self._names.get(data.inhibited_by, "another alert")
+            yield self.at(now_ms, f"held back, pages nobody: {name}; {louder} says it already", "flow")
             return
+        rank = f"{data.severity} ({data.level})"
         if one is None:
-            yield self.at(now_ms, f"an alert that was not injected: {name}, {data.severity} ({data.level})", "seen")
+            yield self.at(now_ms, f"an alert that was not injected: {name}, {rank}", "seen")
         else:
-            after = (data.detected_at - one.start_ms) / 1000
-            also = "detected" if one.detected_ms is None else "also detected"
-            one.detected_ms = one.detected_ms if one.detected_ms is not None else data.detected_at
-            yield self.at(now_ms, f"{also} after {after:.1f} s: {name}, {data.severity} ({data.level})", "seen")
+            after_s = (data.detected_at - one.start_ms) / 1000
+            also = "also detected" if one.alert is not None else "detected"
+            if one.detected_ms is None:
+                one.detected_ms = data.detected_at
+            if one.resolved_ms is None and (one.alert is None or data.level < one.alert.data.level):
+                one.alert = event
+            yield self.at(now_ms, f"{also} after {after_s:.1f} s: {name}, {rank}", "seen")
         yield Line(f"          {data.summary}")
 
-    def _resolved(self, event: AlertEvent, one: Injected | None, now_ms: int) -> Iterator[Line]:
-        when = ""
+    def _resolved(
+        self, event: AlertEvent, began: AlertEvent | None, one: Injected | None, now_ms: int
+    ) -> Iterator[Line]:
+        name, when = _name(event), ""
         if one is not None:
-            if not any(cause is one for _, cause in self._firing.values()):
-                one.resolved = True
-            since = (event.data.detected_at - one.end_ms) / 1000
-            when = f", {since:.1f} s after the {one.word} was over" if since >= 0 else f", while the {one.word} lasts"
-        yield self.at(now_ms, f"resolved: {_name(event)}{when}", "good")
+            since_s = (event.data.detected_at - one.end_ms) / 1000
+            over = f"{since_s:.1f} s after the {one.word} was over"
+            when = f", {over}" if since_s >= 0 else f", while the {one.word} lasts"
+            if one.alert is not None and one.alert is began and one.resolved_ms is None:
+                one.resolved_ms = event.data.detected_at
+        if began is not None and began.data.inhibited_by is not None:
+            yield self.at(now_ms, f"over, as quietly: {name}{when}", "flow")
+        else:
+            yield self.at(now_ms, f"resolved: {name}{when}", "good")
 
     def _cause(self, event: AlertEvent) -> Injected | None:
         """The scenario that an alert is about: the latest that its rule can see and that had begun."""
@@ -176,13 +195,15 @@ class Narrator:
         for one in self.injected:
             if not one.begun:
                 continue
-            if one.detected_ms is None:
-                found = "not detected"
+            if one.detected_ms is None or one.alert is None:
+                yield Line(f"          {one.scenario.name}: not detected ({one.scenario})", "bad")
+                continue
+            found = f"detected after {(one.detected_ms - one.start_ms) / 1000:.1f} s ({_name(one.alert)})"
+            if one.resolved_ms is not None:
+                found += f", resolved {(one.resolved_ms - one.end_ms) / 1000:.1f} s after it was over"
             else:
-                found = f"detected after {(one.detected_ms - one.start_ms) / 1000:.1f} s, " + (
-                    "resolved" if one.resolved else "not resolved when the demonstration ended"
-                )
-            yield Line(f"          {one.scenario.name} ({one.scenario}): {found}", "" if one.detected_ms else "bad")
+                found += ", not resolved when the demonstration ended"
+            yield Line(f"          {one.scenario.name}: {found}")
 
     @property
     def outage_detected(self) -> bool:
@@ -193,3 +214,7 @@ class Narrator:
 def _name(event: AlertEvent) -> str:
     group = ", ".join(f"{name} {value}" for name, value in event.data.group.items())
     return event.data.rule + (f" ({group})" if group else "")
+
+
+def _span(ms: int) -> str:
+    return f"{ms / 1000:.0f} s" if ms < 120_000 else f"{ms / 60_000:.0f} minutes"

@@ -42,8 +42,12 @@ async def publish(
     stop: asyncio.Event,
     traffic: Traffic | None = None,
     epochs: Epochs | None = None,
+    since_s: float | None = None,
 ) -> Traffic:
-    """Publishes each event when its time comes, from the present on, until `stop` is set or the task is cancelled.
+    """Publishes each event when its time comes, until `stop` is set or the task is cancelled.
+
+    It begins with the events of the present, or with those of `since_s` (epoch seconds): what lies in the past is sent
+    as fast as the broker takes it, with its own times.
 
     At most `IN_FLIGHT` events wait for the broker; while it is away, or between two of its epochs, those that come due
     wait and are sent late, with their own times. `traffic` is counted up as it goes. Raises KafkaUnreachable where no
@@ -71,7 +75,7 @@ async def publish(
 
     await producer.start()
     try:
-        events = _Due(simulator.events(clock.now()))
+        events = _Due(simulator.events(clock.now() if since_s is None else since_s))
         while not stop.is_set():
             due = events.until(clock.now()) if epochs.running else ()
             for number, (subject, key, event) in enumerate(due, 1):

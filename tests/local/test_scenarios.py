@@ -56,7 +56,9 @@ def payment_of(one: Seen) -> str | None:
 
 def differences(healthy: Iterable[Seen], hurt: Iterable[Seen]) -> list[Seen]:
     """Events that are in one and not in the other, but for the running counts that sources tell."""
-    before, after = ({(one.source, one.id): one for one in events if one.type != "source.alive"} for events in (healthy, hurt))  # fmt: skip
+    before, after = (
+        {(one.source, one.id): one for one in events if one.type != "source.alive"} for events in (healthy, hurt)
+    )
     return [one for key, one in before.items() if after.get(key) != one] + [
         one for key, one in after.items() if key not in before
     ]

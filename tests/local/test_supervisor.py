@@ -109,13 +109,15 @@ async def test_what_cannot_live_without_it_is_started_anew_with_it(tmp_path: Pat
         assert broker.running and not worker.running
         topics += 1
 
-    stages = [Stage([store]), Stage([broker], create, carries=True), Stage([worker])]
-    async with supervised(stages, [], backoff_s=0.01):
+    gone: list[bool] = []
+    carrying = Stage([broker], create, carries=True, gone=lambda: gone.append(True))
+    async with supervised([Stage([store]), carrying, Stage([worker])], [], backoff_s=0.01):
         before = store.pid, broker.pid, worker.pid
         broker.kill()
         await until(lambda: topics == 2 and worker.running and worker.pid != before[2], "all that it carries")
         assert store.pid == before[0]
         assert broker.pid != before[1]
+    assert gone == [True]
 
 
 @pytest.mark.fault
@@ -175,8 +177,12 @@ asyncio.run(until_told(main(Path(sys.argv[1]))))
 """
 
 
+Program = Callable[[], tuple[subprocess.Popen[str], list[int], list[int]]]
+"""Starts it; the program, the ids of its processes, and their ports."""
+
+
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[[], tuple[subprocess.Popen[str], list[int], list[int]]]:
+def program(tmp_path: Path) -> Program:
     def start() -> tuple[subprocess.Popen[str], list[int], list[int]]:
         popen = subprocess.Popen(
             [sys.executable, "-c", SUPERVISES, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -190,7 +196,7 @@ def program(tmp_path: Path) -> Callable[[], tuple[subprocess.Popen[str], list[in
 
 @pytest.mark.integration
 @pytest.mark.fault
-def test_killed_it_leaves_no_child_and_no_port(program: Callable[[], tuple[subprocess.Popen[str], list[int], list[int]]]) -> None:
+def test_killed_it_leaves_no_child_and_no_port(program: Program) -> None:
     supervisor, pids, ports = program()
     assert len(pids) == 3
     assert all(map(lives, pids))
@@ -203,9 +209,7 @@ def test_killed_it_leaves_no_child_and_no_port(program: Callable[[], tuple[subpr
 
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_told_to_end_it_stops_all_in_order(
-    program: Callable[[], tuple[subprocess.Popen[str], list[int], list[int]]], number: signal.Signals
-) -> None:
+def test_told_to_end_it_stops_all_in_order(program: Program, number: signal.Signals) -> None:
     supervisor, pids, ports = program()
     supervisor.send_signal(number)
     said, _ = supervisor.communicate(timeout=LIMIT_S)
