@@ -78,7 +78,8 @@ class Track:
     def ends(self, many: Sequence[Slots], scope: Scope) -> tuple[int, Reading | None] | None:
         """When the episode is over, `resolve_after` included; None while it goes on."""
         verdict, wait = self.rule.verdict, self.rule.resolve_after_ms
-        since = max(self.settled, self.state.since)
+        # What came late may have ended it in a bucket that was looked at before.
+        since = max(self.settled if self.dirty is None else min(self.settled, self.dirty), self.state.since)
         while True:
             over = verdict.over(many, since, scope)
             if over is None:

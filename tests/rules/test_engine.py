@@ -158,6 +158,14 @@ class TestLateEvents:
         assert T0 + 100 <= (fired[0].data.first_bad_at or 0) / 1000 <= T0 + 110
         assert fired[0].data.value is not None and fired[0].data.value > 0.05
 
+    def test_a_success_that_comes_late_ends_a_row_of_failures(self) -> None:
+        desk = Desk(shipped("system_down"), now=T0 + 500)
+        desk.wait(60)  # heartbeats alone: the watermark is far ahead of what comes now
+        desk.put(*(probe(T0 + 10 * number, False) for number in range(6)))
+        assert desk.told == ["system_down firing"]
+        desk.put(probe(T0 + 60, True))
+        assert desk.told == ["system_down firing", "system_down resolved"]
+
     def test_an_event_beyond_what_is_kept_changes_no_verdict(self) -> None:
         desk = Desk(shipped("security_breach"), now=T0)
         desk.play(burst(T0, 10, 1.0, 0.0))
