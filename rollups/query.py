@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from rollups.cells import Cell, Stat
-from rollups.sketch import value_of
+from rollups.sketch import Bins, value_of
 from rollups.tables import RESOLUTIONS, Rows, TableStore
 from schemas.tables import TABLES, Key, Measure, Table
 
@@ -32,14 +34,19 @@ SQL_MOST = 100_000
 _MEMORY = "1GB"
 _ADDRESS_BYTES = 4 * 1024**3
 _CPU_S = 120
+ANSWER_BYTES = 64_000_000
+"""Characters of an answer's values, about; more is an error too."""
 _LINE_BYTES = 512 * 1024**2
 _ROWS_AT_ONCE = 20_000
-_QUANTILES = (0.5, 0.95, 0.99)
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_QUANTILE = re.compile(rf"_({'|'.join(_QUANTILES)})$")
+_EXTREMES = ("sum", "min", "max")
+_ABSENT = Stat()
 _KINDS = {"text": "VARCHAR", "bool": "BOOLEAN", "int": "BIGINT"}
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
-Load = Callable[[str, str, int | None, int | None], AsyncIterator[Rows]]
-"""(table, resolution, from, to) → its rows, in parts. Times in ms, None: no bound."""
+Load = Callable[[str, str, int | None, int | None, bool], AsyncIterator[Rows]]
+"""(table, resolution, from, to, whether sketches are wanted) → its rows, in parts. Times in ms, None: no bound."""
 
 
 class QueryError(ValueError):
@@ -83,6 +90,12 @@ async def run(sql: str, load: Load, now: float | None = None) -> Answer:
     """Answers one SELECT over the rows that `load` gives. Raises QueryError, and what `load` raises."""
     if len(sql) > SQL_MOST:
         raise QueryError(f"the statement is longer than {SQL_MOST} characters")
+    if not sql.isascii():
+        try:
+            sql.encode()
+        except UnicodeEncodeError:
+            raise QueryError("the statement is not Unicode text") from None
+    now = time.time() if now is None else now
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
@@ -108,23 +121,27 @@ class _Conversation:
         assert process.stdin is not None and process.stdout is not None
         self._in, self._out = process.stdin, process.stdout
 
-    async def hold(self, sql: str, load: Load, now: float | None) -> Answer:
+    async def hold(self, sql: str, load: Load, now: float) -> Answer:
         task = {
             "sql": sql,
             "tables": CATALOG,
             "now": now,
             "rows": ROWS_MOST,
+            "answer_bytes": ANSWER_BYTES,
             "memory": _MEMORY,
             "address_bytes": _ADDRESS_BYTES,
             "cpu_s": _CPU_S,
         }
         await self._tell(task)
         loaded = 0
-        for name, (start, end) in (await self._hear())["scans"].items():
+        for name, (start, end, wanted) in (await self._hear())["scans"].items():
             table, resolution = _parse(name)
+            # Where no column is wanted the rows are counted all the same.
+            columns = tuple(column for column, _ in CATALOG[name] if column in wanted) or ("bucket",)
+            sketches = any(_QUANTILE.search(column) for column in columns)
             if start is not None:
                 start = RESOLUTIONS[resolution].start(start)
-            async for rows in load(table.name, resolution, start, end):
+            async for rows in load(table.name, resolution, start, end, sketches):
                 for cells in _parts(rows):
                     loaded += len(cells)
                     if loaded > LOADED_MOST:
@@ -132,14 +149,17 @@ class _Conversation:
                             f"the query reads more than {LOADED_MOST} rows: ask for less time (where bucket >= …) "
                             "or a coarser table"
                         )
-                    await self._hand_in(name, table, cells)
+                    await self._hand_in(name, table, cells, columns)
         await self._tell({"table": None})
         answer = await self._hear()
         return Answer([Column(name, kind) for name, kind in answer["columns"]], answer["rows"])
 
-    async def _hand_in(self, name: str, table: Table, cells: Sequence[tuple[int, Key, Cell]]) -> None:
-        columns = [msgspec.json.encode(column) for column in columns_of(table, cells)]
-        await self._tell({"table": name, "lengths": [len(column) for column in columns]}, *columns)
+    async def _hand_in(
+        self, name: str, table: Table, cells: Sequence[tuple[int, Key, Cell]], columns: Sequence[str]
+    ) -> None:
+        values = [msgspec.json.encode(column) for column in columns_of(table, cells, columns)]
+        head = {"table": name, "columns": columns, "lengths": [len(value) for value in values]}
+        await self._tell(head, *values)
 
     async def _tell(self, message: dict[str, Any], *parts: bytes) -> None:
         self._in.write(msgspec.json.encode(message) + b"\n")
@@ -184,7 +204,7 @@ def schema(table: Table) -> list[tuple[str, str]]:
         whole = "DOUBLE" if measure.thousandths else "BIGINT"
         columns.append((f"{measure.name}_sum", "DOUBLE" if measure.thousandths else "HUGEINT"))
         columns += [(f"{measure.name}_min", whole), (f"{measure.name}_max", whole)]
-        columns += [(f"{measure.name}_p{round(q * 100)}", "DOUBLE") for q in _QUANTILES]
+        columns += [(f"{measure.name}_{name}", "DOUBLE") for name in _QUANTILES]
     return columns
 
 
@@ -202,38 +222,52 @@ def _parts(rows: Rows) -> list[list[tuple[int, Key, Cell]]]:
     return [flat[first : first + _ROWS_AT_ONCE] for first in range(0, len(flat), _ROWS_AT_ONCE)]
 
 
-def columns_of(table: Table, cells: Sequence[tuple[int, Key, Cell]]) -> list[Sequence[object]]:
-    """The values of each column of `schema`; the bucket in ms."""
-    columns: list[Sequence[object]] = [[bucket for bucket, _, _ in cells]]
-    columns += [[key[at] for _, key, _ in cells] for at in range(len(table.dimensions))]
-    columns.append([cell.count for _, _, cell in cells])
+def columns_of(table: Table, cells: Sequence[tuple[int, Key, Cell]], wanted: Sequence[str]) -> list[Sequence[object]]:
+    """The values of these columns of `schema`; the bucket in ms."""
+    held: dict[str, Sequence[object]] = {}
+    if "bucket" in wanted:
+        held["bucket"] = [bucket for bucket, _, _ in cells]
+    if "count" in wanted:
+        held["count"] = [cell.count for _, _, cell in cells]
+    for at, name in enumerate(table.dimensions):
+        if name in wanted:
+            held[name] = [key[at] for _, key, _ in cells]
     for at, measure in enumerate(table.measures):
-        values = [_values(cell.stats[at] if at < len(cell.stats) else None, measure) for _, _, cell in cells]
-        columns += list(zip(*values, strict=True)) if values else [()] * 6
-    return columns
+        parts = [part for part in (*_EXTREMES, *_QUANTILES) if f"{measure.name}_{part}" in wanted]
+        if parts:
+            stats = [cell.stats[at] if at < len(cell.stats) else _ABSENT for _, _, cell in cells]
+            held |= _values(stats, measure, parts)
+    return [held[name] for name in wanted]
 
 
-def _values(stat: Stat | None, measure: Measure) -> tuple[float | None, ...]:
-    if stat is None or stat.low is None or stat.high is None:
-        return (None,) * 6
-    quantiles = _quantiles(stat) if measure.sketch and stat.bins else (None,) * 3
-    if not measure.thousandths:
-        return (stat.total, stat.low, stat.high, *quantiles)
-    return (
-        stat.total / 1000,
-        stat.low / 1000,
-        stat.high / 1000,
-        *(None if one is None else one / 1000 for one in quantiles),
-    )
+def _values(stats: Sequence[Stat], measure: Measure, parts: Sequence[str]) -> dict[str, list[float | None]]:
+    """{column: values}; None of a measure that no event carried."""
+    values: dict[str, list[float | None]] = {}
+    for part in parts:
+        if part == "sum":
+            values[part] = [stat.total if stat.n else None for stat in stats]
+        elif part == "min":
+            values[part] = [stat.low for stat in stats]
+        elif part == "max":
+            values[part] = [stat.high for stat in stats]
+    quantiles = [part for part in parts if part in _QUANTILES]
+    if quantiles:
+        wanted = [_QUANTILES[part] for part in quantiles]
+        found = [
+            _quantiles(stat.bins, wanted) if measure.sketch and stat.bins else (None,) * len(wanted) for stat in stats
+        ]
+        values |= {part: [each[at] for each in found] for at, part in enumerate(quantiles)}
+    if measure.thousandths:
+        values = {part: [None if one is None else one / 1000 for one in each] for part, each in values.items()}
+    return {f"{measure.name}_{part}": each for part, each in values.items()}
 
 
-def _quantiles(stat: Stat) -> tuple[float, ...]:
-    """As rollups.sketch.quantile, all in one pass."""
-    assert stat.bins
-    each = iter(sorted(stat.bins.items()))
-    last = sum(stat.bins.values()) - 1
+def _quantiles(bins: Bins, wanted: Sequence[float]) -> tuple[float, ...]:
+    """As rollups.sketch.quantile, several in one pass; `wanted` in their order."""
+    each = iter(sorted(bins.items()))
+    last = sum(bins.values()) - 1
     found, seen, number = [], 0, 0
-    for q in _QUANTILES:
+    for q in wanted:
         while seen <= q * last:
             number, hits = next(each)
             seen += hits

@@ -4,9 +4,12 @@ DuckDB's memory limit does not hold for every function, and not every function h
 limited from outside and can be killed does. It gets no settings and no secrets, and its DuckDB opens no file, loads no
 extension and changes no setting.
 
-Each message is a line of JSON: in, the statement and the empty tables; out, which tables it reads and from when to when;
-in, their rows, each part followed by its columns as JSON arrays; out, the answer. `{"error": text}` may come at any time.
+Each message is a line of JSON: in, the statement and the empty tables; out, which tables and columns it reads and from
+when to when; in, their rows, each part followed by its columns as JSON arrays; out, the answer. `{"error": text}` may
+come at any time.
 """
+
+from __future__ import annotations
 
 import contextlib
 import json
@@ -14,10 +17,10 @@ import math
 import re
 import resource
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import duckdb
 
@@ -27,7 +30,20 @@ _CLAUSE = r"\(*(?:optional: )?\(*bucket (>=|>|<=|<|=|!=) '([^']*)'::TIMESTAMP WI
 _CLAUSES = re.compile(rf"{_CLAUSE}(?: AND {_CLAUSE})*")
 _NOW = ("now", "current_timestamp", "get_current_timestamp", "transaction_timestamp")
 _TODAY = ("today", "current_date")
-_NO_TIME: tuple[int | None, int | None] = (None, None)
+_EXPLAIN = "EXPLAIN (FORMAT json)\n"
+
+
+class _Scan(NamedTuple):
+    """What is read of a table: columns, and the rows from `low` to `high` in ms (None: no bound)."""
+
+    low: int | None
+    high: int | None
+    columns: frozenset[str]
+
+    def with_(self, other: _Scan) -> _Scan:
+        low = None if self.low is None or other.low is None else min(self.low, other.low)
+        high = None if self.high is None or other.high is None else max(self.high, other.high)
+        return _Scan(low, high, self.columns | other.columns)
 
 
 class _Refused(Exception):
@@ -46,16 +62,36 @@ def main(source: BinaryIO, answers: BinaryIO) -> None:
     try:
         database = _prepared(task)
         _check(database, task["sql"])
-        answer({"scans": _scans(database, task["sql"], task["tables"])})
+        scans = _scans(database, task["sql"], task["tables"])
+        answer({"scans": {name: [one.low, one.high, sorted(one.columns)] for name, one in scans.items()}})
         while (part := json.loads(source.readline()))["table"]:
-            _insert(database, part, task["tables"][part["table"]], source)
-        answer(_answer(database, task["sql"], task["rows"]))
+            _insert(database, part, dict(task["tables"][part["table"]]), source)
+        for name, one in _scans(database, task["sql"], task["tables"]).items():
+            if not one.columns <= scans[name].columns:
+                raise _Refused(f"the plan changed while {name} was read: ask again")
+        answer(_answer(database, task["sql"], task["rows"], task["answer_bytes"]))
     except _Refused as refused:
         answer({"error": str(refused)})
     except (MemoryError, duckdb.OutOfMemoryException):
         answer({"error": f"the query needs more than {task['memory']} of memory: ask for less time or fewer columns"})
     except (duckdb.Error, ValueError, OverflowError) as error:
-        answer({"error": str(error)[:2_000] or type(error).__name__})
+        answer({"error": _told(error, task["tables"])[:2_000]})
+
+
+def _told(error: Exception, tables: Mapping[str, object]) -> str:
+    """What DuckDB says, without advice that cannot be followed here."""
+    text = str(error) or type(error).__name__
+    missing = re.search(r"Table with name (\S+) does not exist", text)
+    if missing is not None:
+        of_it = [name for name in tables if name.rpartition("_")[0] == missing[1].lower()]
+        if of_it:
+            return f"there is no table {missing[1]}: did you mean {', '.join(of_it[:-1])} or {of_it[-1]}?"
+    if isinstance(error, duckdb.PermissionException):
+        return f"only the rollup tables can be read: {text}"
+    if "extension" in text and "INSTALL" in text:
+        return f"no extension can be loaded: {text.partition(chr(10))[0]}"
+    text = text.partition(' Use "SET')[0].partition("\nUse SET")[0]
+    return re.sub(r"^LINE (\d+): ", lambda line: f"LINE {int(line[1]) - 1 or 1}: ", text, flags=re.MULTILINE)
 
 
 def _limit(address_bytes: int, cpu_s: int) -> None:
@@ -103,6 +139,8 @@ def _prepared(task: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
 def _check(database: duckdb.DuckDBPyConnection, sql: str) -> None:
     statements = database.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        if any(one.type == duckdb.StatementType.MULTI for one in statements):
+            raise _Refused("PIVOT needs to be told its values: PIVOT … ON outcome IN ('succeeded', 'failed') USING …")
         found = " and ".join(str(one.type).rpartition(".")[2] for one in statements[:3]) or "nothing"
         raise _Refused(f"expected one SELECT statement, got {found}")
 
@@ -111,35 +149,50 @@ def _check(database: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def _scans(
-    database: duckdb.DuckDBPyConnection, sql: str, tables: Mapping[str, object]
-) -> dict[str, tuple[int | None, int | None]]:
-    """{table: (from, to)} in ms of all that the plan reads, as narrow as its conditions say; None: no bound."""
-    named = database.get_table_names(sql)
-    scans: dict[str, tuple[int | None, int | None]] = {}
-    for _, text in database.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall():
-        for name, low, high in _walk(json.loads(text)):
-            if name in scans:
-                before = scans[name]
-                low = None if low is None or before[0] is None else min(low, before[0])
-                high = None if high is None or before[1] is None else max(high, before[1])
-            scans[name] = (low, high)
-    for name in named:
-        scans.setdefault(name.lower(), _NO_TIME)  # planned away, as long as it is empty
-    return {name: span for name, span in scans.items() if name in tables}
+    database: duckdb.DuckDBPyConnection, sql: str, tables: Mapping[str, Sequence[Sequence[str]]]
+) -> dict[str, _Scan]:
+    """All that the plan reads, as narrow as its conditions and its columns say."""
+    scans: dict[str, _Scan] = {}
+    for _, text in database.execute(_EXPLAIN + sql).fetchall():
+        for name, more in _walk(json.loads(text)):
+            if name in tables:
+                found = _scan(more, [column for column, _ in tables[name]])
+                scans[name] = scans[name].with_(found) if name in scans else found
+    for name in _named(database, sql, tables):
+        if name in tables and name not in scans:  # planned away, as long as it is empty
+            scans[name] = _Scan(None, None, frozenset(column for column, _ in tables[name]))
+    return scans
 
 
-def _walk(nodes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int | None, int | None]]:
+def _named(database: duckdb.DuckDBPyConnection, sql: str, tables: Iterable[str]) -> set[str]:
+    """The tables that a statement names, perhaps some more."""
+    try:
+        return {name.lower() for name in database.get_table_names(sql)}
+    except duckdb.BinderException:  # COLUMNS('…') looks for columns, and here there are none
+        return {name for name in tables if name in sql.lower()}
+
+
+def _walk(nodes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for node in nodes:
         more = node.get("extra_info", {})
         table = more.get("Table")
         if isinstance(table, str):
-            filters = more.get("Filters", [])
-            yield (table.rpartition(".")[2].strip('"'), *_span([filters] if isinstance(filters, str) else filters))
+            yield table.rpartition(".")[2].strip('"'), more
         yield from _walk(node.get("children", []))
 
 
+def _scan(more: Mapping[str, Any], columns: Sequence[str]) -> _Scan:
+    filters = more.get("Filters", [])
+    told = json.dumps({name: value for name, value in more.items() if name != "Table"})
+    # A column whose name stands in it for another reason is one too many, which does no harm.
+    return _Scan(
+        *_span([filters] if isinstance(filters, str) else filters), frozenset(one for one in columns if one in told)
+    )
+
+
 def _span(filters: Sequence[str]) -> tuple[int | None, int | None]:
-    low, high = _NO_TIME
+    low: int | None = None
+    high: int | None = None
     for text in filters:
         if not _CLAUSES.fullmatch(text):
             continue  # about another column, or not a plain 'and'
@@ -159,36 +212,47 @@ def _span(filters: Sequence[str]) -> tuple[int | None, int | None]:
 
 
 def _insert(
-    database: duckdb.DuckDBPyConnection, part: Mapping[str, Any], columns: Sequence[Sequence[str]], source: BinaryIO
+    database: duckdb.DuckDBPyConnection, part: Mapping[str, Any], kinds: Mapping[str, str], source: BinaryIO
 ) -> None:
     """Reading JSON is several times faster than binding values one by one."""
     values = []
-    for name, kind in columns:
-        held = "BIGINT" if name == "bucket" else kind
+    for name in part["columns"]:
+        held = "BIGINT" if name == "bucket" else kinds[name]
         value = f"unnest(from_json(?, '[\"{held}\"]'))"
         values.append(f"make_timestamptz({value} * 1000)" if name == "bucket" else value)
     given = [source.read(length).decode() for length in part["lengths"]]
-    database.execute(f'INSERT INTO "{part["table"]}" SELECT {", ".join(values)}', given)
+    listed = ", ".join(f'"{name}"' for name in part["columns"])
+    database.execute(f'INSERT INTO "{part["table"]}" ({listed}) SELECT {", ".join(values)}', given)
 
 
-def _answer(database: duckdb.DuckDBPyConnection, sql: str, most: int) -> dict[str, Any]:
+def _answer(database: duckdb.DuckDBPyConnection, sql: str, most: int, most_bytes: int) -> dict[str, Any]:
+    database.execute("BEGIN TRANSACTION READ ONLY")  # a SELECT may have an INSERT in its WITH
     result = database.execute(sql)
     columns = [(str(column[0]), str(column[1])) for column in result.description or ()]
     rows: list[list[Any]] = []
+    size = 0
     while some := result.fetchmany(_FETCHED):
-        rows += [[_plain(value) for value in row] for row in some]
+        for row in some:
+            rows.append([_plain(value) for value in row])
+            size += sum(len(value) if isinstance(value, str) else len(str(value)) for value in rows[-1])
+            if size > most_bytes:
+                raise _Refused(
+                    f"the answer is longer than {most_bytes / 1e6:g} MB: add a LIMIT, or ask for fewer columns"
+                )
         if len(rows) > most:
             raise _Refused(f"the answer has more than {most} rows: add a LIMIT, or group it")
     return {"columns": columns, "rows": rows}
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: times in RFC 3339 UTC, intervals in seconds, bytes in hex, NaN and infinity as null."""
+    """As JSON has it: times in RFC 3339 UTC, intervals in seconds, bytes in hex, NaN and infinity (of times too) as null."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):
+        if value.replace(tzinfo=None) in (datetime.max, datetime.min):
+            return None
         moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return moment.replace(tzinfo=None).isoformat() + "Z"
     if isinstance(value, (date, time)):

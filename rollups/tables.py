@@ -275,9 +275,14 @@ class TableStore:
         return rows
 
     async def chunks(
-        self, table: str, resolution: str, start_ms: int | None = None, end_ms: int | None = None
+        self,
+        table: str,
+        resolution: str,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        sketches: bool = True,
     ) -> AsyncIterator[Rows]:
-        """As `read`, a bounded number of buckets at a time, in their order."""
+        """As `read`, a bounded number of buckets at a time, in their order; on demand quicker, without sketches."""
         wanted = RESOLUTIONS[resolution]
         # What is stale first: a row that is written meanwhile is then read old or new, but never half.
         marks = await self._marks(table)
@@ -285,7 +290,7 @@ class TableStore:
         for first in range(0, len(buckets), READ_AT_ONCE):
             some = buckets[first : first + READ_AT_ONCE]
             for _ in range(READ_TRIES):
-                rows = await self._rows(table, wanted, some, marks)
+                rows = await self._rows(table, wanted, some, marks, sketches)
                 # Unless what a stale row is made of was deleted meanwhile, once the row itself was made.
                 after = await self._marks(table)
                 if after.gone == marks.gone:
@@ -324,7 +329,9 @@ class TableStore:
                 buckets.update(int(field) for field in await self._redis.hkeys(key))
         return sorted(bucket for bucket in buckets if low <= bucket < high)
 
-    async def _rows(self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks) -> Rows:
+    async def _rows(
+        self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks, sketches: bool = True
+    ) -> Rows:
         unmade: list[int] = []
         by_group: dict[int, list[int]] = defaultdict(list)
         for bucket in buckets:
@@ -339,19 +346,21 @@ class TableStore:
                 some = members[first : first + READ_AT_ONCE]
                 for bucket, value in zip(some, await self._redis.hmget(key, some), strict=True):
                     if isinstance(value, bytes):
-                        rows[bucket] = decode_rows(TABLES[table], value)
+                        rows[bucket] = decode_rows(TABLES[table], value, sketches=sketches)
                     elif bucket in marks.stale.get(resolution.name, ()):
                         unmade.append(bucket)  # lossy, but never made before
         if unmade:
-            rows |= await self._make(table, resolution, unmade, marks)
+            rows |= await self._make(table, resolution, unmade, marks, sketches)
         return rows
 
-    async def _make(self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks) -> Rows:
+    async def _make(
+        self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks, sketches: bool = True
+    ) -> Rows:
         """Coarse rows from finer ones."""
         finer = _finer(resolution)
         parts = [b for bucket in buckets for b in range(bucket, bucket + resolution.width_ms, finer.width_ms)]
         rows: Rows = {}
-        for part, cells in (await self._rows(table, finer, parts, marks)).items():
+        for part, cells in (await self._rows(table, finer, parts, marks, sketches)).items():
             row = rows.setdefault(resolution.start(part), {})
             for key, cell in cells.items():
                 total = row.get(key)
