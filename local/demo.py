@@ -21,7 +21,7 @@ from local.simulator import Simulator, daily_shape
 from local.traffic import Traffic, publish
 from rollups.tables import TableStore
 from runtime.clock import WallClock
-from runtime.kafka import address
+from runtime.kafka import address, stop_consumer
 from runtime.redis import connect
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
@@ -164,7 +164,7 @@ async def _listen(running: Machine, narrator: Narrator, teller: _Teller) -> None
             log.debug("listening for alerts: %s", error)
             await asyncio.sleep(_TICK_S)
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
 
 
 def _hear(value: bytes | None, narrator: Narrator, teller: _Teller) -> None:

@@ -166,6 +166,8 @@ class Process:
             else:
                 if self._pump is not None:
                     self._pump.join(1)
+                if self._said_ready.is_set():
+                    return  # it was, if only for a moment
                 raise self._failed(self.ending)
 
     def _is_ready(self) -> bool:
