@@ -136,7 +136,9 @@ class Evaluate:
         engine.restore(self._outbox.states.values(), judged)
         contained = {table: await self._tables.merged_offsets(table) for table in TABLES}
         states = {source: await self._sources.state(source) for source in await self._sources.all()}
-        newest = max((s[1].watermark for s in states.values() if s is not None and s[1].watermark is not None), default=None)
+        newest = max(
+            (s[1].watermark for s in states.values() if s is not None and s[1].watermark is not None), default=None
+        )
         # What the verdicts that are still open look at; all there is where it is not known how far was judged.
         since = min((judged.get(table, 0) - engine.reach_ms(table) for table in engine.tables), default=newest or 0)
         for source, state in states.items():
@@ -166,7 +168,9 @@ class Evaluate:
 
     async def _alerts_tail(self) -> list[Entry]:
         """The states that the latest alerts carry, oldest first."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, client_id="tillwatch-evaluate", enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka, client_id="tillwatch-evaluate", enable_auto_commit=False
+        )
         tp = TopicPartition(self._names.alerts, 0)
         entries: list[Entry] = []
         async with asyncio.timeout(TAIL_LIMIT_S):
@@ -218,7 +222,9 @@ class Evaluate:
         now = self._current.get(source.topic)
         if now is None or now.topic_id != source.topic_id or source.partition >= now.partitions:
             self._current = await until_done(
-                "asking which logs the topics are", lambda: self._logs.ask(self._names.event_topics), lambda: self.leader
+                "asking which logs the topics are",
+                lambda: self._logs.ask(self._names.event_topics),
+                lambda: self.leader,
             )
 
     async def _load_absent(self, buckets: Iterable[int]) -> None:
@@ -234,11 +240,9 @@ class Evaluate:
                 self._merger.put(source, bucket, page, changed=False)
 
     def _feed(self) -> None:
-        wanted = self._engine.tables
-        for (table, bucket), cells in self._merger.take_changed().items():
-            if table in wanted:
-                for key, cell in cells.items():
-                    self._engine.update(table, bucket, key, cell)
+        for (table, bucket), cells in self._merger.take_changed(self._engine.tables).items():
+            for key, cell in cells.items():
+                self._engine.update(table, bucket, key, cell)
 
     # --- judging --------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ Only recent buckets are resident. What a late partial amends further back is loa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from rollups.cells import Cell, merged
@@ -123,11 +123,14 @@ class Merger:
 
     # --- handing out ----------------------------------------------------------------------------------------------
 
-    def take_changed(self) -> dict[tuple[str, int], dict[Key, Cell]]:
-        """The merged cells that changed since the last call: {(table, bucket): {key: cell}}."""
+    def take_changed(self, tables: Container[str] | None = None) -> dict[tuple[str, int], dict[Key, Cell]]:
+        """The merged cells that changed since the last call: {(table, bucket): {key: cell}}. `tables`: only those of them
+        are added up; None: all."""
         changed, self._changed = self._changed, defaultdict(set)
         result = {}
         for (table, bucket), keys in changed.items():
+            if tables is not None and table not in tables:
+                continue
             cells = self._buckets[bucket][table]
             result[table, bucket] = {key: _sum(cells[key]) for key in keys}
         return result
@@ -165,11 +168,14 @@ class Merger:
         return result
 
     def evict(self, keep_ms: int) -> None:
-        """Forgets written buckets more than `keep_ms` (at least a minute) behind the furthest watermark."""
-        watermarks = [p.watermark for p in self.sources.values() if p.watermark is not None]
-        if not watermarks:
+        """Forgets written buckets more than `keep_ms` (at least a minute) behind the furthest watermark, but for those that a
+        source which is behind has come to: it would ask for them again with its next partial."""
+        keep_ms = max(keep_ms, RESIDENT_MS)
+        progresses = [(p.watermark, p.newest or 0) for p in self.sources.values() if p.watermark is not None]
+        if not progresses:
             return
-        floor = max(watermarks) - max(keep_ms, RESIDENT_MS)
+        reached = {(watermark - watermark % ROW_MS - keep_ms, newest) for watermark, newest in progresses}
+        floor = max(watermark for watermark, _ in progresses) - keep_ms
         floor -= floor % ROW_MS
         if self._floor is not None and floor <= self._floor and len(self._buckets) < PAGED_LIMIT:
             return
@@ -178,6 +184,8 @@ class Merger:
         pending = {bucket - bucket % ROW_MS for _, bucket in self._changed}
         for bucket in [b for b in self._buckets if b < self._floor]:
             row = bucket - bucket % ROW_MS
+            if any(first <= row <= last for first, last in reached):
+                continue
             if row not in busy and row not in pending:
                 del self._buckets[bucket]
                 self._spans.pop(bucket, None)

@@ -1,0 +1,46 @@
+"""What the sum over sources keeps at hand, and what it adds up for whom."""
+
+from rollups.cells import Cell
+from rollups.merger import Merger
+from runtime.names import Source
+
+BUCKET, MINUTE = 5_000, 60_000
+NOW = 1_795_420_800_000
+PAYMENTS, HEALTH = Source("payments", "id", 0), Source("health", "id", 0)
+
+
+def offered(merger: Merger, source: Source, bucket: int, table: str = "payments", count: int = 1) -> None:
+    merger.offer(source, table, bucket, 0, count, [(("key",), Cell(count=count, times=[bucket] * count))])
+
+
+def settled(merger: Merger) -> None:
+    merger.take_changed()
+    merger.take_rows()
+    merger.evict(0)
+
+
+def test_what_a_source_on_a_backlog_has_come_to_is_not_forgotten_while_another_is_at_the_present():
+    merger, then = Merger(BUCKET), NOW - 60 * MINUTE
+    merger.progress(HEALTH).advance(1, NOW - MINUTE // 2, NOW, False)
+    merger.progress(PAYMENTS).advance(1, then - MINUTE // 2, then, True)
+    offered(merger, PAYMENTS, then)
+    settled(merger)
+    assert merger.absent([then]) == set()
+    assert merger.absent([then - 10 * MINUTE]) == {then - 10 * MINUTE, then - 10 * MINUTE + BUCKET}
+
+
+def test_once_it_has_gone_on_the_bucket_is_forgotten():
+    merger, then = Merger(BUCKET), NOW - 60 * MINUTE
+    merger.progress(HEALTH).advance(1, NOW - MINUTE // 2, NOW, False)
+    offered(merger, PAYMENTS, then)
+    merger.progress(PAYMENTS).advance(2, then + 10 * MINUTE, then + 10 * MINUTE, True)
+    settled(merger)
+    assert then in merger.absent([then])
+
+
+def test_only_what_is_asked_for_is_added_up():
+    merger = Merger(BUCKET)
+    offered(merger, PAYMENTS, NOW)
+    offered(merger, HEALTH, NOW, "merchants")
+    assert list(merger.take_changed({"payments"})) == [("payments", NOW)]
+    assert merger.take_changed() == {}
