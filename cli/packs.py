@@ -29,16 +29,23 @@ def lint(paths: Iterable[Path]) -> int:
     found = _load(list(paths), installation.settings().bucket_ms)
     for problem in found.problems:
         say(str(problem))
+    fine = _counted(len(found.rules), "rule")
     if found.problems:
-        note(f"{len(found.problems)} errors; {len(found.rules)} rules are fine", style="red")
+        verb = "is" if len(found.rules) == 1 else "are"
+        note(f"{_counted(len(found.problems), 'error')}; {fine} {verb} fine", style="red")
         return FAILED
-    note(f"{len(found.rules)} rules, no errors", style="green")
+    note(f"{fine}, no errors", style="green")
     return 0
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def explain(name: str | None, as_json: bool) -> int:
     """Prints what the rules mean: of a rule, of a pack, or all."""
     from rules.condition import nearest
+    from rules.words import definition, ends
     from rules.words import explain as sentence
 
     found = rule_set(installation.settings())
@@ -47,18 +54,21 @@ def explain(name: str | None, as_json: bool) -> int:
         near = nearest(name or "", [*(rule.name for rule in found.rules), *(rule.pack for rule in found.rules)])
         fail(f"no rule or pack {name!r}" + (f" (did you mean {near}?)" if near else ""), USAGE)
     if as_json:
-        print_json([_as_json(rule, sentence(rule)) for rule in wanted])
+        print_json([_as_json(rule, sentence(rule), ends(rule)) for rule in wanted])
         return 0
     for rule in wanted:
         say(f"{rule.pack}/{rule.name}", style="bold")
         say(f"  {sentence(rule)}")
+        say(f"  {ends(rule)}")
+        for signal in dict.fromkeys(part.signal for part in rule.parts):
+            say(f"  {signal.name}: {definition(signal)}.")
         if rule.inhibited_by:
             say(f"  Pages nobody while {' or '.join('/'.join(one) for one in rule.inhibited_by)} fires.")
         say(f"  Tells: {', '.join(rule.channels)}.")
     return 0
 
 
-def _as_json(rule: Rule, sentence: str) -> dict[str, object]:
+def _as_json(rule: Rule, sentence: str, ends: str) -> dict[str, object]:
     return {
         "pack": rule.pack,
         "rule": rule.name,
@@ -68,6 +78,7 @@ def _as_json(rule: Rule, sentence: str) -> dict[str, object]:
         "by": list(rule.by),
         "channels": list(rule.channels),
         "explanation": sentence,
+        "resolves": ends,
         "learning": rule.learning,
         "enabled": rule.enabled,
     }
@@ -81,22 +92,27 @@ def set_up(directory: Path | None, force: bool) -> int:
     folder = directory or settings.rules
     if folder is None:
         fail("into which folder? Name one, or set TILLWATCH_RULES", USAGE)
+    if folder.exists() and not folder.is_dir():
+        fail(f"{folder} is not a folder", USAGE)
     folder.mkdir(parents=True, exist_ok=True)
     for pack in sorted(PACKS.glob("*.yaml")):
-        say(f"{_copy(pack, folder / pack.name, force):8} {folder / pack.name}")
+        say(_copy(pack, folder / pack.name, force))
     if settings.rules is None or settings.rules.resolve() != folder.resolve():
         note(f"workers use this folder once TILLWATCH_RULES={folder} is set")
     return lint([folder])
 
 
 def _copy(pack: Path, target: Path, force: bool) -> str:
+    """Copies a pack unless it was changed, and tells what was done."""
+    done = "written"
     if target.exists():
         if target.read_bytes() == pack.read_bytes():
-            return "same"
+            return f"same     {target}"
         if not force:
-            return "kept"
+            return f"kept     {target} (not what ships; --force replaces it)"
+        done = "replaced"
     shutil.copyfile(pack, target)
-    return "written"
+    return f"{done:8} {target}"
 
 
 def _load(paths: list[Path] | None, bucket_ms: int) -> RuleSet:

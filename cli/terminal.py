@@ -29,7 +29,7 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=None if stream.isatty() else PIPED_WIDTH)
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=False, width=None if stream.isatty() else PIPED_WIDTH)
 
 
 def say(text: str, style: str | None = None) -> None:

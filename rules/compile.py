@@ -8,22 +8,25 @@ from fractions import Fraction
 from statistics import NormalDist
 
 from rules.condition import (
+    OPPOSITE,
     And,
     Condition,
     Match,
     Not,
     OfBaseline,
     Quantity,
+    Span,
     Test,
     duration_text,
     nearest,
+    quoted,
     seconds,
     tests,
 )
 from rules.judges.average import AverageJudge
 from rules.judges.base import UPWARD, Judge
 from rules.judges.compound import Combination, Leaf, Negation, Verdict
-from rules.judges.count import BelowJudge, CountJudge, SpanlessJudge
+from rules.judges.count import QUIET_MS, BelowJudge, CountJudge, SpanlessJudge
 from rules.judges.gauge import GaugeJudge
 from rules.judges.hold import HoldJudge
 from rules.judges.learning import LearningJudge
@@ -31,19 +34,19 @@ from rules.judges.ratio import RatioJudge
 from rules.judges.streak import StreakJudge
 from rules.rule import Part
 from rules.series import Query, each_of
-from rules.signals import Filter, Signal
+from rules.signals import Filter, Signal, Unit, shown_value, wrong_kind
 from schemas.tables import TABLES, Table
 
-LONGEST_WINDOW_MS = 4 * 3_600_000
-"""Of the cells that are kept in memory; a whole day is for a baseline."""
+LONGEST_MS = 4 * 3_600_000
+"""How far a verdict looks back: the cells of that time are kept in memory. A whole day is for a baseline."""
 
-Refuse = Callable[[int, str, str | None], None]
-"""Notes an error: column of the condition, text, nearest known name."""
+Refuse = Callable[[str, int | str, str, str | None], None]
+"""Notes an error: the rule's key, where in it (a 1-based column of its text, or one of its names), text, nearest known name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a rule says beside its condition, as far as judging it is concerned. `resolve`: (comparison, threshold)."""
+    """What a rule says beside its condition, as far as judging it is concerned. `resolve`: when it is over."""
 
     by: tuple[str, ...] | None
     where: tuple[Match, ...]
@@ -55,29 +58,35 @@ class Options:
 class Compiler:
     """Puts together one rule's tests. `refuse` is told what is wrong."""
 
-    def __init__(self, signals: Mapping[str, Signal], bucket_ms: int, options: Options, refuse: Refuse) -> None:
+    def __init__(self, signals: Mapping[str, Signal | None], bucket_ms: int, options: Options, refuse: Refuse) -> None:
         self._signals, self._bucket_ms, self._options, self._refuse = signals, bucket_ms, options, refuse
         self.parts: list[Part] = []
         self.by: tuple[str, ...] = options.by or ()
+        self._known: dict[str, Signal] = {}
 
     def compile(self, condition: Condition) -> Verdict | None:
         """The whole condition, None where something is wrong with it."""
         found = list(tests(condition))
-        known = [self._signals.get(test.signal) for test in found]
-        for test, signal in zip(found, known, strict=True):
-            if signal is None:
+        known: dict[str, Signal] = {}
+        for test in found:
+            signal = self._signals.get(test.signal)
+            if signal is not None:
+                known[test.signal] = signal
+            elif test.signal in self._signals:
+                self._refuse("condition", test.column, f"the signal {test.signal} is itself wrong", None)
+            else:
                 near = nearest(test.signal, self._signals)
-                self._refuse(test.column, f"no signal {test.signal!r}", near)
-        signals = [signal for signal in known if signal is not None]
-        if len(signals) < len(found):
+                self._refuse("condition", test.column, f"no signal {quoted(test.signal)}", near)
+        if any(test.signal not in known for test in found):
             return None
         if self._options.by is None:
-            groups = {signal.by for signal in signals}
-            if len(groups) > 1:
-                text = f"its signals group by {' and '.join(', '.join(by) or 'nothing' for by in sorted(groups))}: say 'by'"
-                self._refuse(1, text, None)
-                return None
-            (self.by,) = groups
+            self.by = known[found[0].signal].by
+            for test in found[1:]:
+                if known[test.signal].by != self.by:
+                    both = " and ".join(", ".join(by) or "nothing" for by in (self.by, known[test.signal].by))
+                    self._refuse("condition", test.column, f"its signals group by {both}: say which with 'by'", None)
+                    return None
+        self._known = known
         return self._verdict(condition)
 
     def _verdict(self, condition: Condition) -> Verdict | None:
@@ -98,20 +107,23 @@ class Compiler:
     # --- one test ---------------------------------------------------------------------------------------------------
 
     def _test(self, test: Test) -> tuple[Part, Judge] | None:
-        signal = self._signals[test.signal]
-        matches = (*test.where, *self._options.where)
-        table = self._table(test, signal, matches)
+        signal = self._known[test.signal]
+        asked: list[tuple[Match, str, int | str]] = [
+            *((match, "where", match.dimension) for match in self._options.where),
+            *((match, "condition", match.column) for match in test.where),
+        ]
+        table = self._table(signal, asked)
         if table is None:
             return None
-        where = self._filter(signal.where, matches, table)
+        where = self._filter(signal, asked, table)
+        threshold = None if isinstance(test.value, OfBaseline) else self._threshold(test, signal, "condition")
         if where is None:
             return None
-        measure = signal.measured()[0] if signal.measure is not None else None
+        measure = signal.measured(table)[0] if signal.measure is not None else None
         query = Query(table.name, self.by, where, signal.of, measure)
         if isinstance(test.value, OfBaseline):
             judge = self._baseline(test, signal)
             return None if judge is None else (Part(test, signal, query, learning=True), judge)
-        threshold = self._threshold(test.value, signal)
         if threshold is None:
             return None
         maker = {
@@ -124,77 +136,88 @@ class Compiler:
             "streak": self._streak,
         }[signal.aggregate]
         judge = maker(test, signal, query, threshold)
-        return None if judge is None else (Part(test, signal, query), judge)
+        return None if judge is None else (Part(test, signal, query, resolve=self._options.resolve), judge)
 
-    def _table(self, test: Test, signal: Signal, matches: Iterable[Match]) -> Table | None:
-        wanted = {*self.by, *(match.dimension for match in matches)}
-        table = signal.table(frozenset(wanted | {name for name, _ in (*signal.where, *signal.of)}))
-        if table is not None:
-            return table
-        held = [name for tried in signal.tables for name in TABLES[tried].dimensions]
-        unknown = next((match for match in matches if match.dimension not in held), None)
-        name = unknown.dimension if unknown is not None else next((one for one in self.by if one not in held), None)
-        column = unknown.column if unknown is not None and unknown in test.where else test.column
-        if name is None:
-            text = f"no table has {', '.join(sorted(wanted))} together for {signal.name}"
-            self._refuse(column, text, None)
-        else:
-            text = f"{signal.name} has no dimension {name!r}; it has {', '.join(dict.fromkeys(held))}"
-            self._refuse(column, text, nearest(name, held))
-        return None
+    def _table(self, signal: Signal, asked: Iterable[tuple[Match, str, int | str]]) -> Table | None:
+        """The table that has every dimension that the signal and the rule name."""
+        held = list(dict.fromkeys(name for tried in signal.tables for name in TABLES[tried].dimensions))
+        so_far = signal.needed if self._options.by is not None else signal.needed | set(signal.by)
+        own = () if self._options.by is None else self.by
+        wanted: list[tuple[str, str, int | str]] = [(name, "by", name) for name in own]
+        wanted += [(match.dimension, key, place) for match, key, place in asked]
+        fine = True
+        for name, key, place in wanted:
+            if name not in held:
+                text = f"{signal.name} has no dimension {quoted(name)}; it has {', '.join(held)}"
+                self._refuse(key, place, text, nearest(name, held))
+                fine = False
+            elif signal.table(so_far | {name}) is None:
+                text = f"no table has {name} together with {', '.join(sorted(so_far))} for {signal.name}"
+                self._refuse(key, place, text, None)
+                fine = False
+            else:
+                so_far = so_far | {name}
+        return signal.table(so_far) if fine else None
 
-    def _filter(self, base: Filter, matches: Iterable[Match], table: Table) -> Filter | None:
-        found = dict(base)
-        for match in matches:
-            kind = {"bool": bool, "int": int}.get(table.kinds[match.dimension], str)
-            if not isinstance(match.value, kind) or (kind is int and isinstance(match.value, bool)):
-                word = {bool: "true or false", int: "an integer"}.get(kind, "a text")
-                self._refuse(match.column, f"{match.dimension} is {word}, not {match.value!r}", None)
+    def _filter(self, signal: Signal, asked: Iterable[tuple[Match, str, int | str]], table: Table) -> Filter | None:
+        found, marked = dict(signal.where), dict(signal.of)
+        for match, key, place in asked:
+            wrong = wrong_kind(table.kinds[match.dimension], match.value)
+            if wrong is not None:
+                text = f"{match.dimension} is {wrong}, not {quoted(shown_value(match.value))}"
+                self._refuse(key, place, text, None)
                 return None
-            if match.dimension in found and match.value not in found[match.dimension]:
-                choices = [str(value) for value in found[match.dimension]]
-                text = f"{match.dimension} can only be {' or '.join(choices)} here, so this would never be true"
-                self._refuse(match.column, text, nearest(str(match.value), choices))
-                return None
+            for allowed in (found.get(match.dimension), marked.get(match.dimension)):
+                if allowed is not None and match.value not in allowed:
+                    choices = [shown_value(value) for value in allowed]
+                    text = f"{match.dimension} can only be {' or '.join(choices)} here, so this would never be true"
+                    self._refuse(key, place, text, nearest(shown_value(match.value), choices))
+                    return None
             found[match.dimension] = (match.value,)
         return tuple(sorted(found.items(), key=lambda item: item[0]))
 
-    def _threshold(self, value: Quantity, signal: Signal) -> Fraction | None:
-        unit, number = value.unit, value.number
-        if signal.unit in ("ratio", "percent"):
-            if unit == "%":
-                return number / 100 if signal.unit == "ratio" else number
-            expected = "a percentage such as 5%"
-        elif signal.unit == "s":
-            in_seconds = seconds(value)
-            if in_seconds is not None:
-                return in_seconds
-            expected = "a time such as 5 seconds"
-        else:
-            if unit is None:
-                return number
-            expected = "a plain number" + (" of minor units" if signal.unit == "minor" else "")
-        self._refuse(value.column, f"{signal.name} is compared with {expected}, not with {value}", None)
-        return None
+    def _threshold(self, test: Test, signal: Signal, key: str) -> Fraction | None:
+        """The number that it is compared with, in the signal's unit."""
+        value = test.value
+        if isinstance(value, OfBaseline):
+            self._refuse(key, value.column, f"expected a threshold, not a share of a baseline: {value}", None)
+            return None
+        found, expected = in_unit(value, signal.unit)
+        if found is None:
+            self._refuse(key, value.column, f"{signal.name} is compared with {expected}, not with {value}", None)
+            return None
+        outcome = _foregone(test.comparison, found, {"ratio": Fraction(1), "percent": Fraction(100)}.get(signal.unit))
+        if outcome is not None and key == "condition":
+            text = f"{signal.name} {test.comparison} {value} is {outcome}: it is {_RANGES.get(signal.unit, 'never below 0')}"
+            self._refuse(key, value.column, text, None)
+            return None
+        return found
 
     def _window(self, test: Test, signal: Signal) -> int | None:
         """The width of the sliding window, in whole buckets."""
         span = test.span
         if span is None or span.consecutive:
-            got = "none" if span is None else "consecutive"
-            self._refuse(
-                test.column if span is None else span.column or test.column,
-                f"{signal.name} needs a span such as 'over 5 minutes', got {got}",
-                None,
-            )
+            got = "none" if span is None else "'consecutive'"
+            column = test.column if span is None else span.column
+            self._refuse("condition", column, f"{signal.name} needs a span such as 'over 5 minutes', got {got}", None)
             return None
-        window = span.window_ms if span.window_ms is not None else span.hold_ms
-        assert window is not None
-        if window % self._bucket_ms or window > LONGEST_WINDOW_MS:
-            text = f"a window is a whole number of buckets of {duration_text(self._bucket_ms)}, up to 4 hours"
-            self._refuse(span.column, text, None)
+        window, column = span.window_ms, span.window_column
+        if window is None:
+            window, column = span.hold_ms or 0, span.hold_column
+        bucket = self._bucket_ms
+        if window % bucket:
+            text = f"a window is a whole number of buckets of {duration_text(bucket)}, not {duration_text(window)}"
+            self._refuse("condition", column, text, duration_text(max(round(window / bucket), 1) * bucket))
             return None
-        return window
+        return window if self._in_memory(window, column, span) else None
+
+    def _in_memory(self, window: int, column: int, span: Span) -> bool:
+        both = window + (span.hold_ms or 0 if span.window_ms is not None else 0)
+        if both <= LONGEST_MS:
+            return True
+        column = column if window > LONGEST_MS else span.hold_column
+        self._refuse("condition", column, f"a rule looks back over {duration_text(LONGEST_MS)} at most", None)
+        return False
 
     def _held(self, test: Test, judge: Judge) -> Judge:
         """`over W for D`: the judge's verdict has to last for D."""
@@ -204,26 +227,40 @@ class Compiler:
         return HoldJudge(judge, span.hold_ms)
 
     def _resolve(self, test: Test, signal: Signal, threshold: Fraction) -> tuple[str, Fraction]:
-        """What it is compared with on the way down."""
+        """What it is compared with on the way down: it is over once this is no longer true."""
         wanted = self._options.resolve
-        if wanted is None or not isinstance(wanted.value, Quantity):
+        if wanted is None:
             return (test.comparison, threshold)
-        found = self._threshold(wanted.value, signal)
-        return (test.comparison, threshold if found is None else found)
+        comparison, up = OPPOSITE[wanted.comparison], test.comparison in UPWARD
+        if test.comparison in ("==", "!=") or (comparison in UPWARD) is not up or comparison in ("==", "!="):
+            text = f"what began with {test.comparison} is not over with {wanted.comparison}"
+            self._refuse("resolve", wanted.comparison_column, text, OPPOSITE[test.comparison])
+            return (test.comparison, threshold)
+        found = self._threshold(wanted, signal, "resolve")
+        if found is not None and (found > threshold if up else found < threshold):
+            side = "above" if up else "below"
+            text = f"{wanted.value} is {side} the threshold, so it would be over before it began"
+            self._refuse("resolve", wanted.value.column, text, None)
+        return (comparison, threshold if found is None else found)
+
+    def _no_resolve(self, signal: Signal, why: str) -> None:
+        if self._options.resolve is not None:
+            self._refuse("resolve", 1, f"{signal.name} takes no 'resolve' here: {why}", None)
 
     def _count(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
         upward = test.comparison in UPWARD
         if test.span is None and upward:
+            self._no_resolve(signal, f"without a span it is over after {duration_text(QUIET_MS)} without another")
             return SpanlessJudge(test.comparison, threshold)
         window = self._window(test, signal)
         if window is None:
             return None
-        judge: Judge = (
-            CountJudge(test.comparison, threshold, self._resolve(test, signal, threshold), window)
-            if upward
-            else BelowJudge(test.comparison, threshold, window)
+        if not upward:
+            self._no_resolve(signal, "it is over when the threshold is reached again")
+            return self._held(test, BelowJudge(test.comparison, threshold, window))
+        return self._held(
+            test, CountJudge(test.comparison, threshold, self._resolve(test, signal, threshold), window)
         )
-        return self._held(test, judge)
 
     def _ratio(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
         window = self._window(test, signal)
@@ -240,13 +277,11 @@ class Compiler:
         window = self._window(test, signal)
         if window is None:
             return None
-        place, measure = signal.measured()
-        assert signal.aggregate in ("sum", "mean", "quantile")
-        if signal.aggregate == "quantile" and not measure.sketch:
-            self._refuse(test.column, f"{signal.name}: {measure.name} has no quantiles", None)
-            return None
+        assert signal.aggregate in ("sum", "mean", "quantile") and query.measure is not None
+        place = query.measure
         total = signal.aggregate == "sum"
         if total and test.comparison not in UPWARD:
+            self._no_resolve(signal, "it is over when the threshold is reached again")
             return self._held(test, BelowJudge(test.comparison, threshold, window, place, signal.scale))
         return self._held(
             test,
@@ -266,31 +301,69 @@ class Compiler:
     def _gauge(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
         span = test.span
         if span is not None and (span.consecutive or span.window_ms is not None):
-            self._refuse(span.column or test.column, f"{signal.name} is a gauge: it takes 'for', as in 'for 5 minutes'", None)
+            text = f"{signal.name} is a gauge: it takes 'for', as in 'for 5 minutes'"
+            self._refuse("condition", span.column, text, "for")
             return None
+        hold = 0 if span is None or span.hold_ms is None else span.hold_ms
+        if span is not None and not self._in_memory(hold, span.hold_column, span):
+            return None
+        assert query.measure is not None
         measures = [measure.name for measure in TABLES[query.table].measures]
         return GaugeJudge(
             test.comparison,
             threshold,
             self._resolve(test, signal, threshold),
-            0 if span is None or span.hold_ms is None else span.hold_ms,
-            signal.measured()[0],
+            hold,
+            query.measure,
             measures.index("interval_s"),
             signal.scale,
         )
 
     def _streak(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
+        self._no_resolve(signal, "one success ends the row")
         if test.span is None or not test.span.consecutive:
             column = test.column if test.span is None else test.span.column
-            self._refuse(column, f"{signal.name} counts in a row: it takes 'consecutive'", None)
+            text = f"{signal.name} counts in a row: it takes 'consecutive', as in '> 3 consecutive'"
+            self._refuse("condition", column, text, "consecutive")
             return None
         return StreakJudge(test.comparison, threshold, each_of(query, signal.each))
 
     def _baseline(self, test: Test, signal: Signal) -> Judge | None:
         assert isinstance(test.value, OfBaseline)
+        self._no_resolve(signal, "it is over when the volume is back")
         if signal.aggregate not in ("count", "sum"):
             text = f"a baseline is learned of counts and totals; {signal.name} is a {signal.aggregate}"
-            self._refuse(test.value.column, text, None)
+            self._refuse("condition", test.value.column, text, None)
+            return None
+        if test.value.share <= 0:
+            self._refuse("condition", test.value.column, "expected a share above 0%", None)
             return None
         window = self._window(test, signal)
         return None if window is None else LearningJudge(window)
+
+
+_RANGES = {"ratio": "from 0% to 100%", "percent": "from 0% to 100%"}
+
+
+def in_unit(value: Quantity, unit: Unit) -> tuple[Fraction | None, str]:
+    """A quantity as a number in a signal's unit, None where it is of another kind; and what was to be expected."""
+    if unit in ("ratio", "percent"):
+        share = value.number / 100 if unit == "ratio" else value.number
+        return share if value.unit == "%" else None, "a percentage such as 5%"
+    if unit == "s":
+        return seconds(value), "a time such as 5 seconds"
+    of_minor = " of minor units (cents)" if unit == "minor" else ""
+    return value.number if value.unit is None else None, f"a plain number{of_minor}"
+
+
+def _foregone(comparison: str, limit: Fraction, most: Fraction | None) -> str | None:
+    """'never true' or 'always true' where no value from 0 to `most` could change it."""
+    if most is not None and limit > most:
+        return "always true" if comparison in ("<", "<=", "!=") else "never true"
+    if limit < 0:
+        return "always true" if comparison in (">", ">=", "!=") else "never true"
+    if limit == 0 and comparison in (">=", "<"):
+        return "always true" if comparison == ">=" else "never true"
+    if limit == most and comparison in (">", "<="):
+        return "never true" if comparison == ">" else "always true"
+    return None

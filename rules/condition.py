@@ -6,21 +6,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
 
 from schemas.tables import Value
 
+T = TypeVar("T")
+
 LONGEST = 2_000
 """Characters of a condition, at most."""
+LONGEST_NAME = 80
 LARGEST_DIGITS = 18
 DEEPEST = 50
 
@@ -44,9 +48,17 @@ class ConditionError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one probably stands for."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+    """The known name that a misspelt one probably stands for; large and small letters are the same."""
+    if len(word) > LONGEST_NAME:
+        return None
+    names = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
+    return names[found[0]] if found else None
+
+
+def quoted(text: str) -> str:
+    """A text for people to read, in quotes and not too long."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,8 @@ class Span:
     hold_ms: int | None = None
     consecutive: bool = False
     column: int = field(default=0, compare=False)
+    window_column: int = field(default=0, compare=False)
+    hold_column: int = field(default=0, compare=False)
 
     @property
     def lasts(self) -> bool:
@@ -187,42 +201,65 @@ def duration_text(ms: int) -> str:
 
 def parse_duration(text: str) -> int:
     """Milliseconds of a length of time such as `5 minutes` or `30s`. Raises ConditionError."""
-    tree = _parser("duration").parse
-    ms: int = _run(text, lambda: _Builder().duration_of(tree(text)), "a duration such as 5 minutes")
-    return ms
+    return _run(
+        text, lambda: _Builder().duration_of(_parser("duration").parse(text)), "a duration such as 5 minutes"
+    )
 
 
 def parse(text: str) -> Condition:
     """The condition that the text says. Raises ConditionError: what was expected, where, and the nearest known name."""
-    build = lambda: _Builder().transform(_parser("start").parse(text))  # noqa: E731
-    condition: Condition = _run(text, build, "a condition such as signal > 5")
-    return condition
+    return _run(text, lambda: _Builder().transform(_parser("start").parse(text)), "a condition such as signal > 5")
 
 
 def parse_threshold(text: str, like: Test) -> Test:
-    """`like` with another threshold: `3%` or `<= 3%`. Raises ConditionError."""
-    bare = not text.lstrip().startswith((">", "<", "=", "!"))
-    lead = f"x {like.comparison} " if bare else "x "
+    """When what `like` began is over: `3%` or `<= 3%`, or a whole condition on the same signal. Raises ConditionError.
+
+    A bare threshold is compared in the opposite direction: over `> 5%` is `3%` what `<= 3%` is.
+    """
+    word = re.match(r"\s*([A-Za-z_]?)", text)
+    if word is not None and word[1]:
+        lead = ""
+    elif text.lstrip().startswith((">", "<", "=", "!")):
+        lead = "x "
+    else:
+        lead = f"x {OPPOSITE[like.comparison]} "
+    shift = len(lead)
     try:
         found = parse(lead + text)
     except ConditionError as error:
-        raise ConditionError(max(error.column - len(lead), 1), error.text, error.near) from None
-    if not isinstance(found, Test) or found.span is not None or found.where:
-        raise ConditionError(1, "expected a threshold such as 3% or <= 3%, or a whole condition")
-    value, shift = found.value, len(lead)
-    moved = replace(value, column=value.column - shift)
-    return Test(like.signal, found.comparison, moved, like.span, like.where, like.column, found.comparison_column - shift)
+        raise ConditionError(max(error.column - shift, 1), error.text, error.near) from None
+    if not isinstance(found, Test) or (not lead and found.signal != like.signal):
+        column = 1 if lead or not isinstance(found, Test) else found.column
+        raise ConditionError(column, f"expected a threshold such as 3% or <= 3%, or a condition on {like.signal}")
+    if found.span not in (None, like.span):
+        column = found.span.column - shift if found.span is not None else 1
+        raise ConditionError(column, f"the span is that of the condition ({like.span or 'none'}): leave it out")
+    if found.where not in ((), like.where):
+        raise ConditionError(found.where[0].column, "the filter is that of the condition: leave it out")
+    value = replace(found.value, column=found.value.column - shift)
+    return replace(
+        like, comparison=found.comparison, value=value, column=1, comparison_column=max(found.comparison_column - shift, 1)
+    )
 
 
-def _run(text: str, build, example: str):  # type: ignore[no-untyped-def]
+OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">", "==": "!=", "!=": "=="}
+_WORD = re.compile(r"""(?P<text>"[^"\n]*"|'[^'\n]*')|[A-Za-z_][\w.-]*|[()]""")
+
+
+def _check_size(text: str) -> None:
+    """What is deep would end in Python's own limit on recursion."""
     if len(text) > LONGEST:
         raise ConditionError(LONGEST + 1, f"longer than {LONGEST} characters")
-    depth = deepest = 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        deepest = max(deepest, depth)
-    if deepest > DEEPEST or text.count("not") > DEEPEST:
-        raise ConditionError(1, f"more than {DEEPEST} parentheses inside one another, or 'not'")
+    depth = negations = 0
+    for found in _WORD.finditer(text):
+        depth += (found[0] == "(") - (found[0] == ")")
+        negations += found[0] == "not"
+        if depth > DEEPEST or negations > DEEPEST:
+            raise ConditionError(found.start() + 1, f"more than {DEEPEST} parentheses inside one another, or 'not'")
+
+
+def _run(text: str, build: Callable[[], T], example: str) -> T:
+    _check_size(text)
     try:
         return build()
     except VisitError as error:
@@ -247,6 +284,13 @@ _PLAIN = {
     "COMMA": ",",
 }
 _KEYWORDS = ("and", "or", "not", "over", "in", "for", "consecutive")
+
+
+def is_name(text: str) -> bool:
+    """Whether a condition can name a signal so."""
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is not None and text not in (*_KEYWORDS, "of", "baseline")
+
+
 # One reader is helped more by "a unit or a span" than by eight terminals.
 _GROUPS = (
     (frozenset({"AND", "OR", "$END"}), "'and', 'or' or the end"),
@@ -254,8 +298,12 @@ _GROUPS = (
 )
 
 
-def _expected(terminals: Iterable[str]) -> str:
+def _expected(terminals: Iterable[str], before: str) -> str:
     left = {name for name in terminals if not name.startswith("__")}
+    if before.count("(") <= before.count(")"):
+        left.discard("RPAR")  # the tables of the parser do not tell these states apart
+    if "PERCENT" in left:
+        return "a unit, a span, 'and', 'or' or the end"
     words = []
     for members, text in _GROUPS:
         if members <= left:
@@ -265,21 +313,49 @@ def _expected(terminals: Iterable[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
+# What other languages write.
+_ELSEWHERE = {
+    "=": "==", "=>": ">=", "=<": "<=", "<>": "!=", "&&": "and", "||": "or", "&": "and", "|": "or", "!": "not",
+    "percent": "%", "pct": "%", "than": ">", "above": ">", "below": "<", "is": "==", "within": "in", "during": "over",
+}  # fmt: skip
+
+
+def _meant(text: str, at: int) -> str | None:
+    found = re.match(r"[=<>&|!]+|\w+", text[at : at + LONGEST_NAME])
+    return None if found is None else _ELSEWHERE.get(found[0].lower())
+
+
+_NO_UNIT = re.compile(r"[0-9]\s*([A-Za-z_][\w.-]*)\s*$")
+"""A word where a unit may stand: the parser takes any, and stumbles over what follows."""
+
+
+def _no_unit(column: int, word: str) -> ConditionError:
+    near = _ELSEWHERE.get(word.lower()) or nearest(word, [*_DURATIONS, *_KEYWORDS])
+    text = f"expected a unit (%, ms, s, seconds, minutes, hours) or a span, got {quoted(word)}"
+    return ConditionError(column, text, near)
+
+
 def _explained(text: str, error: UnexpectedInput, example: str) -> ConditionError:
     if not text.strip():
         return ConditionError(1, f"expected {example}, got nothing")
     if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
-        return ConditionError(len(text.rstrip()) + 1, f"expected {_expected(error.expected or ())}, got the end")
+        word = _NO_UNIT.search(text)
+        if word is not None and word[1] not in _DURATIONS:
+            return _no_unit(word.start(1) + 1, word[1])
+        return ConditionError(len(text.rstrip()) + 1, f"expected {_expected(error.expected or (), text)}, got the end")
     if isinstance(error, UnexpectedToken):
         token = error.token
-        column = (token.start_pos or 0) + 1
-        near = nearest(str(token), _KEYWORDS) if token.type == "NAME" else None
-        return ConditionError(column, f"expected {_expected(error.expected)}, got {str(token)!r}", near)
+        at = token.start_pos or 0
+        word = _NO_UNIT.search(text[:at])
+        if word is not None and word[1] not in _DURATIONS:
+            return _no_unit(word.start(1) + 1, word[1])
+        near = _meant(text, at) or (nearest(str(token), _KEYWORDS) if token.type == "NAME" else None)
+        return ConditionError(at + 1, f"expected {_expected(error.expected, text[:at])}, got {quoted(str(token))}", near)
     assert isinstance(error, UnexpectedCharacters)
     at = error.pos_in_stream or 0
-    return ConditionError(
-        at + 1, f"expected {_expected(error.allowed or ())}, got {text[at]!r}"
-    )
+    if text[at] in "\"'" and "STRING" in (error.allowed or ()):
+        return ConditionError(at + 1, "a quote that is never closed")
+    return ConditionError(at + 1, f"expected {_expected(error.allowed or (), text[:at])}, got {text[at]!r}", _meant(text, at))
 
 
 @cache
@@ -296,6 +372,10 @@ def _number(token: Token) -> Fraction:
     if len(token) > LARGEST_DIGITS:
         raise ConditionError(_column(token), f"a number of more than {LARGEST_DIGITS} digits")
     return Fraction(str(token))
+
+
+Duration: TypeAlias = tuple[int, int]
+"""Milliseconds, and the column of the number."""
 
 
 @v_args(inline=True)
@@ -334,27 +414,26 @@ class _Builder(Transformer[Token, Condition]):
         if unit is None or unit.type == "PERCENT":
             return Quantity(_number(number), None if unit is None else "%", _column(number))
         if str(unit) not in _DURATIONS:
-            words = nearest(str(unit), [*_DURATIONS, *_KEYWORDS])
-            text = f"expected a unit (%, ms, s, seconds, minutes, hours) or a span, got {str(unit)!r}"
-            raise ConditionError(_column(unit), text, words)
+            raise _no_unit(_column(unit), str(unit))
         return Quantity(_number(number), str(unit), _column(number))
 
     def baseline(self, number: Token, _percent: Token) -> OfBaseline:
         return OfBaseline(_number(number) / 100, _column(number))
 
-    def window(self, window: tuple[int, int], hold: tuple[int, int] | None = None) -> Span:
-        return Span(window[0], None if hold is None else hold[0], column=window[1])
+    def window(self, word: Token, window: Duration, _for: Token | None = None, hold: Duration | None = None) -> Span:
+        hold_ms, hold_column = (None, 0) if hold is None else hold
+        return Span(window[0], hold_ms, False, _column(word), window[1], hold_column)
 
-    def hold(self, hold: tuple[int, int]) -> Span:
-        return Span(None, hold[0], column=hold[1])
+    def hold(self, word: Token, hold: Duration) -> Span:
+        return Span(None, hold[0], False, _column(word), 0, hold[1])
 
-    def consecutive(self) -> Span:
-        return Span(consecutive=True)
+    def consecutive(self, word: Token) -> Span:
+        return Span(consecutive=True, column=_column(word))
 
-    def duration(self, number: Token, unit: Token) -> tuple[int, int]:
+    def duration(self, number: Token, unit: Token) -> Duration:
         size = _DURATIONS.get(str(unit))
         if size is None:
-            text = f"expected a unit of time (ms, seconds, minutes, hours), got {str(unit)!r}"
+            text = f"expected a unit of time (ms, seconds, minutes, hours), got {quoted(str(unit))}"
             raise ConditionError(_column(unit), text, nearest(str(unit), _DURATIONS))
         ms = _number(number) * size
         if ms <= 0 or ms.denominator != 1 or ms > LONGEST_SPAN_MS:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from yaml.nodes import Node, ScalarNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from rules.compile import Compiler, Options
-from rules.condition import Condition, ConditionError, Match, Test, nearest, parse, parse_duration, parse_threshold
-from rules.document import Document, Problem, plain
+from rules.condition import (
+    Condition,
+    ConditionError,
+    Match,
+    Test,
+    nearest,
+    parse,
+    parse_duration,
+    parse_threshold,
+    quoted,
+)
+from rules.document import LARGEST, Document, Problem, plain, shown
 from rules.rule import CONFIDENCE, MIN_EVENTS, Name, Rule
-from rules.signals import Signal, shipped
+from rules.signals import FILE, Signal, shipped
+from rules.signals import read as read_signals
 from schemas.severity import CHANNELS, SEVERITIES, SeverityName
 from schemas.tables import TABLES
 
@@ -26,6 +37,12 @@ KEYS = (
 BUCKET_MS = 5_000
 
 
+PLANNED = ("levels", "no_data", "during")
+"""Keys of the language that are not built yet: to accept them would be a promise."""
+SIGNALS = "signals.yaml"
+"""The file of a folder of packs that holds signals of one's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """The rules of some packs, and what is wrong with those that are not among them."""
@@ -35,56 +52,96 @@ class RuleSet:
 
 
 class Unreadable(OSError):
-    """A file or folder of packs that cannot be read; the text says which and why."""
+    """A path that cannot be read, or a folder without packs; the text says which and why."""
 
 
 def load(paths: Iterable[Path] | None = None, bucket_ms: int = BUCKET_MS) -> RuleSet:
     """The rules of these files, and of the `*.yaml` of these folders; of the packs that ship where None are given.
 
+    A `signals.yaml` is no pack: its signals are known beside those that ship, in its own folder's packs and in all others.
     Raises Unreadable.
     """
-    texts: list[tuple[str, str]] = []
+    packs: dict[Path, Path] = {}
+    signals: dict[Path, Path] = {}
     for path in [PACKS] if paths is None else paths:
-        for file in _files(path):
-            try:
-                texts.append((str(file), file.read_text(encoding="utf-8")))
-            except (OSError, UnicodeDecodeError) as error:
-                raise Unreadable(f"{file}: {getattr(error, 'strerror', None) or error}") from error
-    return read(texts, bucket_ms)
+        found = _files(path)
+        for file in [*found, found[0].parent / SIGNALS]:
+            if file.name != SIGNALS:
+                packs.setdefault(file.resolve(), file)
+            elif file.is_file() and file.resolve() != FILE:
+                signals.setdefault(file.resolve(), file)
+    return read(map(_text, packs.values()), bucket_ms, map(_text, signals.values()))
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = sorted(file for file in path.glob("*.yaml") if not file.name.startswith("."))
-        if not found:
-            raise Unreadable(f"{path}: no *.yaml in this folder")
-        return found
-    return [path]
+    if not path.is_dir():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise Unreadable(f"{path}: {error.strerror}") from error
+        return [path]
+    found = sorted(file for file in path.glob("*.yaml") if not file.name.startswith(".") and not file.is_dir())
+    if not any(file.name != SIGNALS for file in found):
+        raise Unreadable(f"{path}: no rule packs (*.yaml) in this folder")
+    return found
 
 
-def read(texts: Iterable[tuple[str, str]], bucket_ms: int = BUCKET_MS) -> RuleSet:
-    """The rules of texts of packs, each with the name of its file."""
+def _text(file: Path) -> tuple[str, bytes | OSError]:
+    try:
+        with file.open("rb") as opened:
+            return str(file), opened.read(4 * LARGEST + 4)  # of a larger file, enough to see that it is too large
+    except OSError as error:
+        return str(file), error
+
+
+def read(
+    packs: Iterable[tuple[str, str | bytes | OSError]],
+    bucket_ms: int = BUCKET_MS,
+    signals: Iterable[tuple[str, str | bytes | OSError]] = (),
+) -> RuleSet:
+    """The rules of texts of packs, with signals beside those that ship; each text with the name of its file."""
     reader = _Reader(shipped(), bucket_ms)
-    for file, text in texts:
+    for file, text in signals:
+        reader.read_signals(Document(file, text))
+    for file, text in packs:
         reader.read(Document(file, text))
     return reader.finish()
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A rule as it stands, before its names of other rules are looked up."""
+    """A rule as it stands, before its names of other rules are looked up. `rule`: None where it is wrong."""
 
-    rule: Rule
+    pack: str
+    name: str
+    rule: Rule | None
     document: Document
+    key: Node
     inhibitors: list[tuple[Node, str]]
+
+    @property
+    def place(self) -> str:
+        return f"{self.document.file}:{self.key.start_mark.line + 1}"
 
 
 class _Reader:
     def __init__(self, signals: Mapping[str, Signal], bucket_ms: int) -> None:
-        self._signals, self._bucket_ms = signals, bucket_ms
+        self._shipped, self._bucket_ms = signals, bucket_ms
+        self._signals: dict[str, Signal | None] = dict(signals)
+        self._places: dict[str, str] = {}
         self._drafts: dict[Name, _Draft] = {}
-        self._names: dict[Name, str] = {}
         self._documents: list[Document] = []
+
+    def read_signals(self, document: Document) -> None:
+        self._documents.append(document)
+        for name, signal in read_signals(document, self._shipped).items():
+            if name in self._places:
+                key = document.items(document.root, "")[name][0] if document.root is not None else None
+                if key is not None:
+                    document.wrong(key, f"{name} is in {self._places[name]} already")
+            else:
+                self._signals[name] = signal
+                self._places[name] = document.file
 
     def read(self, document: Document) -> None:
         self._documents.append(document)
@@ -92,61 +149,72 @@ class _Reader:
             if not document.problems:
                 document.problems.append(Problem(document.file, 1, 1, "expected packs of rules, got nothing"))
             return
-        for pack, (_, value) in document.items(document.root, "packs of rules by name").items():
-            for name, (key, node) in document.items(value, f"the rules of {pack} by name").items():
-                if (pack, name) in self._names:
-                    document.wrong(key, f"{pack}/{name} is in {self._names[pack, name]} already")
-                    continue
-                self._names[pack, name] = document.file
+        for pack_key, rules, _ in document.pairs(document.root, "packs of rules by name"):
+            pack = pack_key.value
+            self._check_name(document, pack_key)
+            # A pack that stands twice has been told; its rules are fine all the same.
+            for key, node, twice in document.pairs(rules, f"the rules of {pack} by name"):
+                self._check_name(document, key)
                 before = len(document.problems)
-                draft = _Builder(document, self._signals, self._bucket_ms, pack, name, key, node).build()
-                if draft is not None and len(document.problems) == before:
-                    self._drafts[pack, name] = draft
+                draft = _Builder(document, self._signals, self._bucket_ms, pack, key, node).build()
+                if twice or len(document.problems) > before:
+                    draft.rule = None
+                held = self._drafts.get((pack, key.value))
+                if held is None:
+                    self._drafts[pack, key.value] = draft
+                elif not twice:
+                    document.wrong(key, f"{pack}/{key.value} is in {held.place} already")
+
+    @staticmethod
+    def _check_name(document: Document, key: ScalarNode) -> None:
+        if "/" in key.value:
+            document.wrong_in(key, key.value.index("/") + 1, "a name has no '/': it stands between pack and rule")
 
     def finish(self) -> RuleSet:
         """Looks up the inhibitors and leaves out what refers to nothing, or to itself in the end."""
-        edges: dict[Name, list[Name]] = {}
-        for full, draft in list(self._drafts.items()):
-            found = [self._inhibitor(draft, node, text) for node, text in draft.inhibitors]
-            if None in found:
-                del self._drafts[full]
-            else:
-                edges[full] = [name for name in found if name is not None]
-        for full, draft in list(self._drafts.items()):
-            for (node, text), target in zip(draft.inhibitors, edges[full], strict=True):
-                if _reaches(edges, target, full) and self._closes(edges, full, target):
-                    draft.document.wrong(node, f"cyclic inhibition: {text} is itself inhibited by {'/'.join(full)}")
-                    self._drafts.pop(full, None)
+        edges: dict[Name, list[Name]] = {full: [] for full in self._drafts}
+        bad = {full for full, draft in self._drafts.items() if draft.rule is None}
+        for full, draft in self._drafts.items():
+            for node, text in draft.inhibitors:
+                before = len(draft.document.problems)
+                target = self._inhibitor(draft, node, text)
+                if target is not None and _reaches(edges, target, full):
+                    way = " of itself" if target == full else f": {text} is itself inhibited by {'/'.join(full)}"
+                    draft.document.wrong(node, f"cyclic inhibition{way}")
+                elif target is not None:
+                    edges[full].append(target)
+                if len(draft.document.problems) > before:
+                    bad.add(full)
         rules = [
-            _with_inhibitors(draft.rule, tuple(name for name in edges[full] if name in self._drafts))
+            _with_inhibitors(draft.rule, tuple(name for name in edges[full] if name not in bad))
             for full, draft in self._drafts.items()
+            if draft.rule is not None and full not in bad
         ]
-        problems = sorted(problem for document in self._documents for problem in document.problems)
+        problems = sorted({problem for document in self._documents for problem in document.problems}, key=_in_order)
         return RuleSet(tuple(_inhibitors_first(rules)), tuple(problems))
-
-    def _closes(self, edges: Mapping[Name, list[Name]], full: Name, target: Name) -> bool:
-        """Whether this edge, of those that make a cycle, is the last one in the order of the files."""
-        order = list(self._names)
-        cycle = [name for name in edges if _reaches(edges, full, name) and _reaches(edges, name, full)]
-        return full == max(cycle, key=order.index)
 
     def _inhibitor(self, draft: _Draft, node: Node, text: str) -> Name | None:
         pack, _, name = text.rpartition("/")
         if pack:
-            found = [full for full in self._names if full == (pack, name)]
+            found = [full for full in self._drafts if full == (pack, name)]
         else:
-            found = [full for full in self._names if full[1] == name]
-            own = (draft.rule.pack, name)
+            found = [full for full in self._drafts if full[1] == name]
+            own = (draft.pack, name)
             found = [own] if own in found else found
         if len(found) == 1:
             return found[0]
-        names = {full[1] for full in self._names} | {"/".join(full) for full in self._names}
         if found:
             packs = " and ".join(sorted(full[0] for full in found))
-            draft.document.wrong(node, f"{name} is a rule of {packs}: write PACK/{name}")
-        else:
-            draft.document.wrong(node, f"no rule {text!r}", nearest(text, names))
+            choices = " or ".join(sorted("/".join(full) for full in found))
+            draft.document.wrong(node, f"{name} is a rule of {packs}: write {choices}")
+        elif all(document.readable for document in self._documents):  # else it may stand in what could not be read
+            names = {full[1] for full in self._drafts} | {"/".join(full) for full in self._drafts}
+            draft.document.wrong(node, f"no rule {quoted(text)}", nearest(text, sorted(names)))
         return None
+
+
+def _in_order(problem: Problem) -> tuple[str, int, int, str]:
+    return (problem.file, problem.line, problem.column, problem.text)
 
 
 def _reaches(edges: Mapping[Name, list[Name]], start: Name, goal: Name) -> bool:
@@ -175,8 +243,6 @@ def _inhibitors_first(rules: list[Rule]) -> list[Rule]:
 
 
 def _with_inhibitors(rule: Rule, names: tuple[Name, ...]) -> Rule:
-    from dataclasses import replace
-
     return replace(rule, inhibited_by=names) if names else rule
 
 
@@ -184,48 +250,57 @@ class _Builder:
     """Reads one rule."""
 
     def __init__(
-        self, document: Document, signals: Mapping[str, Signal], bucket_ms: int, pack: str, name: str, key: Node, node: Node
+        self,
+        document: Document,
+        signals: Mapping[str, Signal | None],
+        bucket_ms: int,
+        pack: str,
+        key: ScalarNode,
+        node: Node,
     ) -> None:
         self._document, self._signals, self._bucket_ms = document, signals, bucket_ms
-        self._pack, self._name, self._key, self._node = pack, name, key, node
+        self._pack, self._name, self._key, self._node = pack, str(key.value), key, node
         self._items: dict[str, tuple[Node, Node]] = {}
 
-    def build(self) -> _Draft | None:
+    def build(self) -> _Draft:
+        """The rule, None in its place where nothing can be made of it; the document knows all errors, also those of a
+        rule that could be made."""
+        before = len(self._document.problems)
+        self._items = self._document.items(self._node, "a mapping with condition and severity")
+        if not self._items and len(self._document.problems) > before:
+            return _Draft(self._pack, self._name, None, self._document, self._key, [])
+        return _Draft(self._pack, self._name, self._rule(), self._document, self._key, self._inhibitors())
+
+    def _rule(self) -> Rule | None:
         document = self._document
-        before = len(document.problems)
-        self._items = document.items(self._node, f"what {self._name} is")
-        if not self._items and len(document.problems) > before:
-            return None
         for item, (key, _) in self._items.items():
-            if item not in KEYS:
-                document.wrong(key, f"a rule has no {item!r}; it has {', '.join(KEYS)}", nearest(item, KEYS))
+            if item in PLANNED:
+                document.wrong(key, f"{item!r} is not built yet")
+            elif item not in KEYS:
+                document.wrong(key, f"a rule has no {quoted(item)}; it has {', '.join(KEYS)}", nearest(item, KEYS))
         for item in ("condition", "severity"):
             if item not in self._items:
                 document.wrong(self._key, f"{self._name} has no {item}")
-        severity = self._choice("severity", tuple(SEVERITIES))
+        severity = self._severity()
         condition = self._condition()
-        inhibitors = self._inhibitors()
         options = Options(
-            by=self._names("by", "dimension", self._dimensions()),
+            by=self._names("by", "a dimension", self._dimensions()),
             where=self._where(),
             min_events=int(self._number("min_events", 1, 1_000_000, MIN_EVENTS, whole=True)),
             confidence=self._number("confidence", 0.0, 0.999999, CONFIDENCE),
-            resolve=None,
+            resolve=None if condition is None else self._resolve(condition),
         )
-        if condition is None or severity is None:
+        channels = self._channels()
+        resolve_after = self._duration("resolve_after")
+        labels, enabled = self._labels(), self._flag("enabled", True)
+        owner, summary, runbook = self._text("owner"), self._text("summary"), self._text("runbook")
+        if condition is None:
             return None
-        resolve = self._resolve(condition)
-        compiler = Compiler(
-            self._signals,
-            self._bucket_ms,
-            Options(options.by, options.where, options.min_events, options.confidence, resolve),
-            self._refuse,
-        )
+        compiler = Compiler(self._signals, self._bucket_ms, options, self._refuse)
         verdict = compiler.compile(condition)
-        if verdict is None:
+        if verdict is None or severity is None:
             return None
-        channels = self._names("notification", "channel", CHANNELS)
-        rule = Rule(
+        return Rule(
             pack=self._pack,
             name=self._name,
             condition=condition,
@@ -237,22 +312,28 @@ class _Builder:
             version=self._version(),
             min_events=options.min_events,
             confidence=options.confidence,
-            resolve=None if resolve is None else str(resolve.value),
-            resolve_after_ms=self._duration("resolve_after"),
-            labels=self._labels(),
-            owner=self._text("owner"),
-            summary=self._text("summary"),
-            runbook=self._text("runbook"),
-            enabled=self._flag("enabled", True),
+            resolve=None if options.resolve is None else f"{options.resolve.comparison} {options.resolve.value}",
+            resolve_after_ms=resolve_after,
+            labels=labels,
+            owner=owner,
+            summary=summary,
+            runbook=runbook,
+            enabled=enabled,
             file=document.file,
             line=self._key.start_mark.line + 1,
         )
-        return _Draft(rule, document, inhibitors)
 
     # --- condition ----------------------------------------------------------------------------------------------------
 
-    def _refuse(self, column: int, text: str, near: str | None) -> None:
-        self._document.wrong_in(self._items["condition"][1], column, text, near)
+    def _refuse(self, item: str, place: int | str, text: str, near: str | None) -> None:
+        node = self._items[item][1]
+        if isinstance(place, int):
+            self._document.wrong_in(node, place, text, near)
+        elif isinstance(node, MappingNode):
+            self._document.wrong(self._document.items(node, "")[place][0], text, near)
+        else:
+            named = (one for one in self._document.each(node) if isinstance(one, ScalarNode) and one.value == place)
+            self._document.wrong(next(named, node), text, near)
 
     def _condition(self) -> Condition | None:
         text = self._text("condition")
@@ -261,7 +342,7 @@ class _Builder:
         try:
             return parse(text)
         except ConditionError as error:
-            self._refuse(error.column, error.text, error.near)
+            self._refuse("condition", error.column, error.text, error.near)
             return None
 
     def _resolve(self, condition: Condition) -> Test | None:
@@ -272,7 +353,7 @@ class _Builder:
             self._document.wrong(node, "'resolve' is a threshold of a single comparison; this condition has several")
             return None
         if not isinstance(node, ScalarNode):
-            self._document.wrong(node, "expected a threshold such as 3%")
+            self._document.wrong(node, f"expected a threshold such as 3%, got {shown(node)}")
             return None
         try:
             return parse_threshold(str(node.value), condition)
@@ -315,18 +396,25 @@ class _Builder:
             self._document.wrong_in(node, error.column, error.text, error.near)
             return 0
 
-    def _choice(self, item: str, choices: tuple[SeverityName, ...]) -> SeverityName | None:
-        node = self._at(item)
-        if node is None:
-            return None
-        text = self._document.text(node, f"a {item}")
-        for choice in choices:
-            if text == choice:
-                return choice
-        if text is not None:
-            text_of = f"no {item} {text!r}; there are {', '.join(choices)}"
-            self._document.wrong(node, text_of, nearest(text, choices))
+    def _severity(self) -> SeverityName | None:
+        node = self._at("severity")
+        text = None if node is None else self._document.text(node, "a severity")
+        for name, severity in SEVERITIES.items():
+            if text == name:
+                return name
+            if node is not None and text is not None and text.upper() == severity.level:
+                self._document.wrong(node, f"no severity {quoted(text)}; there are {', '.join(SEVERITIES)}", name)
+                return None
+        if node is not None and text is not None:
+            near = nearest(text, SEVERITIES)
+            self._document.wrong(node, f"no severity {quoted(text)}; there are {', '.join(SEVERITIES)}", near)
         return None
+
+    def _channels(self) -> tuple[str, ...] | None:
+        node = self._at("notification")
+        if isinstance(node, SequenceNode) and not node.value:
+            self._document.wrong(node, "name a channel, or leave it out to have those of the severity")
+        return self._names("notification", "a channel", CHANNELS)
 
     def _names(self, item: str, what: str, known: Iterable[str]) -> tuple[str, ...] | None:
         node = self._at(item)
@@ -342,12 +430,13 @@ class _Builder:
         matches = []
         known = self._dimensions()
         for dimension, (key, value) in self._document.items(node, "dimensions with their values").items():
+            one = plain(value)
             if dimension not in known:
-                self._document.wrong(key, f"no dimension {dimension!r}", nearest(dimension, known))
-            elif not isinstance(value, ScalarNode) or not isinstance(plain(value), str | bool | int):
-                self._document.wrong(value, f"expected a value of {dimension}")
-            else:
-                matches.append(Match(dimension, plain(value), 1))
+                self._document.wrong(key, f"no dimension {quoted(dimension)}", nearest(dimension, known))
+            elif not isinstance(one, str | bool | int):
+                self._document.wrong(value, f"expected a value of {dimension}, got {shown(value)}")
+            elif not isinstance(one, str) or self._document.text(value, f"a value of {dimension}") is not None:
+                matches.append(Match(dimension, one))
         return tuple(matches)
 
     def _labels(self) -> dict[str, str]:
@@ -367,14 +456,14 @@ class _Builder:
         return found
 
     def _version(self) -> str:
-        return hashlib.sha256(_canonical(self._node).encode()).hexdigest()[:12]
+        text = repr(sorted((item, _canonical(value)) for item, (_, value) in self._items.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _canonical(node: Node) -> str:
+def _canonical(node: Node) -> object:
     """What a node says, however it is laid out."""
-    if isinstance(node, ScalarNode):
-        return f"{node.tag}:{node.value!r}"
-    parts: Callable[[object], str] = lambda item: (  # noqa: E731
-        f"{_canonical(item[0])}={_canonical(item[1])}" if isinstance(item, tuple) else _canonical(item)  # type: ignore[arg-type]
-    )
-    return f"[{','.join(parts(item) for item in node.value)}]"
+    if isinstance(node, MappingNode):
+        return sorted(repr((_canonical(key), _canonical(value))) for key, value in node.value)
+    if isinstance(node, SequenceNode):
+        return [_canonical(item) for item in node.value]
+    return (node.tag, node.value)

@@ -21,12 +21,16 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One test of a condition with its signal and what it looks at. `learning`: it has no verdict yet."""
+    """One test of a condition with its signal and what it looks at.
+
+    learning: it has no verdict yet. resolve: what it is compared with to be over, where that is not the threshold.
+    """
 
     test: Test
     signal: Signal
     query: Query
     learning: bool = False
+    resolve: Test | None = None
 
 
 @dataclass(frozen=True, slots=True)

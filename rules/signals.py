@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
 from yaml.nodes import Node
 
-from rules.condition import nearest
+from rules.condition import is_name, nearest, quoted
 from rules.document import Document, plain, shown
 from schemas.tables import TABLES, Measure, Table, Value
 
 Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "max", "streak"]
-AGGREGATES: tuple[Aggregate, ...] = ("count", "sum", "mean", "quantile", "ratio", "max", "streak")
+AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 Unit = Literal["ratio", "percent", "s", "count", "minor"]
-UNITS: tuple[Unit, ...] = ("ratio", "percent", "s", "count", "minor")
-KEYS = ("title", "table", "aggregate", "where", "of", "measure", "q", "unit", "by", "each", "all", "bad")
+UNITS: tuple[Unit, ...] = get_args(Unit)
+_REQUIRED = ("title", "table", "aggregate", "unit")
+_NEEDS: dict[Aggregate, tuple[str, ...]] = {
+    "count": (),
+    "sum": ("measure",),
+    "mean": ("measure",),
+    "quantile": ("measure", "q"),
+    "ratio": ("of", "bad"),
+    "max": ("measure",),
+    "streak": ("of", "bad", "each"),
+}
+"""What an aggregate needs beside what every signal needs."""
+_OWN = tuple(dict.fromkeys(key for keys in _NEEDS.values() for key in keys))
+KEYS = (*_REQUIRED, "where", "by", "all", "one", *_OWN)
+
+FILE = Path(__file__).resolve().with_name("signals.yaml")
+"""The signals that ship."""
+T = TypeVar("T", Aggregate, Unit)
 
 Filter = tuple[tuple[str, tuple[Value, ...]], ...]
 """(dimension, values that it may have), in the order of names; empty: everything."""
@@ -41,14 +58,20 @@ class Signal:
     each: tuple[str, ...] = ()
     all: str = "events"
     bad: str = ""
+    one: str = ""
 
-    def table(self, dimensions: frozenset[str]) -> Table | None:
-        """The first of its tables that has all of these dimensions, None if no table has."""
-        return next((TABLES[name] for name in self.tables if dimensions <= set(TABLES[name].dimensions)), None)
+    def table(self, dimensions: Iterable[str]) -> Table | None:
+        """The first of its tables that has its measure and all of these dimensions, None if no table has."""
+        return table_with(self.tables, dimensions, self.measure)
 
-    def measured(self) -> tuple[int, Measure]:
-        """The place of its measure in a cell's stats, and the measure."""
-        measures = TABLES[self.tables[0]].measures
+    @property
+    def needed(self) -> frozenset[str]:
+        """The dimensions that it looks at itself, whatever a rule asks for."""
+        return frozenset({*(name for name, _ in (*self.where, *self.of)), *self.each})
+
+    def measured(self, table: Table | None = None) -> tuple[int, Measure]:
+        """The place of its measure in a cell's stats, and the measure; in the first of its tables unless said."""
+        measures = (table or TABLES[self.tables[0]]).measures
         return next((at, one) for at, one in enumerate(measures) if one.name == self.measure)
 
     @property
@@ -58,94 +81,201 @@ class Signal:
             return 1
         return (1000 if self.measured()[1].thousandths else 1) * (1000 if self.unit == "s" else 1)
 
+    def counted(self, n: int | Fraction) -> str:
+        """What it counts, in the number that goes with n: `payment` or `payments`."""
+        return self.one if n == 1 and self.one else self.all
 
-def read(document: Document) -> dict[str, Signal]:
-    """The signals of a file; those with errors are left out, and the document knows the errors."""
+
+def table_with(tables: Iterable[str], dimensions: Iterable[str], measure: str | None) -> Table | None:
+    """The first of these tables that has all of these dimensions and the measure (if any is given)."""
+    wanted = set(dimensions)
+    for name in tables:
+        table = TABLES[name]
+        if wanted <= set(table.dimensions) and (measure is None or measure in {one.name for one in table.measures}):
+            return table
+    return None
+
+
+def read(document: Document, taken: Container[str] = ()) -> dict[str, Signal | None]:
+    """The signals of a file, None for those with errors, which the document knows. `taken`: names that it must not give."""
+    found: dict[str, Signal | None] = {}
     if document.root is None:
-        return {}
-    found = {}
+        return found
     for name, (key, node) in document.items(document.root, "signals by name").items():
         before = len(document.problems)
-        signal = _signal(document, name, key, node)
-        if signal is not None and len(document.problems) == before:
-            found[name] = signal
+        if name in taken:
+            document.wrong(key, f"{name} is a signal that ships: give yours another name")
+            continue
+        if not is_name(name):
+            document.wrong(key, "a signal's name is of letters, digits and _, and no word of the language")
+        signal = _Reader(document, name, key, node).read()
+        found[name] = signal if len(document.problems) == before else None
     return found
 
 
 @cache
 def shipped() -> Mapping[str, Signal]:
     """The signals that come with Tillwatch."""
-    path = Path(__file__).with_name("signals.yaml")
-    document = Document(path.name, path.read_text(encoding="utf-8"))
+    document = Document(FILE.name, FILE.read_bytes())
     found = read(document)
     if document.problems:
         raise ValueError("\n".join(map(str, document.problems)))
-    return found
+    return {name: signal for name, signal in found.items() if signal is not None}
 
 
-def _signal(document: Document, name: str, key: Node, node: Node) -> Signal | None:
-    items = document.items(node, f"what {name} is")
-    for item, (where, _) in items.items():
-        if item not in KEYS:
-            document.wrong(where, f"a signal has no {item}; it has {', '.join(KEYS)}", nearest(item, KEYS))
-    missing = [item for item in ("title", "table", "aggregate", "unit") if item not in items]
-    if missing:
-        document.wrong(key, f"{name} has no {missing[0]}")
+class _Reader:
+    """Reads one signal."""
+
+    def __init__(self, document: Document, name: str, key: Node, node: Node) -> None:
+        self._document, self._name, self._key = document, name, key
+        self._items = document.items(node, f"a mapping with {', '.join(_REQUIRED)}")
+        self._empty = not self._items
+
+    def read(self) -> Signal | None:
+        document, items = self._document, self._items
+        for item, (key, _) in items.items():
+            if item not in KEYS:
+                document.wrong(key, f"a signal has no {quoted(item)}; it has {', '.join(KEYS)}", nearest(item, KEYS))
+        if self._empty:
+            return None
+        self._need(_REQUIRED)
+        names = self._names("table", "a table", TABLES)
+        aggregate, unit = self._one("aggregate", AGGREGATES), self._one("unit", UNITS)
+        title = self._text("title")
+        if not names or aggregate is None or unit is None or title is None:
+            return None
+        self._need(_NEEDS[aggregate])
+        for item in _OWN:
+            if item in items and item not in _NEEDS[aggregate]:
+                document.wrong(items[item][0], f"a {aggregate} has no {item!r}")
+        tables = [TABLES[name] for name in names]
+        measure = self._measure(tables, aggregate, unit)
+        q = document.number(items["q"][1], "a quantile", 0.001, 0.999) if "q" in items else 0.5
+        signal = Signal(
+            self._name,
+            title,
+            names,
+            aggregate,
+            unit,
+            where=self._filter("where", tables),
+            of=self._filter("of", tables),
+            measure=measure,
+            q=0.5 if q is None else float(q),
+            by=self._dimensions("by", tables),
+            each=self._dimensions("each", tables),
+            all=self._text("all") or "events",
+            bad=self._text("bad") or "",
+            one=self._text("one") or "",
+        )
+        self._check(signal)
+        return signal
+
+    def _need(self, wanted: Iterable[str]) -> None:
+        for item in wanted:
+            if item not in self._items:
+                self._document.wrong(self._key, f"{self._name} has no {item}")
+
+    def _names(self, item: str, what: str, known: Iterable[str]) -> tuple[str, ...]:
+        return self._document.names(self._items[item][1], what, known) if item in self._items else ()
+
+    def _one(self, item: str, known: tuple[T, ...]) -> T | None:
+        if item not in self._items:
+            return None
+        node = self._items[item][1]
+        text = self._document.text(node, f"the {item}")
+        for choice in known:
+            if text == choice:
+                return choice
+        if text is not None:
+            choices = [str(choice) for choice in known]
+            self._document.wrong(node, f"no {item} {quoted(text)}; there are {', '.join(choices)}", nearest(text, choices))
         return None
-    tables = document.names(items["table"][1], "table", TABLES)
-    aggregate = document.names(items["aggregate"][1], "aggregate", AGGREGATES)
-    unit = document.names(items["unit"][1], "unit", UNITS)
-    title = document.text(items["title"][1], "a title")
-    if not tables or len(aggregate) != 1 or len(unit) != 1 or title is None:
-        return None
-    table = TABLES[tables[0]]
-    measures = [measure.name for measure in table.measures]
-    measure = document.names(items["measure"][1], "measure", measures) if "measure" in items else ()
-    if not measure and aggregate[0] in ("sum", "mean", "quantile", "max"):
-        document.wrong(key, f"{name} has no measure; {table.name} has {', '.join(measures) or 'none'}")
-    if "of" not in items and aggregate[0] in ("ratio", "streak"):
-        document.wrong(key, f"{name} has no 'of'")
-    q = document.number(items["q"][1], "a quantile", 0.0, 1.0) if "q" in items else 0.5
-    texts = {word: document.text(items[word][1], "words") or "" for word in ("all", "bad") if word in items}
-    return Signal(
-        name,
-        title,
-        tables,
-        aggregate[0],  # type: ignore[arg-type]
-        unit[0],  # type: ignore[arg-type]
-        where=_filter(document, items, "where", table),
-        of=_filter(document, items, "of", table),
-        measure=measure[0] if measure else None,
-        q=0.5 if q is None else float(q),
-        by=document.names(items["by"][1], "dimension", table.dimensions) if "by" in items else (),
-        each=document.names(items["each"][1], "dimension", table.dimensions) if "each" in items else (),
-        **texts,
-    )
+
+    def _text(self, item: str) -> str | None:
+        return self._document.text(self._items[item][1], "a text") if item in self._items else None
+
+    def _measure(self, tables: list[Table], aggregate: Aggregate, unit: Unit) -> str | None:
+        measures = list(dict.fromkeys(one.name for table in tables for one in table.measures))
+        found = self._names("measure", "a measure", measures)
+        measure = found[0] if found else None
+        if "measure" in _NEEDS[aggregate] and measure is None:
+            return None
+        expected = unit_of(aggregate, measure)
+        if unit != expected:
+            of = f" of {measure}" if measure is not None else ""
+            self._document.wrong(self._items["unit"][1], f"the unit of a {aggregate}{of} is {expected}, not {unit}", expected)
+        wide = [table for table in tables if any(one.name == measure for one in table.measures)]
+        if aggregate == "quantile" and not any(one.sketch for one in wide[0].measures if one.name == measure):
+            self._document.wrong(self._items["measure"][1], f"{measure} has no quantiles")
+        if aggregate == "max" and not any(one.name == "interval_s" for one in wide[0].measures):
+            text = f"a max is a gauge, of samples that carry interval_s; {measure} has none"
+            self._document.wrong(self._items["measure"][1], text)
+        return measure
+
+    def _dimensions(self, item: str, tables: list[Table]) -> tuple[str, ...]:
+        return self._names(item, "a dimension", dict.fromkeys(name for table in tables for name in table.dimensions))
+
+    def _filter(self, item: str, tables: list[Table]) -> Filter:
+        return filter_of(self._document, self._items[item][1], tables) if item in self._items else ()
+
+    def _check(self, signal: Signal) -> None:
+        """What only shows once all of it is known."""
+        document = self._document
+        if signal.table({*signal.needed, *signal.by}) is None:
+            wanted = [*sorted(signal.needed), *(name for name in signal.by if name not in signal.needed)]
+            together = " and ".join([", ".join(wanted), *([signal.measure] if signal.measure else [])])
+            document.wrong(self._items["table"][1], f"no table has {together} together")
+        if signal.aggregate == "streak" and not TABLES[signal.tables[0]].keeps_recent:
+            kept = [name for name, table in TABLES.items() if table.keeps_recent]
+            document.wrong(self._items["table"][1], f"the order of events is known in {', '.join(kept)} alone")
+        where = dict(signal.where)
+        for dimension, values in signal.of:
+            for value in values:
+                if value not in where.get(dimension, (value,)):
+                    document.wrong(
+                        self._items["of"][1], f"'of' is a part of 'where', where {dimension} is never {shown_value(value)}"
+                    )
 
 
-def _filter(document: Document, items: Mapping[str, tuple[Node, Node]], name: str, table: Table) -> Filter:
-    return filter_of(document, items[name][1], table) if name in items else ()
+def unit_of(aggregate: Aggregate, measure: str | None) -> Unit:
+    """The unit that a signal has."""
+    if aggregate == "ratio":
+        return "ratio"
+    if measure is None:
+        return "count"
+    return "s" if measure.endswith("_ms") else "minor" if measure == "amount" else "percent" if measure == "value" else "count"
 
 
-def filter_of(document: Document, node: Node, table: Table) -> Filter:
-    """A filter on the dimensions of a table."""
+def shown_value(value: Value) -> str:
+    """The value of a dimension as it is written in a rule."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def filter_of(document: Document, node: Node, tables: Iterable[Table]) -> Filter:
+    """A filter on the dimensions of these tables."""
+    kinds = {name: kind for table in tables for name, kind in table.kinds.items()}
     found: list[tuple[str, tuple[Value, ...]]] = []
     for dimension, (key, value) in document.items(node, "dimensions with their values").items():
-        if dimension not in table.dimensions:
-            document.wrong(
-                key,
-                f"{table.name} has no dimension {dimension!r}; it has {', '.join(table.dimensions)}",
-                nearest(dimension, table.dimensions),
-            )
+        if dimension not in kinds:
+            text = f"no dimension {quoted(dimension)}; there are {', '.join(kinds)}"
+            document.wrong(key, text, nearest(dimension, kinds))
             continue
         values: list[Value] = []
         for item in document.each(value):
             one: Value = plain(item)
-            kind = {"bool": bool, "int": int}.get(table.kinds[dimension], str)
-            if not isinstance(one, kind) or (kind is int and isinstance(one, bool)):
-                word = {bool: "true or false", int: "an integer"}.get(kind, "a text")
-                document.wrong(item, f"expected {word} for {dimension}, got {shown(item)}")
+            wrong = wrong_kind(kinds[dimension], one)
+            if wrong is not None:
+                document.wrong(item, f"expected {wrong} for {dimension}, got {shown(item)}")
             else:
                 values.append(one)
         found.append((dimension, tuple(values)))
     return tuple(sorted(found, key=lambda item: item[0]))
+
+
+def wrong_kind(kind: str, value: Value) -> str | None:
+    """What was to be expected of a dimension of this kind (`text`, `bool`, `int`), None where the value is that."""
+    if kind == "bool":
+        return None if isinstance(value, bool) else "true or false"
+    if kind == "int":
+        return None if isinstance(value, int) and not isinstance(value, bool) else "an integer"
+    return None if isinstance(value, str) else "a text"

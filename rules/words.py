@@ -2,76 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
 
-from rules.condition import OfBaseline, Quantity, Test, decimal, duration_text, seconds
-from rules.judges.base import Reading
+from rules.compile import in_unit
+from rules.condition import OPPOSITE, And, Condition, Not, OfBaseline, Quantity, Test, decimal, duration_text
+from rules.judges.base import COMPARE, UPWARD, Reading
 from rules.judges.count import QUIET_MS
+from rules.judges.gauge import PRESENT
+from rules.judges.ratio import DISTINCT
 from rules.rule import Part, Rule
+from rules.signals import Signal, shown_value
 from schemas.tables import Value
 
-_OPPOSITE = {">": "≤", ">=": "<", "<": "≥", "<=": ">", "==": "≠", "!=": "="}
 _SIGN = {">": ">", ">=": "≥", "<": "<", "<=": "≤", "==": "=", "!=": "≠"}
-_WORDS = {">": "above", ">=": "at or above", "<": "below", "<=": "at or below", "==": "equal to", "!=": "other than"}
-
-
-def amount(part: Part, value: Fraction) -> str:
-    """A value of the part's signal with its unit: `62.1 %`, `11.2 s`, `41`."""
-    unit = part.signal.unit
-    if unit == "ratio":
-        return f"{_short(value * 100)} %"
-    if unit == "percent":
-        return f"{_short(value)} %"
-    if unit == "s":
-        return f"{_short(value)} s" if value >= 1 or not value else f"{_short(value * 1000)} ms"
-    return f"{_short(value)}"
-
-
-def _short(value: Fraction) -> str:
-    """Three figures, or all of a whole number."""
-    if value.denominator == 1:
-        return f"{value.numerator:,}"
-    number = float(value)
-    places = 2 if abs(number) < 1 else 1
-    return f"{number:,.{places}f}"
+_THAN = {
+    ">": "more than",
+    ">=": "at least",
+    "<": "fewer than",
+    "<=": "at most",
+    "==": "exactly",
+    "!=": "any number but",
+}
+_LEVEL = {">": "above", ">=": "at least", "<": "below", "<=": "at most", "==": "exactly", "!=": "not"}
+MOST_PLACES = 12
+_TIMES = {"ms": (Fraction(1, 1000), "ms"), "s": (Fraction(1), "s"), "m": (Fraction(60), "min"), "h": (Fraction(3600), "h")}
+_TIMES["d"] = (Fraction(86_400), "days")
 
 
 def threshold(part: Part) -> Fraction:
     """The threshold in the signal's unit."""
-    value = part.test.value
-    assert isinstance(value, Quantity)
-    number = value.number
-    if part.signal.unit == "ratio":
-        return number / 100
-    if part.signal.unit == "s":
-        return seconds(value) or number
-    return number
+    return _limit(part.test, part.signal)
 
 
-def arithmetic(part: Part, reading: Reading, *, over: bool = False) -> str:
+def _limit(test: Test, signal: Signal) -> Fraction:
+    assert isinstance(test.value, Quantity)
+    found, _ = in_unit(test.value, signal.unit)
+    assert found is not None, "a rule that was compiled compares with the unit of its signal"
+    return found
+
+
+def amount(part: Part, value: Fraction, comparison: str | None = None, limit: Fraction | None = None) -> str:
+    """A value of the part's signal with its unit: `62.1 %`, `11.2 s`, `41`.
+
+    With a comparison that is true of it and a limit, it is written with as many digits as it takes to see that it is.
+    """
+    factor, unit = _unit(part)
+    scaled = None if limit is None else limit * factor
+    return f"{_figures(value * factor, comparison, scaled)}{unit}"
+
+
+def _unit(part: Part) -> tuple[Fraction, str]:
+    """By what a value is multiplied to be written, and what is written behind it. A time has the unit that the rule gives
+    its threshold in."""
+    kind = part.signal.unit
+    if kind == "ratio":
+        return Fraction(100), " %"
+    if kind == "percent":
+        return Fraction(1), " %"
+    if kind == "s":
+        written = part.test.value.unit if isinstance(part.test.value, Quantity) else None
+        size, name = _TIMES["ms" if written is not None and written.startswith(("ms", "milli")) else (written or "s")[0]]
+        return 1 / size, f" {name}"
+    return Fraction(1), ""
+
+
+def _figures(value: Fraction, comparison: str | None, limit: Fraction | None) -> str:
+    """Some three figures, or all of a whole number; more where a rounded one would contradict the comparison."""
+    places = 0 if value.denominator == 1 else 2 if abs(value) < 1 else 1
+    if comparison is None or limit is None or not COMPARE[comparison](value, limit):
+        return f"{_rounded(value, places):,}"
+    while places < MOST_PLACES and not COMPARE[comparison](Fraction(_rounded(value, places)), limit):
+        places += 1
+    return f"{_rounded(value, places):,}"
+
+
+def _rounded(value: Fraction, places: int) -> Decimal:
+    with localcontext() as context:
+        context.prec = 60
+        exact = Decimal(value.numerator) / Decimal(value.denominator)
+        return exact.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+
+
+# --- the alert's sentences --------------------------------------------------------------------------------------------
+
+
+def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> str:
     """How the verdict was reached: `41 of 66 payments failed in 10 seconds (62.1 %); lower bound 50.1 % > 50 %`.
 
     over: it is over; the reading is that of the window that ended it.
     """
     signal, test = part.signal, part.test
-    sign = (_OPPOSITE if over else _SIGN)[test.comparison]
-    limit = f"{sign} {amount(part, threshold(part))}"
+    if reading is None:
+        return _without(part, over)
+    if over and test.span is None and signal.aggregate == "count":
+        return f"no {signal.one or signal.all} for {duration_text(QUIET_MS)}"
+    ending = part.resolve if over else None
+    compared = ending.comparison if ending is not None else OPPOSITE[test.comparison] if over else test.comparison
+    limit = _limit(ending or test, signal)
+    beyond = f"{_SIGN[compared]} {amount(part, limit)}"
+    value = amount(part, reading.value, compared, limit)
     during = _during(test, reading)
     if signal.aggregate == "ratio":
-        share = f"{reading.k} of {reading.n} {signal.all} {signal.bad}{during}"
+        share = f"{reading.k:,} of {reading.n:,} {signal.all} {signal.bad}{during}"
         if reading.bound is None:
-            return f"{share}: {amount(part, reading.value)} {limit}"
-        side = "lower" if test.comparison in (">", ">=") else "upper"
-        return f"{share} ({amount(part, reading.value)}); {side} bound {amount(part, Fraction(reading.bound))} {limit}"
+            return f"{share}: {value} {beyond}"
+        side = "lower" if test.comparison in UPWARD else "upper"
+        bound = amount(part, Fraction(reading.bound), compared, limit)
+        return f"{share} ({value}); {side} bound {bound} {beyond}"
     if signal.aggregate == "count":
-        return f"{reading.n} {signal.all}{during} {limit}"
+        return f"{reading.n:,} {signal.counted(reading.n)}{during} {beyond}"
     if signal.aggregate == "streak":
-        return f"{reading.n} {signal.all} {signal.bad} in a row {limit}"
+        return f"{reading.n:,} {signal.counted(reading.n)} in a row {signal.bad} {beyond}"
     if signal.aggregate == "max":
-        words = "all" if not over else "latest of"
-        return f"{words} {reading.n} samples{during}: {amount(part, reading.value)} {limit}"
-    return f"{signal.title} {amount(part, reading.value)} over {reading.n} {signal.all}{during} {limit}"
+        if over or not during:
+            return f"{signal.title} {value} {beyond}"
+        return f"{_all_of(reading.n, signal)}{during} {beyond}, the latest {value}"
+    of = f"{reading.n:,} {signal.counted(reading.n)}"
+    return f"{signal.title} {value} {beyond} ({of}{during}{_minor(signal)})"
+
+
+def _all_of(n: int, signal: Signal) -> str:
+    return f"all {n:,} {signal.all}" if n > 1 else f"the one {signal.one or signal.all}"
+
+
+def _minor(signal: Signal) -> str:
+    return "; in minor units" if signal.unit == "minor" else ""
+
+
+def _without(part: Part, over: bool) -> str:
+    """What there is to say where no number was read."""
+    if not over:
+        return f"{part.test.signal} is not {_SIGN[part.test.comparison]} {part.test.value}"
+    if part.signal.aggregate == "streak":
+        one = part.signal.one or "event"
+        return f"{'an' if one[0] in 'aeiou' else 'a'} {one} succeeded"
+    return "it ended"
 
 
 def _during(test: Test, reading: Reading) -> str:
@@ -83,15 +150,16 @@ def _during(test: Test, reading: Reading) -> str:
 
 def where(group: Mapping[str, Value]) -> str:
     """`provider ikhokha, method card`."""
-    return ", ".join(f"{name} {'none' if value is None else value}" for name, value in group.items())
+    return ", ".join(f"{name} {'none' if value is None else shown_value(value)}" for name, value in group.items())
 
 
 def summary(rule: Rule, group: Mapping[str, Value], words: str, *, over: bool = False) -> str:
-    """A sentence that a person can read aloud."""
-    title = rule.summary or rule.parts[0].signal.title
-    title = title[0].upper() + title[1:]
+    """A sentence that a person can read aloud. `words`: the arithmetic."""
+    title = rule.summary.rstrip(".") if rule.summary else rule.parts[0].signal.title
     place = f" ({where(group)})" if group else ""
-    return f"{'Over: ' if over else ''}{title}{place}: {words}."
+    # The arithmetic of a mean begins with the title itself: it is not said twice.
+    said = f"{title}{place}{words[len(title) :]}" if words.startswith(f"{title} ") else f"{title}{place}: {words}"
+    return f"Over: {said}." if over else f"{said[0].upper()}{said[1:]}."
 
 
 # --- what a rule means ------------------------------------------------------------------------------------------------
@@ -99,48 +167,137 @@ def summary(rule: Rule, group: Mapping[str, Value], words: str, *, over: bool = 
 
 def explain(rule: Rule) -> str:
     """The rule in one plain sentence."""
-    condition = str(rule.condition) if len(rule.parts) > 1 else _means(rule, rule.parts[0])
-    groups = f", for each {' and '.join(rule.by)}" if rule.by else ""
-    return f"Fires ({rule.severity}) when {condition}{groups}."
+    parts = iter(rule.parts)
+    words = _clause(rule, rule.condition, parts)
+    each = f", judged for each {' and '.join(rule.by)} on its own" if rule.by else ""
+    return f"Fires ({rule.severity}) {words}{each}."
+
+
+def ends(rule: Rule) -> str:
+    """When its alert resolves, in one plain sentence."""
+    after = f", and {duration_text(rule.resolve_after_ms)} have passed since" if rule.resolve_after_ms else ""
+    if len(rule.parts) > 1 or isinstance(rule.condition, Not):
+        return f"Resolves when the condition as a whole is no longer true{after}."
+    return f"Resolves {_end(rule, rule.parts[0])}{after}."
+
+
+def _end(rule: Rule, part: Part) -> str:
+    signal, test = part.signal, part.test
+    if part.learning:
+        return "when the volume is back"
+    if signal.aggregate == "streak":
+        return f"with the first {signal.one or 'event'} that did not"
+    if signal.aggregate == "count" and test.span is None:
+        return f"when {duration_text(QUIET_MS)} have passed without another"
+    ending = part.resolve
+    comparison = ending.comparison if ending is not None else OPPOSITE[test.comparison]
+    limit = amount(part, _limit(ending or test, signal))
+    if signal.aggregate == "max":
+        return f"when a sample is {_LEVEL[comparison]} {limit} again"
+    window = duration_text((test.span.window_ms or test.span.hold_ms or 0) if test.span else 0)
+    if signal.aggregate == "count":
+        return f"when a window of {window} that has ended holds {_THAN[comparison]} {limit} {signal.all}"
+    enough = "" if signal.aggregate == "sum" else f" with at least {rule.min_events} {signal.counted(rule.min_events)}"
+    return f"when a window of {window} that has ended{enough} is {_LEVEL[comparison]} {limit}"
+
+
+def _clause(rule: Rule, condition: Condition, parts: Iterator[Part]) -> str:
+    if isinstance(condition, Test):
+        return _means(rule, next(parts))
+    if isinstance(condition, Not):
+        inner = _clause(rule, condition.part, parts).removeprefix("when ").removeprefix("as soon as ")
+        return f"when it is not the case that {inner}"
+    word = ", and " if isinstance(condition, And) else ", or "
+    return word.join(
+        _clause(rule, one, parts) if isinstance(one, Test) else f"({_clause(rule, one, parts)})" for one in condition.parts
+    )
 
 
 def _means(rule: Rule, part: Part) -> str:
-    signal, test = part.signal, part.test
+    signal, test, span = part.signal, part.test, part.test.span
+    filters, comparison = _filters(part), test.comparison
+    window = "" if span is None or span.consecutive else duration_text(span.window_ms or span.hold_ms or 0)
+    window = window.removeprefix("1 ")  # "in the last minute", "within a minute"
+    held = f", at every evaluation for {duration_text(span.hold_ms or 0)}" if span is not None and span.lasts else ""
     if isinstance(test.value, OfBaseline):
-        window = duration_text(test.span.window_ms or test.span.hold_ms or 0) if test.span else ""
+        share = f"{_LEVEL[comparison]} {decimal(test.value.share * 100)} %"
         return (
-            f"the {signal.title} of the last {window} is {_WORDS[test.comparison]} {decimal(test.value.share * 100)}% of what "
-            "is expected at this time of day and week (the baseline is being learned, so it answers LEARNING)"
+            f"when the {signal.title}{filters} of the last {window} is {share} of what is usual at this time of "
+            "day and week (it answers LEARNING, and does not fire, until that is known)"
         )
-    limit = f"{_WORDS[test.comparison]} {test.value}"
-    span = test.span
-    window = "" if span is None else duration_text(span.window_ms or span.hold_ms or 0) if not span.consecutive else ""
-    held = ""
-    if span is not None and span.window_ms is not None and span.hold_ms is not None:
-        held = f", at every evaluation for {duration_text(span.hold_ms)}"
-    filters = _filters(part)
+    limit = amount(part, threshold(part))
+    if signal.unit == "s":
+        limit = str(test.value)
     if signal.aggregate == "ratio":
-        sure = f" and surely so ({rule.confidence * 100:g} % confidence)" if rule.confidence else ""
+        least = _share(comparison)
+        sure = ""
+        if rule.confidence and comparison not in ("==", "!="):
+            sure = f", and the share is too clear to be chance ({rule.confidence * 100:g} % confidence)"
+        different = f"{DISTINCT} different ones that {signal.bad if comparison in UPWARD else 'did not'}"
         return (
-            f"of the {signal.all}{filters} in the last {window}, the share that {signal.bad} is {limit}{sure}{held}, "
-            f"with at least {rule.min_events} of them and 3 distinct failing ones"
+            f"when {least} {limit} of the {signal.all}{filters} in the last {window} {signal.bad}{held}, once there are at "
+            f"least {rule.min_events} {signal.counted(rule.min_events)} and {different}{sure}"
         )
     if signal.aggregate == "count" and span is None:
-        minutes = duration_text(QUIET_MS)
-        return f"{signal.all}{filters} number {limit}, at once; over after {minutes} without another"
+        if (threshold(part) == 0 and comparison == ">") or (threshold(part) == 1 and comparison == ">="):
+            return f"as soon as there is one {signal.one or signal.all}{filters}"
+        return (
+            f"as soon as there are {_THAN[comparison]} {limit} {signal.all}{filters}, each less than "
+            f"{duration_text(QUIET_MS)} after the one before"
+        )
     if signal.aggregate == "count":
-        return f"{signal.all}{filters} within any {window} number {limit}{held}"
+        return f"when there are {_THAN[comparison]} {limit} {_of_limit(part)}{filters} within {_any(window)}{held}"
     if signal.aggregate == "streak":
-        each = ", ".join(signal.each)
-        return f"{signal.all}{filters} that {signal.bad} in a row, per {each}, number {limit}; one success ends the row"
+        each = " and ".join(name for name in signal.each if name not in rule.by)
+        per = f" for the same {each}" if each else ""
+        return f"when {_THAN[comparison]} {limit} {_of_limit(part)}{filters} in a row {signal.bad}{per}"
     if signal.aggregate == "max":
-        stretch = f"every sample of the last {window}" if window else "a sample"
-        return f"{stretch} of {signal.title}{filters} is {limit}, with at least 80 % of the samples present"
-    return f"the {signal.title}{filters} over the last {window} is {limit}{held}, on at least {rule.min_events} {signal.all}"
+        if not window:
+            return f"as soon as a sample of {signal.title}{filters} is {_LEVEL[comparison]} {limit}"
+        return (
+            f"when every sample of {signal.title}{filters} in the last {window} is {_LEVEL[comparison]} {limit}, and at least "
+            f"{float(PRESENT * 100):g} % of the expected samples are there"
+        )
+    unit = " minor units" if signal.unit == "minor" else ""
+    enough = f", with at least {rule.min_events} {signal.counted(rule.min_events)} to judge by"
+    enough = "" if signal.aggregate == "sum" else enough
+    return f"when the {signal.title}{filters} of the last {window} is {_LEVEL[comparison]} {limit}{unit}{held}{enough}"
+
+
+def _share(comparison: str) -> str:
+    return {"<": "less than", "!=": "any share but"}.get(comparison, _THAN[comparison])
+
+
+def _of_limit(part: Part) -> str:
+    return part.signal.counted(threshold(part))
+
+
+def _any(window: str) -> str:
+    return window if window[0].isdigit() else f"{'an' if window.startswith('hour') else 'a'} {window}"
 
 
 def _filters(part: Part) -> str:
-    given = [*part.test.where]
-    return f" with {', '.join(f'{match.dimension} {match.value}' for match in given)}" if given else ""
+    """What a rule narrows its signal to."""
+    usual = dict(part.signal.where)
+    given = [f"{name} {shown_value(values[0])}" for name, values in part.query.where if usual.get(name) != values]
+    return f" with {' and '.join(given)}" if given else ""
 
 
+def definition(signal: Signal) -> str:
+    """What a signal is, in terms of its table: made from the data, so that it cannot be wrong."""
+    table, chosen, marked = signal.tables[0], _chosen(dict(signal.where)), _chosen(dict(signal.of))
+    if signal.aggregate == "ratio":
+        return f"share of the events in {table}{chosen} that have{marked.removeprefix(' with')}"
+    if signal.aggregate == "streak":
+        return f"events in {table}{chosen}{marked} in a row, for each {', '.join(signal.each)}"
+    if signal.aggregate == "count":
+        return f"number of events in {table}{chosen}"
+    word = {"sum": "total of", "mean": "mean of", "max": "every sample of"}.get(
+        signal.aggregate, f"{signal.q * 100:g}th percentile of"
+    )
+    return f"{word} {signal.measure} in {table}{chosen}"
+
+
+def _chosen(filters: Mapping[str, tuple[Value, ...]]) -> str:
+    words = [f"{name} {' or '.join(map(shown_value, values))}" for name, values in filters.items()]
+    return f" with {' and '.join(words)}" if words else ""
