@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-JUDGE_EVERY_S = 0.25
+JUDGE_EVERY_S = 0.1
+"""What several partitions flush together is judged together."""
 WRITE_EVERY_S = 1.0
 CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
@@ -206,7 +207,6 @@ class Evaluate:
                     self._offset = record.offset + 1
             self.end = max(self.end, chunk.end)
             self._feed()
-        await self._work(write=False)
         if self.leader:
             await self.app.chunks.commit_for_tools({self._tp: self._offset})
 

@@ -79,7 +79,7 @@ class Track:
         """When the episode is over, `resolve_after` included; None while it goes on."""
         verdict, wait = self.rule.verdict, self.rule.resolve_after_ms
         # What came late may have ended it in a bucket that was looked at before.
-        since = max(self.settled if self.dirty is None else min(self.settled, self.dirty), self.state.since)
+        since = max(self.settled if self.dirty is None else min(self.settled, self.dirty - 1), self.state.since)
         while True:
             over = verdict.over(many, since, scope)
             if over is None:

@@ -103,7 +103,14 @@ class Running:
     worker: Worker
     settings: Settings
     clock: ManualClock
+    _stop: asyncio.Event
+    _task: asyncio.Task[None]
     _ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+    async def stop(self) -> None:
+        """Ends the worker in order."""
+        self._stop.set()
+        await asyncio.wait_for(self._task, READY_WITHIN_S)
 
     async def produce(self, events: Iterable[Event]) -> None:
         """Sends events, and returns once the worker has read, written, merged and judged them."""
@@ -161,7 +168,7 @@ async def running_worker(installation: Settings) -> AsyncIterator[Run]:
         if task.done():
             task.result()
         assert ready.is_set(), f"no worker within {READY_WITHIN_S:g} s"
-        running = Running(worker, settings, clock)
+        running = Running(worker, settings, clock, stop, task)
         await running.beaten()
         return running
 
