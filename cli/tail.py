@@ -26,6 +26,8 @@ def alerts(*, from_start: bool, as_json: bool, count: int | None, seconds: float
 async def _alerts(from_start: bool, as_json: bool, count: int | None, seconds: float | None) -> None:
     settings = installation.settings()
     seen = 0
+    names: dict[str, str] = {}
+    """Fingerprint → rule, of the alerts that were seen."""
     if count is not None and count <= 0:
         return
     async with aclosing(follow(settings, settings.names.alerts, from_start=from_start, seconds=seconds)) as records:  # type: ignore[type-var]
@@ -36,21 +38,23 @@ async def _alerts(from_start: bool, as_json: bool, count: int | None, seconds: f
             if as_json:
                 print_json(event, indent=None)
             else:
-                _show(event)
+                _show(event, names)
             seen += 1
             if seen == count:
                 return
 
 
-def _show(event: Mapping[str, Any]) -> None:
+def _show(event: Mapping[str, Any], names: dict[str, str]) -> None:
     from rich.text import Text
 
     data = event.get("data", {})
     transition = str(event.get("type", "")).rsplit(".", 1)[-1]
     group = ", ".join(f"{name}={value}" for name, value in (data.get("group") or {}).items())
     marks = [word for word in ("late", "historical", "flapping") if data.get(word)]
-    if data.get("inhibited_by"):
-        marks.append(f"inhibited by {data['inhibited_by']}")
+    names[str(data.get("fingerprint"))] = str(data.get("rule"))
+    inhibitor = data.get("inhibited_by")
+    if inhibitor:
+        marks.append(f"pages nobody: {names.get(inhibitor, str(inhibitor)[:12])} says it already")
     line = Text(no_wrap=False)
     line.append(str(event.get("time", "")), style="dim")
     line.append(f"  {transition:9} ", style=_STYLES.get(transition, ""))

@@ -125,6 +125,7 @@ async def up(settings: Settings, workers: int, tell: Callable[[str], None]) -> N
     """Runs the system until it is cancelled. Raises as `machine` does, or GaveUp."""
     async with machine(settings, workers, tell) as running:
         tell(f"ready: Kafka at {running.settings.kafka}, data in {settings.data}; Ctrl-C ends it")
+        tell("other commands in this folder find it: try 'tillwatch status' in a second terminal")
         await running.watch()
 
 

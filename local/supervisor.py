@@ -130,7 +130,7 @@ class Supervisor:
         running = [child for stage in stages for child in stage.children if child.running]
         await asyncio.gather(*(asyncio.to_thread(child.kill) for child in running))
         if running:
-            self._tell(f"{' and '.join(child.name for child in running)} cannot go on without it, and start anew")
+            self._tell(f"{' and '.join(child.name for child in running)} cannot go on without it: starting anew")
 
     # --- what ends ----------------------------------------------------------------------------------------------------
 
