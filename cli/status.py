@@ -215,15 +215,18 @@ async def _ends(kafka: str, partitions: Mapping[str, int]) -> dict[tuple[str, in
     from aiokafka import AIOKafkaConsumer
     from aiokafka.structs import TopicPartition
 
+    from runtime.kafka import fetched_ends
+
     wanted = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
     if not wanted:
         return {}
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, client_id="tillwatch-status", enable_auto_commit=False)
     await consumer.start()
     try:
-        return {(tp.topic, tp.partition): end for tp, end in (await consumer.end_offsets(wanted)).items()}
+        plain = await consumer.end_offsets(wanted)
     finally:
         await consumer.stop()
+    return {(tp.topic, tp.partition): end for tp, end in (plain | await fetched_ends(kafka, plain)).items()}
 
 
 async def _left(

@@ -10,7 +10,7 @@ from typing import Any
 
 from cli import installation
 from cli.records import follow
-from cli.terminal import out, print_json
+from cli.terminal import note, out, print_json
 
 _STYLES = {"firing": "bold red", "updated": "yellow", "resolved": "green", "no_data": "magenta", "retracted": "dim"}
 
@@ -32,9 +32,10 @@ async def _alerts(from_start: bool, as_json: bool, count: int | None, seconds: f
         return
     async with aclosing(follow(settings, settings.names.alerts, from_start=from_start, seconds=seconds)) as records:  # type: ignore[type-var]
         async for record in records:
-            if record.value is None:
+            event = _event(record.value)
+            if event is None:
+                note(f"offset {record.offset} of {record.topic} is no alert; left out", style="yellow")
                 continue
-            event = json.loads(record.value)
             if as_json:
                 print_json(event, indent=None)
             else:
@@ -44,10 +45,19 @@ async def _alerts(from_start: bool, as_json: bool, count: int | None, seconds: f
                 return
 
 
+def _event(value: bytes | None) -> dict[str, Any] | None:
+    """The alert event, None where it is none."""
+    try:
+        found = json.loads(value or b"")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("data"), dict) else None
+
+
 def _show(event: Mapping[str, Any], names: dict[str, str]) -> None:
     from rich.text import Text
 
-    data = event.get("data", {})
+    data = event["data"]
     transition = str(event.get("type", "")).rsplit(".", 1)[-1]
     group = ", ".join(f"{name}={value}" for name, value in (data.get("group") or {}).items())
     marks = [word for word in ("late", "historical", "flapping") if data.get(word)]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
+from cli.records import follow
 from local.broker import EmbeddedBroker
 from local.store import EmbeddedStore
+from runtime.kafka import create_topics
+from runtime.settings import Settings
 from tests.cli.conftest import Run
+from tests.support.wait import eventually_async
 
 pytestmark = pytest.mark.integration
 
@@ -100,6 +106,62 @@ def test_tail_shows_alerts_from_the_start_and_ends_after_so_many(run: Run, shop:
     assert "P1 rule_0 [host=h1]  number 0" in shown.stdout
     piped = run("tail", "alerts", "--from-start", "--count", "3", "--for", "30s", "--json", **shop)
     assert [json.loads(line)["data"]["rule"] for line in piped.stdout.splitlines()] == ["rule_0", "rule_1", "rule_2"]
+
+
+def test_what_is_no_alert_does_not_stop_the_tail(run: Run, shop: dict[str, str]) -> None:
+    topic = f"{shop['TILLWATCH_NAMESPACE']}.alerts.v1"
+    sent = "\n".join(["no alert", "[]", '{"data": 3}', _alert(1, "firing")])
+    assert run("produce", "-", "--raw", "--topic", topic, stdin=sent, **shop).exit_code == 0
+    shown = run("tail", "alerts", "--from-start", "--count", "1", "--for", "30s", **shop)
+    assert shown.exit_code == 0
+    assert "rule_1" in shown.stdout
+    assert shown.stderr.count("is no alert") == 3
+
+
+def test_one_that_is_held_back_says_by_which_rule(run: Run, shop: dict[str, str]) -> None:
+    topic = f"{shop['TILLWATCH_NAMESPACE']}.alerts.v1"
+    louder, quiet = json.loads(_alert(1, "firing")), json.loads(_alert(2, "firing"))
+    louder["data"]["fingerprint"], quiet["data"]["fingerprint"] = "a" * 64, "b" * 64
+    quiet["data"]["inhibited_by"] = "a" * 64
+    sent = "\n".join(map(json.dumps, (louder, quiet)))
+    assert run("produce", "-", "--raw", "--topic", topic, stdin=sent, **shop).exit_code == 0
+    shown = run("tail", "alerts", "--from-start", "--count", "2", "--for", "30s", **shop)
+    assert "(pages nobody: rule_1 says it already)" in shown.stdout
+
+
+@pytest.mark.fault
+async def test_following_goes_on_in_the_log_that_a_broker_comes_back_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with EmbeddedBroker(None, tmp_path) as broker:
+        settings = Settings(kafka=broker.bootstrap)
+        topic = settings.names.alerts
+
+        async def send(*texts: bytes) -> None:
+            producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+            await producer.start()
+            for text in texts:
+                await producer.send_and_wait(topic, text)
+            await producer.stop()
+
+        await create_topics(settings, 1)
+        await send(b"one", b"two", b"three")
+        seen: list[bytes] = []
+
+        async def read() -> None:
+            async for record in follow(settings, topic, from_start=True, seconds=60):
+                seen.append(record.value)
+
+        reading = asyncio.create_task(read())
+        await eventually_async(lambda: seen == [b"one", b"two", b"three"], "what is there is read")
+        broker.kill()
+        await eventually_async(lambda: "waiting for it" in capsys.readouterr().err, "it says that it waits")
+        broker.start()
+        await create_topics(settings, 1)
+        await send(b"four")
+        await eventually_async(lambda: seen[3:] == [b"four"], "what comes after is read from its start")
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 def test_tail_of_nothing_ends_in_time(run: Run, shop: dict[str, str]) -> None:
