@@ -40,6 +40,7 @@ HOUR_MS = 3_600_000
 START_MS = 1_790_000_400_000 - 1_790_000_400_000 % HOUR_MS
 
 _WRITTEN_AT_ONCE = 30
+_LOOKS, _LOOK_EVERY_S = 500, 0.02
 _PRICES = (4_900, 9_900, 19_900, 39_900, 129_900)
 
 
@@ -158,8 +159,13 @@ async def fill(store: TableStore, table: str, cells: int, rate: float, hours: in
 
 
 async def _used(redis: Redis) -> int:
-    found: dict[str, int] = await redis.info("memory")
-    return found["used_memory"]
+    """Once nothing is left that was deleted and not yet freed."""
+    for _ in range(_LOOKS):
+        found: dict[str, int] = await redis.info("memory")
+        if not found["lazyfree_pending_objects"]:
+            return found["used_memory"]
+        await asyncio.sleep(_LOOK_EVERY_S)
+    raise TimeoutError("the store does not free what was deleted")
 
 
 def report(table: str, rate: float, taken: Sequence[Taken]) -> str:

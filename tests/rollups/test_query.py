@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -482,3 +483,62 @@ async def test_whoever_gives_up_leaves_no_process_behind(monkeypatch: pytest.Mon
         async with asyncio.timeout(1.5):
             await alone("select max(sin(r)) from range(1000000000000) t(r)")
     assert [process.returncode is not None for process in begun] == [True]
+
+
+# --- docs/querying.md -------------------------------------------------------------------------------------------------
+
+DOCS = (Path(__file__).parents[2] / "docs" / "querying.md").read_text()
+EXAMPLES = [
+    *re.findall(r"^```sql\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL),
+    *re.findall(r'^tillwatch query (?:--\w+ )?"(.*?)"', DOCS, re.MULTILINE),
+]
+
+
+@pytest.mark.parametrize("sql", [one for one in EXAMPLES if "health" not in one])
+async def test_an_example_of_the_docs_has_an_answer(tables: TableStore, ask: Ask, sql: str) -> None:
+    await tables.write("payments", {NOON: {FAILED: paid(5), SUCCEEDED: paid(6, 7, 8)}}, {})
+    await tables.write("merchants", {NOON: {("succeeded", "m1", "ZAR"): Cell(count=1, stats=[Stat(1, 5, 5, 5)])}}, {})
+    assert await ask(sql)
+
+
+async def test_the_examples_answers_are_right(tables: TableStore, ask: Ask) -> None:
+    await tables.write("payments", {NOON: {FAILED: paid(5), SUCCEEDED: paid(6, 7, 8)}}, {})
+    rate, slowest, revenue, side_by_side = EXAMPLES[:4]
+    assert await ask(rate) == [
+        {"provider": "ikhokha", "failure_rate": 1.0},
+        {"provider": "ozow", "failure_rate": None},
+    ]
+    assert [row["count"] for row in await ask(slowest)] == [3]
+    assert await ask(revenue) == [{"day": "2026-09-21T00:00:00Z", "currency": "ZAR", "revenue": 1_197.0}]
+    assert await ask(side_by_side) == [
+        {"bucket": "2026-09-21T12:00:00Z", "initiated": None, "succeeded": 3, "failed": 1}
+    ]
+
+
+def test_the_docs_list_every_subject_with_its_dimensions_and_measures() -> None:
+    listed = re.findall(r"^\| `(\w+)` \| (`.*?) \| (.*?) \|$", DOCS, re.MULTILINE)
+    assert [
+        (name, tuple(re.findall(r"`(\w+)`", dimensions)), tuple(re.findall(r"`(\w+)`", measures)))
+        for name, dimensions, measures in listed
+        if name in TABLES
+    ] == [(name, table.dimensions, tuple(one.name for one in table.measures)) for name, table in TABLES.items()]
+
+
+def test_the_docs_say_which_measures_are_integers_and_which_have_no_percentiles() -> None:
+    measures = [measure for table in TABLES.values() for measure in table.measures]
+    whole = {one.name for one in measures if not one.thousandths}
+    unsketched = {one.name for one in measures if not one.sketch}
+    (integers,) = re.findall(r"\| integer for (.*), double for the rest", DOCS)
+    (without,) = re.findall(r"within 1 %; NULL for (.*), which have no sketch", DOCS)
+    assert set(re.findall(r"`(\w+)`", integers)) == whole
+    assert set(re.findall(r"`(\w+)`", without)) == unsketched
+
+
+def test_the_docs_tell_every_limit_as_it_is() -> None:
+    for told in (
+        f"{querying.ANSWER_WITHIN_S:g} s for planning",
+        f"{querying.LOADED_MOST:,} rows read",
+        f"{querying.ROWS_MOST:,} rows or {querying.ANSWER_BYTES / 1e6:g} MB",
+        f"{querying.SQL_MOST:,} characters",
+    ):
+        assert told in DOCS

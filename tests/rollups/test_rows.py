@@ -2,8 +2,11 @@
 
 import json
 import random
+import re
+import sys
 import zlib
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,8 @@ from hypothesis import strategies as st
 from rollups.cells import Cell, Stat
 from rollups.rows import COARSE_GRID, FINE_GRID, decode_rows, encode_rows
 from rollups.sketch import bin_of, quantile
+from rollups.tables import RESOLUTIONS
+from runtime.names import Names, Source
 from schemas.tables import TABLES, Measure, Table
 
 SALES = Table(
@@ -200,3 +205,64 @@ def test_another_program_reads_a_value_by_its_description():
     assert (count, price_n, price_sum, price_min, price_max) == ([3, 70_000], [2, 0], [300], [100], [200])
     assert (wait_n, wait[:3], form, size, hits) == ([3, 0], [[5_000], [1_000], [2_000]], [0], [2], [1, 2])
     assert (first[0] - 1, first[0] - 1 + steps[0]) == (bin_of(1_000), bin_of(2_000))
+
+
+# --- docs/redis-layout.md ---------------------------------------------------------------------------------------------
+
+DOCS = (Path(__file__).parents[2] / "docs" / "redis-layout.md").read_text()
+
+
+@pytest.mark.parametrize("grid", (None, COARSE_GRID, FINE_GRID))
+def test_the_program_in_the_docs_reads_a_bucket(grid):
+    (program,) = re.findall(r"^```python\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"^(?:import|from) (\w+)", program, re.MULTILINE)) <= set(sys.stdlib_module_names)
+    names = {}
+    exec(program, names)
+    rng = random.Random(3)
+    rows = {
+        ("north", True, 4): merged_cell(3, Stat(2, 300, 100, 200), sketched([1_000, 2_000, 2_000])),
+        ("north", None, 4): merged_cell(
+            9_000, Stat(), sketched([int(rng.lognormvariate(14, 1)) for _ in range(9_000)])
+        ),
+        ("south", None, 5): merged_cell(70_000, Stat(1, 2**70, 1, 1), Stat()),
+    }
+    measures = [(one.name, one.thousandths, one.sketch) for one in SALES.measures]
+    read = {
+        (row["shop"], row["weekend"], row["stars"]): row
+        for row in names["read_bucket"](encode_rows(SALES, rows, grid), SALES.dimensions, measures)
+    }
+    assert set(read) == set(rows)
+    for key, cell in rows.items():
+        price, wait = cell.stats
+        assert read[key]["count"] == cell.count
+        assert read[key].get("price_sum") == (price.total if price.n else None)
+        assert read[key].get("wait_ms_max") == (wait.high / 1000 if wait.n else None)
+        assert read[key].get("wait_ms_p50") == (pytest.approx(quantile(wait.bins, 0.5) / 1000) if wait.n else None)
+
+
+def test_the_docs_tell_every_key():
+    names, source = Names("NS"), Source("SOURCE", "", 0)
+    keys = [
+        names.sources,
+        names.source_state(source),
+        names.source_buckets(source),
+        names.source_cells(source, "BUCKET", "fast"),
+        names.source_cells(source, "BUCKET", "slow"),
+        *(names.table("TABLE", part) for part in ("writer", "merged", "stale", "groups")),
+        *(f"{names.table('TABLE', resolution)}:GROUP" for resolution in RESOLUTIONS),
+        names.leader,
+        names.alert_states,
+        names.worker("NAME"),
+    ]
+    told = re.findall(r"^\| `(NS:[^`]+)` \|", DOCS, re.MULTILINE)
+    assert sorted(told) == sorted(key.replace(str(source), "SOURCE") for key in keys)
+
+
+def test_the_docs_tell_the_grids_as_they_are():
+    def steps(grid):
+        return [round(1_000 * (high - low)) for low, high in pairwise(grid.quantiles)]
+
+    assert steps(COARSE_GRID) == [50] * 10 + [25] * 16 + [10] * 9 + [5] * 2
+    assert steps(FINE_GRID) == [20] * 45 + [5] * 14 + [1] * 30
+    assert (COARSE_GRID.quantiles.index(0.5), FINE_GRID.quantiles.index(0.5)) == (10, 25)
+    assert f"a 1 min row above {FINE_GRID.long} bins, a 1 h row above {COARSE_GRID.long}" in DOCS
