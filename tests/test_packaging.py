@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -35,6 +37,14 @@ def names(requirements: list[str]) -> set[str]:
 def pinned(lock: str) -> dict[str, str]:
     found = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / lock).read_text(), re.MULTILINE)
     return {normal(name): pin for name, pin in found}
+
+
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """Ours without settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TILLWATCH_")} | more
 
 
 RUN = names(PROJECT["project"]["dependencies"])
@@ -111,32 +121,53 @@ def _imported(path: Path) -> set[str]:
 # --- the package ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(
-    int(version("setuptools").partition(".")[0]) < 80, reason="needs the setuptools of the lock: run it by 'make test'"
-)
-def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    tracked = _tracked(*ROOMS, "pyproject.toml", "README.md", "LICENSE")
-    for name in tracked:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from what is tracked, and from nothing that merely lies around."""
+    if int(version("setuptools").partition(".")[0]) < 80:
+        pytest.skip("needs the setuptools of the lock: run it by 'make test'")
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in _tracked(*ROOMS, "pyproject.toml", "README.md", "LICENSE"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     built = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-index"),
-            *("--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)),
-        ],
+        [*PIP, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)],
         capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
+    (found,) = folder.glob("*.whl")
+    return found
 
-    (wheel,) = tmp_path.glob("*.whl")
+
+def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
         (entry_points,) = [name for name in packed if name.endswith("entry_points.txt")]
         assert "tillwatch = cli.app:main" in archive.read(entry_points).decode()
-    assert {name for name in tracked if name.startswith(ROOMS)} - packed == set()
+    assert set(_tracked(*ROOMS)) - packed == set()
+    assert packed >= {"rules/grammar.lark", "rules/signals.yaml", "rules/packs/payment_alerts.yaml"}
     assert {name.partition("/")[0] for name in packed if ".dist-info/" not in name} <= set(ROOMS), "only the rooms"
+
+
+def test_what_is_installed_from_it_works_far_from_this_folder(wheel: Path, tmp_path: Path) -> None:
+    """Its modules are found before those of this checkout, and its data files are there."""
+    target = tmp_path / "installed"
+    subprocess.run(
+        [*PIP, "install", "--no-index", "--no-deps", "--target", str(target), str(wheel)], timeout=110, check=True
+    )
+    script = (target / "bin/tillwatch").read_text()
+    assert "from cli.app import main" in script
+    run = "import cli, sys; print(cli.__file__); sys.argv = ['tillwatch', *sys.argv[1:]]; from cli.app import main; main()"
+    for words, expected in ((["--help"], "Usage: tillwatch"), (["rules", "explain"], "payment_processing_failure")):
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", run, *words],
+            cwd=tmp_path, env=clean_environment(PYTHONPATH=str(target)),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(str(target))
+        assert expected in done.stdout
 
 
 def _tracked(*below: str) -> list[str]:
@@ -225,3 +256,52 @@ def test_the_image_copies_every_room_and_drops_root() -> None:
     last_stage = CONTAINERFILE.rpartition("\nFROM ")[2]
     assert re.search(r"^USER (?!root|0\b)", last_stage, re.MULTILINE)
     assert "--require-hashes" in CONTAINERFILE
+
+
+def test_every_path_that_the_image_copies_exists() -> None:
+    copied = [words.split() for words in re.findall(r"^COPY (?!--from)(.+)$", CONTAINERFILE, re.MULTILINE)]
+    sources = [source for *some, _ in copied for source in some]
+    assert len(sources) >= 4 + len(ROOMS)
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
+def test_what_the_image_needs_is_not_kept_from_it() -> None:
+    kept_out = (ROOT / "deploy/Containerfile.dockerignore").read_text().split()
+    assert not set(ROOMS) & set(kept_out)
+    assert {"tests", ".git", ".venv", "tillwatch-data"} <= set(kept_out)
+
+
+def test_compose_builds_from_the_container_file() -> None:
+    for service in COMPOSE["services"].values():
+        if service["image"] == "tillwatch:local":
+            assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+        assert service.get("restart"), "what ends is started again"
+
+
+def _docker() -> str | None:
+    """Why Docker cannot be used, None where it can."""
+    if shutil.which("docker") is None:
+        return "needs Docker: no docker here"
+    asked = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=30, check=False)
+    return None if asked.returncode == 0 else "needs Docker: its daemon does not answer"
+
+
+@pytest.mark.timeout(900)
+def test_the_image_is_built_and_runs() -> None:
+    why = _docker()
+    if why is not None:
+        pytest.skip(why)
+    tag = "tillwatch:test"
+    build = ["docker", "build", "--quiet", "-f", "deploy/Containerfile", "-t", tag, "."]
+    subprocess.run(build, cwd=ROOT, timeout=800, check=True)
+    try:
+        done = subprocess.run(
+            ["docker", "run", "--rm", "--network", "none", tag, "rules", "explain", "payment_processing_failure"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "payment_processing_failure" in done.stdout
+        parsed = ["docker", "compose", "-f", "docker-compose.yml", "config", "--quiet"]
+        subprocess.run(parsed, cwd=ROOT, timeout=60, check=True)
+    finally:
+        subprocess.run(["docker", "image", "rm", tag], capture_output=True, timeout=60, check=False)
