@@ -291,25 +291,32 @@ def is_name(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is not None and text not in (*_KEYWORDS, "of", "baseline")
 
 
-# One reader is helped more by "a unit or a span" than by eight terminals.
-_GROUPS = (
-    (frozenset({"AND", "OR", "$END"}), "'and', 'or' or the end"),
-    (frozenset({"OVER", "IN", "FOR", "CONSECUTIVE"}), "a span (over, in, for, consecutive)"),
-)
+# A reader is helped more by "a unit or a span" than by eight terminals.
+_SPANS = frozenset({"OVER", "IN", "FOR", "CONSECUTIVE"})
+_GOES_ON = frozenset({"AND", "OR"})
 
 
 def _expected(terminals: Iterable[str], before: str) -> str:
     left = {name for name in terminals if not name.startswith("__")}
-    if before.count("(") <= before.count(")"):
-        left.discard("RPAR")  # the tables of the parser do not tell these states apart
+    inside = before.count("(") > before.count(")")
+    # The tables of the parser do not tell these states apart.
+    if not inside:
+        left.discard("RPAR")
+    if re.search(r"\bfor\b[^()]*$", before) and not left >= _SPANS:
+        left.discard("FOR")
+    end = "'and', 'or' or )" if inside else "'and', 'or' or the end"
     if "PERCENT" in left:
-        return "a unit, a span, 'and', 'or' or the end"
+        return f"a unit, a span, {end}"
     words = []
-    for members, text in _GROUPS:
-        if members <= left:
-            words.append(text)
-            left -= members
+    if left >= _SPANS:
+        words.append("a span (over, in, for, consecutive)")
+        left -= _SPANS
+    goes_on = left >= _GOES_ON
+    if goes_on:
+        left -= {*_GOES_ON, "$END", "RPAR"}
     words += [_PLAIN.get(name, "the end" if name == "$END" else f"'{name.lower()}'") for name in sorted(left)]
+    if goes_on:
+        return ", ".join([*words, end])
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
@@ -340,14 +347,14 @@ def _explained(text: str, error: UnexpectedInput, example: str) -> ConditionErro
         return ConditionError(1, f"expected {example}, got nothing")
     if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
         word = _NO_UNIT.search(text)
-        if word is not None and word[1] not in _DURATIONS:
+        if word is not None and word[1] not in (*_DURATIONS, *_KEYWORDS):
             return _no_unit(word.start(1) + 1, word[1])
         return ConditionError(len(text.rstrip()) + 1, f"expected {_expected(error.expected or (), text)}, got the end")
     if isinstance(error, UnexpectedToken):
         token = error.token
         at = token.start_pos or 0
         word = _NO_UNIT.search(text[:at])
-        if word is not None and word[1] not in _DURATIONS:
+        if word is not None and word[1] not in (*_DURATIONS, *_KEYWORDS):
             return _no_unit(word.start(1) + 1, word[1])
         near = _meant(text, at) or (nearest(str(token), _KEYWORDS) if token.type == "NAME" else None)
         return ConditionError(at + 1, f"expected {_expected(error.expected, text[:at])}, got {quoted(str(token))}", near)

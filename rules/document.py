@@ -280,11 +280,11 @@ class Document:
                 return False
         return True
 
-    def number(self, node: Node, what: str, low: float, high: float) -> float | None:
+    def number(self, node: Node, what: str, low: float, high: float, *, whole: bool = False) -> float | None:
         value = plain(node)
-        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        if isinstance(value, int if whole else int | float) and not isinstance(value, bool) and low <= value <= high:
             return value
-        self.wrong(node, f"expected {what} from {low:g} to {high:g}, got {shown(node)}")
+        self.wrong(node, f"expected {what} from {low:.10g} to {high:.10g}, got {shown(node)}")
         return None
 
     def flag(self, node: Node) -> bool | None:

@@ -154,8 +154,8 @@ class _Reader:
             self._check_name(document, pack_key)
             # A pack that stands twice has been told; its rules are fine all the same.
             for key, node, twice in document.pairs(rules, f"the rules of {pack} by name"):
-                self._check_name(document, key)
                 before = len(document.problems)
+                self._check_name(document, key)
                 draft = _Builder(document, self._signals, self._bucket_ms, pack, key, node).build()
                 if twice or len(document.problems) > before:
                     draft.rule = None
@@ -379,10 +379,8 @@ class _Builder:
         node = self._at(item)
         if node is None:
             return default
-        if whole and isinstance(plain(node), float):
-            self._document.wrong(node, f"expected a whole number for {item}")
-            return default
-        found = self._document.number(node, f"a number for {item}", low, high)
+        what = f"a {'whole ' if whole else ''}number for {item}"
+        found = self._document.number(node, what, low, high, whole=whole)
         return default if found is None else found
 
     def _duration(self, item: str) -> int:
