@@ -74,6 +74,31 @@ class ProcessGuard(Guard):
 
     def end_within(self, seconds: float) -> None:
         """To the very end of the process, so that a thread which does not let go cannot hold it up either."""
-        timer = threading.Timer(seconds, os._exit, (EXIT_HUNG,))
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            log.critical("worker ends: stopping took more than %g s; it was at %s", seconds, _whereabouts(loop))
+            logging.shutdown()
+            os._exit(EXIT_HUNG)
+
+        timer = threading.Timer(seconds, end)
         timer.daemon = True
         timer.start()
+
+
+def _whereabouts(loop: asyncio.AbstractEventLoop) -> str:
+    """Where each task waits, in a line, for whoever reads the log."""
+    try:
+        places = {_place(task.get_coro()) for task in asyncio.all_tasks(loop)}
+    except RuntimeError as error:  # tasks come and go while another thread looks
+        return f"({error})"
+    return ", ".join(sorted(places)) or "the end of the process"
+
+
+def _place(awaited: object) -> str:
+    """Function and line, from the task's own down to the innermost that waits."""
+    places = []
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        places.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        awaited = getattr(awaited, "cr_await", None)
+    return " > ".join(places)

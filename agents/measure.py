@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Coroutine, Mapping, Set
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
@@ -41,7 +41,9 @@ ROWS_A_PART = 100
 POLL_S = 0.05
 BEAT_LIMIT_S = 3.0
 BEHIND_FLUSHES = 4
-BACKLOG_FLUSHES = 8
+BACKLOG_FLUSHES = 20
+"""On a backlog a flush is due only after so many: each one encodes whole buckets, and evaluate takes them in and writes
+whole rows. Five seconds of a backlog hold some dozen buckets; two hold each of them twice."""
 CONCURRENT = 16
 
 
@@ -91,16 +93,13 @@ class Measure:
     async def assigned(self, partitions: set[TP]) -> None:
         parked, self._parked = self._parked, {}
         for tp in partitions:
-            self._loading[tp] = asyncio.create_task(self._load(tp, parked))
+            self._begin_loading(tp, self._load(tp, parked))
         if partitions:
             # A short wait, so that the flow resumes on what is loaded; what takes longer goes on behind it.
             await asyncio.wait(self._loading.values(), timeout=ASSIGN_WAIT_S)
 
     async def revoked(self) -> None:
-        loading, self._loading = self._loading, {}
-        for task in loading.values():
-            task.cancel()
-        await asyncio.gather(*loading.values(), return_exceptions=True)
+        await self._stop_loading()
         # Not cancelled when time is up: a flush ends by itself once what it writes is gone.
         flushing = asyncio.create_task(self.flush(slow=True))
         await asyncio.wait({flushing}, timeout=REVOKE_LIMIT_S)
@@ -111,6 +110,20 @@ class Measure:
         if len(self._parked) < len(owned):
             log.warning("revoked before everything was written; the next owner reads it again")
         await flushing
+        await self._stop_loading()  # of what the flush found refused
+
+    def _begin_loading(self, tp: TP, load: Coroutine[None, None, None]) -> None:
+        """One at a time: two would take the partition from each other, and neither would know where it is read from."""
+        before = self._loading.get(tp)
+        if before is not None:
+            before.cancel()
+        self._loading[tp] = asyncio.create_task(load)
+
+    async def _stop_loading(self) -> None:
+        loading, self._loading = self._loading, {}
+        for task in loading.values():
+            task.cancel()
+        await asyncio.gather(*loading.values(), return_exceptions=True)
 
     async def _load(self, tp: TP, parked: dict[Source, Owned] | None = None) -> None:
         """Takes a partition's state from Redis and reads on from there; waits for servers that are away."""
@@ -133,9 +146,11 @@ class Measure:
                 held, fold = await self._fresh(source)
                 end = 0
             position = await self._within_log(tp, fold)
-            owned = Owned(tp, held, fold, self.app.chunks.generation(tp) + 1, end)
-            self.owned[tp] = owned
-            await self.app.chunks.seek_anew(tp, position)
+
+            def begin(generation: int) -> None:
+                self.owned[tp] = Owned(tp, held, fold, generation, end)
+
+            await self.app.chunks.seek_anew(tp, position, begin)
             self._beat_at = float("-inf")
 
     async def _fresh(self, source: Source) -> tuple[Held, Partition]:
@@ -209,9 +224,10 @@ class Measure:
         """Writes everything that changed: dead letters, the script, the partial; then commits for lag tools."""
         async with self._flushing:
             now = time.monotonic()
+            slow = slow or self._on_backlog()  # then flushes are as rare as those of the slow tables
             work = []
             for owned in list(self.owned.values()):
-                if owned.writing:  # an earlier flush failed half-way and the partition is being loaded again
+                if owned.gone or owned.writing:  # an earlier flush failed half-way and the partition is being loaded again
                     continue
                 cut = owned.fold.cut(slow=slow or now - owned.slow_at >= SLOW_EVERY_S)
                 if cut is not None:
@@ -220,6 +236,7 @@ class Measure:
                         owned.slow_at = now
                     encoded = encode(cut)
                     work.append((owned, cut, encoded, self._partials(owned, cut, encoded)))
+                    await asyncio.sleep(0)  # a cut is of one partition; the others may go on between two
             if not work:
                 self.flushed_at = self._clock.now()
                 return
@@ -278,7 +295,7 @@ class Measure:
         tp = owned.tp
         if self.owned.get(tp) is owned:
             del self.owned[tp]
-            self._loading[tp] = asyncio.create_task(self._load_if_mine(tp))
+            self._begin_loading(tp, self._load_if_mine(tp))
 
     async def _load_if_mine(self, tp: TP) -> None:
         # A frozen worker that wakes up learns only from its next heartbeat that it lost the partition.
@@ -341,17 +358,17 @@ class Measure:
     async def run(self) -> None:
         """Flushes and beats until cancelled."""
         flush_s = self._settings.flush
-        due = time.monotonic() + flush_s
+        due = soon = time.monotonic() + flush_s
         while True:
             await asyncio.sleep(min(POLL_S, flush_s))
             if self._clock.now() - self._beat_at >= BEAT_MS / 1000:
                 self._beat_at = self._clock.now()
                 await self._beat()
-            if time.monotonic() >= due:
+            now = time.monotonic()
+            if now >= due or (now >= soon and not self._on_backlog()):
                 await asyncio.shield(self.flush())  # to be cancelled half-way would lose the cut
-                # On a backlog nobody waits for the next flush, and each one encodes whole buckets.
-                pause = flush_s * BACKLOG_FLUSHES if self._on_backlog() else flush_s
-                due = max(due + pause, time.monotonic() + pause / 2)
+                soon = max(min(due, now) + flush_s, time.monotonic() + flush_s / 2)
+                due = soon + flush_s * (BACKLOG_FLUSHES - 1)
 
     def _on_backlog(self) -> bool:
         return any(owned.end - owned.fold.next > CHUNK_RECORDS for owned in self.owned.values())

@@ -37,10 +37,13 @@ class Together(Generic[K, V]):
                 waiting, self._waiting = self._waiting, {}
                 try:
                     answers = await self._question(waiting.keys())
-                except Exception as error:
+                except BaseException as error:
+                    told = error if isinstance(error, Exception) else TimeoutError("the question was cut short")
                     for answer in waiting.values():
-                        answer.set_exception(error)
+                        answer.set_exception(told)
                         answer.exception()  # nobody may be there any more to hear of it
+                    if not isinstance(error, Exception | asyncio.CancelledError):
+                        raise
                 else:
                     for key, answer in waiting.items():
                         answer.set_result(answers.get(key))

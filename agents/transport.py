@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import faust
@@ -144,11 +144,14 @@ class _Consumer(driver.Consumer):
             await asyncio.Event().wait()
         self.app.joined.set()
 
-    async def seek_anew(self, partition: TP, position: int) -> None:
-        """Moves one partition; chunks that were fetched before are told by their generation."""
+    async def seek_anew(self, partition: TP, position: int, begin: Callable[[int], None] | None = None) -> None:
+        """Moves one partition; chunks that were fetched before are told by their generation. `begin` is called with the new
+        one before the first chunk of it is fetched."""
         async with self._fetching:
             self._seeks[partition] += 1
             await self.seek_wait({partition: position})
+            if begin is not None:
+                begin(self._seeks[partition])
 
     def generation(self, partition: TP) -> int:
         return self._seeks[partition]

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from aiokafka import TopicPartition
 
 from local.process import StartFailed
 from rollups.query import query
@@ -30,68 +31,80 @@ def thirds() -> tuple[list[Event], list[Event], list[Event]]:
     return events[:third], events[third : 2 * third], events[2 * third :]
 
 
-async def put(settings: Settings, events: list[Event], *, wait: bool = False) -> None:
-    """Produces events; `wait`: until measure has written them."""
-    assert settings.kafka is not None
-    ends = await produce(settings.kafka, settings.names, events)
-    if wait:
-        await written(settings, ends)
+class Log:
+    """What was produced, and what the tables must hold because of it."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ends: dict[TopicPartition, int] = {}
+        self.oracle = Oracle()
 
-async def settled(settings: Settings, crew: Crew, *parts: list[Event]) -> None:
-    """The tables are exact, and stay so when the workers write the last of what they have and leave."""
-    oracle = Oracle(event for part in parts for event in part)
-    await exact(settings, oracle)
-    await crew.leave()
-    assert await difference(settings, oracle) == ""
+    async def put(self, events: list[Event]) -> None:
+        """Produces events."""
+        assert self._settings.kafka is not None
+        self._ends |= await produce(self._settings.kafka, self._settings.names, events)
+        for event in events:
+            self.oracle.add(event)
+
+    async def written(self) -> None:
+        """Waits until measure has written all of it."""
+        await written(self._settings, self._ends)
+
+    async def settled(self, crew: Crew) -> None:
+        """The tables become exact, and stay so when the workers write the last of what they have and leave."""
+        await self.written()
+        await exact(self._settings, self.oracle)
+        await crew.leave()
+        assert await difference(self._settings, self.oracle) == ""
 
 
 async def test_plainly(installation: Settings, crew: Crew) -> None:
-    events = mixed(1, 8_000, time.time())
+    log, events = Log(installation), mixed(1, 8_000, time.time())
     await crew.start(installation)
 
-    await put(installation, events)
+    await log.put(events)
 
-    await settled(installation, crew, events)
+    await log.settled(crew)
     counted = await pipeline(installation)
     assert sum(count for (kind, _, _), count in counted.items() if kind == "repeat") == repeats(events)
     assert {kind for kind, _, _ in counted} == {"repeat"}
-    oracle = Oracle(events)
     async with redis_of(installation) as redis:
         store = TableStore(redis, installation.names)
         for table, resolution in (("payments", "10s"), ("merchants", "1m"), ("resources", "1h")):
             answer = (await query(store, f"select * from {table}_{resolution}")).objects()
-            assert found_rows(table, answer) == oracle.rows(table, resolution)
+            assert found_rows(table, answer) == log.oracle.rows(table, resolution)
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_stop_and_a_start(installation: Settings, crew: Crew) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(installation), thirds()
     before = await crew.start(installation)
-    await put(installation, first, wait=True)
-    await put(installation, second)
+    await log.put(first)
+    await log.written()
+    await log.put(second)
 
     await crew.leave(before)
-    await put(installation, third)
+    await log.put(third)
     await crew.start(installation)
 
-    await settled(installation, crew, first, second, third)
+    await log.settled(crew)
 
 
 async def test_a_worker_joins_and_leaves(installation: Settings, crew: Crew) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(installation), thirds()
     await crew.start(installation)
-    await put(installation, first)
+    await log.put(first)
 
     joining = crew.hire(installation)
     await crew.begin(joining)
-    await put(installation, second, wait=True)
+    await log.put(second)
+    await log.written()
     await crew.leave(joining)
-    await put(installation, third)
+    await log.put(third)
 
-    await settled(installation, crew, first, second, third)
+    await log.settled(crew)
 
 
 @pytest.mark.fault
@@ -106,38 +119,40 @@ async def test_a_worker_joins_and_leaves(installation: Settings, crew: Crew) -> 
     ],
 )
 async def test_a_worker_dies_within_a_flush(installation: Settings, crew: Crew, fault: str, accompanied: bool) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(installation), thirds()
     doomed, other = crew.hire(installation, TILLWATCH_FAULT=fault), crew.hire(installation)
-    await put(installation, first)
+    await log.put(first)
     try:
         await crew.begin(doomed, *([other] if accompanied else []))
     except StartFailed:
         assert not doomed.running, "it may die before it is ready"
 
-    await put(installation, second)
+    await log.put(second)
     await eventually_async(lambda: not doomed.running, "the worker is dead")
     assert doomed.exit_code == -signal.SIGKILL
-    await put(installation, third)
+    await log.put(third)
     if not other.running:
         await crew.begin(other)
 
-    await settled(installation, crew, first, second, third)
+    await log.settled(crew)
 
 
 @pytest.mark.fault
 async def test_a_frozen_worker_wakes_up_without_its_partitions(installation: Settings, crew: Crew) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(installation), thirds()
     zombie, other = crew.hire(installation), crew.hire(installation)
     await crew.begin(zombie, other)
-    await put(installation, first, wait=True)
+    await log.put(first)
+    await log.written()
 
     zombie.freeze()
-    await put(installation, second, wait=True)  # the other one has them all
-    await exact(installation, Oracle([*first, *second]))
+    await log.put(second)
+    await log.written()  # the other one has them all
+    await exact(installation, log.oracle)
     zombie.thaw()
-    await put(installation, third)
+    await log.put(third)
 
-    await settled(installation, crew, first, second, third)
+    await log.settled(crew)
 
 
 # --- Redis ------------------------------------------------------------------------------------------------------------
@@ -145,63 +160,67 @@ async def test_a_frozen_worker_wakes_up_without_its_partitions(installation: Set
 
 @pytest.mark.fault
 async def test_redis_comes_back_without_its_last_writes(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
-    await put(fragile, first, wait=True)
+    await log.put(first)
+    await log.written()
 
     patient.mark()
-    await put(fragile, second, wait=True)
+    await log.put(second)
+    await log.written()
     patient.fall_back()
-    await put(fragile, third)
+    await log.put(third)
 
     assert worker.running
-    await settled(fragile, crew, first, second, third)
+    await log.settled(crew)
 
 
 @pytest.mark.fault
 async def test_redis_loses_everything(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
-    await put(fragile, first, wait=True)
+    await log.put(first)
+    await log.written()
 
-    await put(fragile, second)
+    await log.put(second)
     patient.empty()
-    await put(fragile, third)
+    await log.put(third)
 
     assert worker.running
-    await settled(fragile, crew, first, second, third)
+    await log.settled(crew)
 
 
 @pytest.mark.fault
 async def test_redis_goes_away_and_comes_back(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
-    await put(fragile, first)
+    await log.put(first)
 
     patient.kill()
-    await put(fragile, second)
+    await log.put(second)
     await eventually_async(lambda: "trying again" in worker.output, "the worker has noticed")
     patient.start()
-    await put(fragile, third)
+    await log.put(third)
 
     assert worker.running
-    await settled(fragile, crew, first, second, third)
+    await log.settled(crew)
 
 
 @pytest.mark.fault
 async def test_redis_runs_out_of_memory(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
-    await put(fragile, first, wait=True)
+    await log.put(first)
+    await log.written()
 
     patient.limit_memory(0)
-    await put(fragile, second)
+    await log.put(second)
     await eventually_async(lambda: "maxmemory" in worker.output, "a write was refused")
     patient.limit_memory(None)
-    await put(fragile, third)
+    await log.put(third)
 
     assert worker.running
-    await settled(fragile, crew, first, second, third)
+    await log.settled(crew)
 
 
 # --- Kafka ------------------------------------------------------------------------------------------------------------
@@ -210,14 +229,15 @@ async def test_redis_runs_out_of_memory(fragile: Settings, crew: Crew, patient: 
 @pytest.mark.fault
 @pytest.mark.parametrize("broker", ["kafka"], indirect=True)  # the embedded one forgets everything
 async def test_kafka_is_killed_and_comes_back(installation: Settings, crew: Crew, broker: Broker) -> None:
-    first, second, third = thirds()
+    log, (first, second, third) = Log(installation), thirds()
     worker = await crew.start(installation)
-    await put(installation, first, wait=True)
-    await put(installation, second)
+    await log.put(first)
+    await log.written()
+    await log.put(second)
 
     broker.kill()
     broker.start()
-    await put(installation, third)
+    await log.put(third)
 
     assert worker.running
-    await settled(installation, crew, first, second, third)
+    await log.settled(crew)
