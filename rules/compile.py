@@ -120,7 +120,7 @@ class Compiler:
         if where is None:
             return None
         measure = signal.measured(table)[0] if signal.measure is not None else None
-        query = Query(table.name, self.by, where, signal.of, measure)
+        query = Query(table.name, self.by, where, signal.of, measure, signal.aggregate == "quantile")
         if isinstance(test.value, OfBaseline):
             judge = self._baseline(test, signal)
             return None if judge is None else (Part(test, signal, query, learning=True), judge)

@@ -22,13 +22,15 @@ ROUTES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which cells of a table a test wants, and how they are grouped. `where` selects; of those, `of` marks some."""
+    """Which cells of a table a test wants, and how they are grouped. `where` selects; of those, `of` marks some. measure:
+    its place among the stats; sketch: with its quantiles."""
 
     table: str
     by: tuple[str, ...]
     where: Filter
     of: Filter
     measure: int | None = None
+    sketch: bool = False
 
 
 class Slot:
@@ -45,10 +47,10 @@ class Slot:
         self.cells[key] = (marked, cell)
         self._totals = None
 
-    def totals(self, measure: int | None) -> Totals:
-        """What the cells add up to; worked out when first asked for."""
+    def totals(self, measure: int | None, *, sketch: bool = False) -> Totals:
+        """What the cells add up to; worked out when first asked for, and always for the same measure."""
         if self._totals is None:
-            self._totals = Totals(self.bucket, self.cells, measure)
+            self._totals = Totals(self.bucket, self.cells, measure, sketch)
         return self._totals
 
 
@@ -61,7 +63,7 @@ class Totals:
 
     __slots__ = ("events", "k", "last", "n", "stat")
 
-    def __init__(self, bucket: int, cells: Mapping[Key, tuple[bool, Cell]], measure: int | None) -> None:
+    def __init__(self, bucket: int, cells: Mapping[Key, tuple[bool, Cell]], measure: int | None, sketch: bool) -> None:
         self.n = self.k = 0
         self.stat = Stat()
         events: list[tuple[int, int, int]] = []
@@ -75,7 +77,8 @@ class Totals:
                 one = 1 if marked else 0
                 events += [(ms, 1, one) for ms in cell.times]
             if measure is not None and measure < len(cell.stats):
-                self.stat.add(cell.stats[measure])
+                stat = cell.stats[measure]
+                self.stat.add(stat if sketch else Stat(stat.n, stat.total, stat.low, stat.high))
         events.sort()
         self.events = events
         self.last = events[-1][0] if events else bucket

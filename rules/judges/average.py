@@ -48,12 +48,15 @@ class AverageJudge:
         found = quantile(stat.bins or {}, self.q)
         return None if found is None else Fraction(found) / self.scale
 
+    def _sliding(self, slots: Slots, start: int, scope: Scope) -> Sliding:
+        return Sliding(slots, start, self.window_ms, scope.bucket_ms, self.measure, sketch=self.kind == "quantile")
+
     def points(self, slots: Slots, start: int, scope: Scope) -> Iterator[Point]:
         flips = Flips()
-        sliding = Sliding(slots, start, self.window_ms, scope.bucket_ms, self.measure)
+        sliding = self._sliding(slots, start, scope)
         for slot in slots.between(start, scope.end):
             sliding.before(slot.bucket)
-            totals = slot.totals(self.measure)
+            totals = slot.totals(self.measure, sketch=self.kind == "quantile")
             stat = sliding.stat()
             stat.add(totals.stat)
             value = self._value(stat)
@@ -68,7 +71,7 @@ class AverageJudge:
         sliding: Sliding | None = None
         for end in closed_ends(slots, since, scope):
             if sliding is None:
-                sliding = Sliding(slots, end, self.window_ms, scope.bucket_ms, self.measure)
+                sliding = self._sliding(slots, end, scope)
             sliding.before(end, whole=True)
             stat = sliding.stat()
             value = self._value(stat)
