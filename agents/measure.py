@@ -227,7 +227,7 @@ class Measure:
             slow = slow or self._on_backlog()  # then flushes are as rare as those of the slow tables
             work = []
             for owned in list(self.owned.values()):
-                if owned.gone or owned.writing:  # an earlier flush failed half-way and the partition is being loaded again
+                if owned.gone or owned.writing:  # or an earlier flush failed half-way, and it is being loaded again
                     continue
                 cut = owned.fold.cut(slow=slow or now - owned.slow_at >= SLOW_EVERY_S)
                 if cut is not None:

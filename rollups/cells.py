@@ -109,7 +109,8 @@ class Cell:
             self.times = self.times + other.times
         else:
             self.times = None
-        if other.samples:
+        full = len(self.samples) == KEPT_SAMPLES
+        if other.samples and not (full and other.samples[0] > self.samples[-1]):
             self.samples = earliest_samples([*self.samples, *other.samples]) if self.samples else list(other.samples)
         if other.recent is not None:
             self.recent = nlargest(KEPT_RECENT, [*(self.recent or ()), *other.recent])
@@ -218,7 +219,7 @@ def unpack(row: Sequence[Any], bucket: int) -> Cell:
             Stat()
             if stat == 0
             else Stat(
-                stat[0], int(stat[1]), stat[2], stat[3], dict(zip(stat[4][::2], stat[4][1::2])) if stat[4] else None
+                stat[0], int(stat[1]), stat[2], stat[3], dict(zip(stat[4][::2], stat[4][1::2], strict=True)) if stat[4] else None
             )
             for stat in stats
         ],
