@@ -189,6 +189,8 @@ class Figures:
     cpu_seconds: float
     events_a_cpu_second: float
     servers_cpu_seconds: float
+    others_cpu_seconds: float
+    """Of every other process of the machine meanwhile, this one included: a figure taken on a busy machine says so."""
     peak_rss_mb: float
     from_start_s: float
     """From starting the process to the last flush."""
@@ -199,6 +201,12 @@ class Figures:
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def _machine_s() -> float:
+    """CPU time that was spent by anyone."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
+    return (sum(fields[:8]) - fields[3] - fields[4]) * _TICK_S  # all but idle and waiting
 
 
 def _peak_mb(pid: int) -> float:
@@ -221,26 +229,27 @@ async def repetition(
         started = time.perf_counter()
         async with asyncio.timeout(REPETITION_LIMIT_S):
             starting = asyncio.create_task(asyncio.to_thread(worker.start))
-            first = last = (0, 0.0, 0.0, 0.0)
+            first = last = (0, 0.0, 0.0, 0.0, 0.0)
             while first[0] == 0 or last[0] < sum(ends.values()):
                 await asyncio.sleep(LOOK_EVERY_S)
                 if starting.done() and not worker.running:
                     raise Failed(f"the worker {worker.ending}: {worker.output[-2000:]}")
                 done = await _folded(redis, settings, sources)
                 if done > last[0]:
-                    last = (done, time.perf_counter(), _cpu_s(worker.pid), sum(map(_cpu_s, servers)))
+                    last = (done, time.perf_counter(), _cpu_s(worker.pid), sum(map(_cpu_s, servers)), _machine_s())
                     first = first if first[0] else last
             await starting
             merged_at = await _merged(redis, settings, sources)
         await _compare(redis, settings, produced)
-        events, seconds, cpu = (last[n] - first[n] for n in range(3))
+        events, seconds, cpu, served, machine = (last[n] - first[n] for n in range(5))
         return Figures(
             events=int(events),
             seconds=round(seconds, 3),
             events_a_second=round(events / seconds),
             cpu_seconds=round(cpu, 2),
             events_a_cpu_second=round(events / cpu),
-            servers_cpu_seconds=round(last[3] - first[3], 2),
+            servers_cpu_seconds=round(served, 2),
+            others_cpu_seconds=round(max(machine - cpu - served, 0.0), 2),
             peak_rss_mb=round(_peak_mb(worker.pid), 1),
             from_start_s=round(last[1] - started, 2),
             merged_after_s=round(merged_at - last[1], 2),
@@ -327,7 +336,8 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, o
             results.append(one)
             tell(
                 f"  {number}: {one.events_a_second:>7,} events/s, {one.events_a_cpu_second:>7,} per CPU-second, "
-                f"{one.seconds:.1f} s ({one.cpu_seconds:.1f} CPU, servers {one.servers_cpu_seconds:.1f}), "
+                f"{one.seconds:.1f} s ({one.cpu_seconds:.1f} CPU, servers {one.servers_cpu_seconds:.1f}, "
+                f"others {one.others_cpu_seconds:.1f}), "
                 f"{one.peak_rss_mb:.0f} MB; {one.from_start_s:.1f} s from start, merged {one.merged_after_s:.1f} s later"
             )
     rates = [one.events_a_second for one in results]
