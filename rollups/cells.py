@@ -219,7 +219,11 @@ def unpack(row: Sequence[Any], bucket: int) -> Cell:
             Stat()
             if stat == 0
             else Stat(
-                stat[0], int(stat[1]), stat[2], stat[3], dict(zip(stat[4][::2], stat[4][1::2], strict=True)) if stat[4] else None
+                stat[0],
+                int(stat[1]),
+                stat[2],
+                stat[3],
+                dict(zip(stat[4][::2], stat[4][1::2], strict=True)) if stat[4] else None,
             )
             for stat in stats
         ],
