@@ -186,7 +186,7 @@ def _end(rule: Rule, part: Part) -> str:
     if part.learning:
         return "when the volume is back"
     if signal.aggregate == "streak":
-        return f"with the first {signal.one or 'event'} that did not"
+        return f"with the first {signal.one or 'event'} that has not {signal.bad}"
     if signal.aggregate == "count" and test.span is None:
         return f"when {duration_text(QUIET_MS)} have passed without another"
     ending = part.resolve
@@ -194,11 +194,15 @@ def _end(rule: Rule, part: Part) -> str:
     limit = amount(part, _limit(ending or test, signal))
     if signal.aggregate == "max":
         return f"when a sample is {_LEVEL[comparison]} {limit} again"
-    window = duration_text((test.span.window_ms or test.span.hold_ms or 0) if test.span else 0)
+    closed = f"closed window of {duration_text((test.span.window_ms or test.span.hold_ms or 0) if test.span else 0)}"
     if signal.aggregate == "count":
-        return f"when a window of {window} that has ended holds {_THAN[comparison]} {limit} {signal.all}"
-    enough = "" if signal.aggregate == "sum" else f" with at least {rule.min_events} {signal.counted(rule.min_events)}"
-    return f"when a window of {window} that has ended{enough} is {_LEVEL[comparison]} {limit}"
+        return f"when a {closed} holds {_THAN[comparison]} {limit} {signal.all}"
+    if signal.aggregate == "sum":
+        return f"when the {signal.title} of a {closed} is {_LEVEL[comparison]} {limit}"
+    enough = f"when, with at least {rule.min_events} {signal.counted(rule.min_events)} in a {closed}"
+    if signal.aggregate == "ratio":
+        return f"{enough}, {_share(comparison)} {limit} of them {signal.bad}"
+    return f"{enough}, the {signal.title} is {_LEVEL[comparison]} {limit}"
 
 
 def _clause(rule: Rule, condition: Condition, parts: Iterator[Part]) -> str:
@@ -206,11 +210,10 @@ def _clause(rule: Rule, condition: Condition, parts: Iterator[Part]) -> str:
         return _means(rule, next(parts))
     if isinstance(condition, Not):
         inner = _clause(rule, condition.part, parts).removeprefix("when ").removeprefix("as soon as ")
-        return f"when it is not the case that {inner}"
+        return f"when it is not the case that {inner if isinstance(condition.part, Test) else f'({inner})'}"
     word = ", and " if isinstance(condition, And) else ", or "
-    return word.join(
-        _clause(rule, one, parts) if isinstance(one, Test) else f"({_clause(rule, one, parts)})" for one in condition.parts
-    )
+    clauses = [(one, _clause(rule, one, parts)) for one in condition.parts]
+    return word.join(text if isinstance(one, Test | Not) else f"({text})" for one, text in clauses)
 
 
 def _means(rule: Rule, part: Part) -> str:

@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.document import DEEPEST, LARGEST
-from rules.loader import KEYS, PACKS, PLANNED, RuleSet, Unreadable, load, read
-
-HERE = "▲"
-"""Stands in a text before the character that an error is about."""
+from rules.loader import KEYS, PACKS, PLANNED, Unreadable, load, read
+from tests.support.packs import GOOD, marked, names
 
 TWELVE = """\
 payment_alerts:
@@ -43,23 +41,6 @@ security_alerts:
   suspicious_activity: {condition: "failed_auth_attempts > 10 in 5 minutes", severity: "high", notification: ["email", "slack"]}
   webhook_security_violation: {condition: "invalid_webhook_signatures > 3 in 5 minutes", severity: "medium", notification: ["email", "slack"]}
 """  # noqa: E501
-
-GOOD = "{condition: security_violations > 0, severity: high}"
-
-
-def marked(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """A text without its markers, and the 1-based line and column of what each of them stands before."""
-    places = []
-    for number, line in enumerate(text.split("\n"), 1):
-        while HERE in line:
-            places.append((number, line.index(HERE) + 1))
-            line = line.replace(HERE, "", 1)
-    return text.replace(HERE, ""), places
-
-
-def names(found: RuleSet) -> list[str]:
-    return [f"{rule.pack}/{rule.name}" for rule in found.rules]
-
 
 # --- what ships -------------------------------------------------------------------------------------------------------
 
