@@ -281,7 +281,7 @@ class Evaluate:
         progress = self.table_progress(now_ms)
         await self._send_unsent()
         while transitions := self._engine.judge(now_ms, progress):
-            entries = [self._entry(transition) for transition in transitions]
+            entries = [self._entry(transition, now_ms) for transition in transitions]
             await self._save("saving alert states", entries)
             crash_point("after_save")
             await self._send_unsent()
@@ -300,9 +300,9 @@ class Evaluate:
     async def _kept(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         return await until_done(what, call, lambda: self.leader)
 
-    def _entry(self, transition: Transition) -> Entry:
+    def _entry(self, transition: Transition, now_ms: int) -> Entry:
         fingerprint = transition.fingerprint
-        number = self._outbox.next_number(fingerprint)
+        number = self._outbox.next_number(fingerprint, now_ms)
         event = transition.event
         if event is None:
             return Entry(fingerprint, number, transition.state)
@@ -369,6 +369,8 @@ class Evaluate:
                     await self._kept("rolling up", partial(self._tables.materialise, table, at))
         if now - self._expired_at >= EXPIRE_EVERY_S:
             self._expired_at = now
+            old = [mark for mark in self._engine.forgettable() if mark in self._outbox.entries]
+            await self._kept("forgetting old alert states", partial(self._outbox.forget, old))
             marks = [one.watermark_ms for one in progress.values() if one.watermark_ms is not None]
             if marks:
                 for table in TABLES:

@@ -95,9 +95,10 @@ class Outbox:
         if adopted:
             await self.save(list(adopted.values()), self.judged)
 
-    def next_number(self, fingerprint: str) -> int:
+    def next_number(self, fingerprint: str, now_ms: int) -> int:
+        """Numbers of one fingerprint grow, also past a time when nothing was kept of it."""
         held = self.entries.get(fingerprint)
-        return 1 if held is None else held.number + 1
+        return now_ms if held is None else max(held.number + 1, now_ms)
 
     async def save(self, entries: Sequence[Entry], judged: Mapping[str, int]) -> None:
         """Writes states and how far was judged, all or nothing; without states it is also a check that this is still the
@@ -110,6 +111,13 @@ class Outbox:
             raise NotLeader("the leader's token or serial in Redis is not ours")
         self._serial, self.judged = serial, dict(judged)
         self.entries.update({entry.fingerprint: entry for entry in entries})
+
+    async def forget(self, fingerprints: Sequence[str]) -> None:
+        """Removes states that nobody needs any more. To be called by the leader, after a `save` that went through."""
+        if fingerprints:
+            await self._redis.hdel(self._names.alert_states, *fingerprints)
+        for fingerprint in fingerprints:
+            del self.entries[fingerprint]
 
     def unsent(self) -> list[Entry]:
         return sorted((e for e in self.entries.values() if not e.sent), key=lambda e: (e.number, e.fingerprint))

@@ -18,6 +18,8 @@ from schemas.tables import Key
 
 ROW_MS = 10_000
 """Width of the finest merged rows; a whole number of buckets."""
+SPANS_KEPT_MS = 30 * 60_000
+"""So long the offsets of a bucket's records are known after its cells are forgotten: an alert shows where to look."""
 PAGED_LIMIT = 1_000
 """Old buckets that stay resident after an amendment, at most."""
 
@@ -188,7 +190,8 @@ class Merger:
                 continue
             if row not in busy and row not in pending:
                 del self._buckets[bucket]
-                self._spans.pop(bucket, None)
+        for bucket in [b for b in self._spans if b < self._floor - SPANS_KEPT_MS and b not in self._buckets]:
+            del self._spans[bucket]
 
 
 def _sum(versions: Mapping[Source, Cell]) -> Cell:

@@ -35,6 +35,8 @@ from schemas.tables import TABLES, Key, Value
 
 LATE_MS = 30 * 60_000
 """So long beyond what its windows need, cells stay in memory: for events that come late."""
+FORGOTTEN_MS = 24 * 3_600_000
+"""So long after the end of an episode its state is kept: well beyond the amend horizon."""
 EVER = 2**62
 SAMPLES = 8
 NOTABLE = 0.5
@@ -118,9 +120,23 @@ class Engine:
             mark = fingerprint(self._namespace, kept["pack"], kept["rule"], kept["group"])
             self._kept[mark] = kept
         for rule in self._rules:
-            for kept in self._kept.values():
+            for kept in list(self._kept.values()):
                 if (kept["pack"], kept["rule"]) == rule.full_name and list(kept["group"]) == list(rule.by):
                     self._track(rule, tuple(kept["group"].values()))
+
+    def forgettable(self) -> list[str]:
+        """Fingerprints of what was over so long ago that no event can touch it any more; they are forgotten here, too."""
+        old = [
+            mark
+            for mark, kept in self._kept.items()
+            if kept.get("status") == "resolved" and (kept.get("judged") or 0) < self._oldest() - FORGOTTEN_MS
+        ]
+        for mark in old:
+            del self._kept[mark]
+        return old
+
+    def _oldest(self) -> int:
+        return min((self._closed.get(table, 0) for table in self._fed), default=0)
 
     def update(self, table: str, bucket: int, key: Key, cell: Cell) -> None:
         """A merged cell as it is now."""
@@ -139,8 +155,9 @@ class Engine:
             named = dict(zip(rule.by, group, strict=True))
             mark = fingerprint(self._namespace, rule.pack, rule.name, named)
             found = tracks[group] = Track(rule, group, mark)
-            if mark in self._kept:
-                found.state = restored(self._kept[mark])
+            kept = self._kept.pop(mark, None)
+            if kept is not None:
+                found.state = restored(kept)
         return found
 
     # --- judging ------------------------------------------------------------------------------------------------------
