@@ -39,7 +39,7 @@ _CYCLE_S = 900.0
 _TICK_S = 0.1
 _POLL_MS = 100
 _ROUND: tuple[tuple[str, float, float, dict[str, str | float]], ...] = (
-    ("provider_outage", 20, 50, {"provider": "ikhokha"}),
+    ("provider_outage", 25, 55, {"provider": "ikhokha"}),
     ("brute_force", 80, 95, {}),
     ("bad_webhook_signatures", 115, 135, {}),
     ("database_down", 160, 190, {}),
@@ -90,8 +90,8 @@ async def _story(running: Machine, teller: _Teller, seconds: float | None) -> bo
     narrator = Narrator(scenarios, teller.start_ms)
     simulator = Simulator(secrets.randbits(32), start_s - HISTORY_S, rate, scenarios)
     teller.say(
-        f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second, and all that goes with them; "
-        f"the last {HISTORY_S / 60:g} minutes first"
+        f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second; "
+        f"what it did in the last {HISTORY_S / 60:g} minutes comes first"
     )
     if scenarios:
         teller.say(f"all is well; the first outage comes in {scenarios[0].start_s - start_s:.0f} s")

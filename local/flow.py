@@ -28,7 +28,7 @@ class Flow:
 
     def __str__(self) -> str:
         if not self.finished:
-            return "no payment finished"
+            return "no payment yet"
         shares = f"{self.failed / self.finished:.1%} failing, {self.refused / self.finished:.0%} declined"
         took = "" if self.latency_s is None else f", {self.latency_s:.1f} s each"
         return f"{self.finished:,} payments, {shares}{took}"

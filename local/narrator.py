@@ -198,11 +198,13 @@ class Narrator:
             if one.detected_ms is None or one.alert is None:
                 yield Line(f"          {one.scenario.name}: not detected ({one.scenario})", "bad")
                 continue
-            found = f"detected after {(one.detected_ms - one.start_ms) / 1000:.1f} s ({_name(one.alert)})"
-            if one.resolved_ms is not None:
-                found += f", resolved {(one.resolved_ms - one.end_ms) / 1000:.1f} s after it was over"
+            found = f"detected after {(one.detected_ms - one.start_ms) / 1000:.1f} s; {_name(one.alert)} "
+            if one.resolved_ms is None:
+                found += "not resolved when the demonstration ended"
+            elif one.resolved_ms < one.end_ms:
+                found += f"resolved while the {one.word} lasted"
             else:
-                found += ", not resolved when the demonstration ended"
+                found += f"resolved {(one.resolved_ms - one.end_ms) / 1000:.1f} s after it was over"
             yield Line(f"          {one.scenario.name}: {found}")
 
     @property

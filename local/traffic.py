@@ -24,6 +24,7 @@ EVERY_S = 0.02
 IN_FLIGHT = 5_000
 AT_ONCE = 200
 LINGER_MS = 10
+BATCH_BYTES = 512 * 1024
 STOP_WITHIN_S = 2.0
 
 
@@ -60,6 +61,7 @@ async def publish(
         bootstrap_servers=address(settings),
         client_id="tillwatch-traffic",
         linger_ms=LINGER_MS,
+        max_batch_size=BATCH_BYTES,
         acks=1,
         enable_idempotence=False,  # the embedded broker has none
     )

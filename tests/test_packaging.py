@@ -305,3 +305,21 @@ def test_the_image_is_built_and_runs() -> None:
         subprocess.run(parsed, cwd=ROOT, timeout=60, check=True)
     finally:
         subprocess.run(["docker", "image", "rm", tag], capture_output=True, timeout=60, check=False)
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_of_the_readme_exist_and_load_nothing() -> None:
+    shown = re.findall(r"!\[[^\]]{40,}\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert {"docs/img/flow.svg", "docs/img/demo.svg"} <= set(shown)
+    for path in shown:
+        text = (ROOT / path).read_text()
+        assert text.lstrip().startswith("<svg")
+        assert not re.search(r"@font-face|@import|url\(\s*[\"']?http|(?:href|src)=[\"']http|<script", text), path
+
+
+def test_the_picture_of_the_demonstration_tells_the_whole_story() -> None:
+    text = re.sub(r"<[^>]+>", "", (ROOT / "docs/img/demo.svg").read_text()).replace("&#160;", " ")
+    for words in ("make demo", "outage begins", "detected after", "outage is over", "resolved: provider_down"):
+        assert words in text, words

@@ -44,13 +44,11 @@ def test_an_outage_begins_is_detected_and_is_resolved(demo: Terminal) -> None:
     assert after is not None and float(after[1]) < 30, "while it lasts"
     demo.shows("outage is over")
     demo.shows(r"resolved: provider_down \(provider ikhokha\), [\d.]+ s after the outage was over", SEEN_WITHIN_S)
-    flows = re.findall(r"· ([\d,]+) events/s; counted of late: ([\d,]+) payments, ([\d.]+)% failing", demo.text)
-    assert flows, "in between it says what flows"
-    assert all(int(payments.replace(",", "")) > 0 for _, payments, _ in flows)
+    assert re.search(r"· [\d,]+ events/s; counted of late: [1-9][\d,]* payments, [\d.]+% failing", demo.text)
     demo.press_ctrl_c()
     assert demo.ends() == 0
     assert "the demonstration ends" in demo.text
-    assert re.search(r"provider_outage: detected after [\d.]+ s \(provider_down .*resolved", demo.text)
+    assert re.search(r"provider_outage: detected after [\d.]+ s; provider_down \(provider ikhokha\) resolved", demo.text)
     assert "an alert that was not injected" not in demo.text
     assert "Traceback" not in demo.text
 
@@ -197,4 +195,4 @@ def test_the_flow_counts_what_ended_and_tells_failures_from_refusals() -> None:
     )
     assert flow == Flow(100, 10, 10, pytest.approx(2.2))
     assert str(flow) == "100 payments, 10.0% failing, 10% declined, 2.2 s each"
-    assert str(flow_of({})) == "no payment finished"
+    assert str(flow_of({})) == "no payment yet"

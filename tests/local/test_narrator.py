@@ -92,7 +92,7 @@ def test_an_outage_begins_is_detected_ends_and_is_resolved() -> None:
         "resolved: provider_down (provider ikhokha), 15.0 s after the outage was over"
     ]
     assert story.summary() == [
-        "provider_outage: detected after 5.5 s (provider_down (provider ikhokha)), resolved 15.0 s after it was over"
+        "provider_outage: detected after 5.5 s; provider_down (provider ikhokha) resolved 15.0 s after it was over"
     ]
     assert story.narrator.outage_detected
 
@@ -121,7 +121,7 @@ def test_the_gravest_alert_stands_for_the_outage_though_it_comes_second() -> Non
     story.at(14, event("firing", 14, "api_connectivity", provider=None, severity="high"))
     assert story.at(16, event("firing", 16))[0].startswith("also detected after 6.0 s: provider_down")
     story.at(55, event("resolved", 55))
-    assert "detected after 4.0 s (provider_down (provider ikhokha)), resolved 15.0 s" in story.summary()[0]
+    assert "detected after 4.0 s; provider_down (provider ikhokha) resolved 15.0 s" in story.summary()[0]
 
 
 def test_one_that_is_held_back_says_by_whom_and_ends_quietly() -> None:
