@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from agents.faults import crash_point
 from agents.guard import Guard
-from agents.retry import AWAY, NotWanted, until_done
+from agents.retry import AWAY, NotWanted, end, until_done
 from agents.together import Together
 from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
 from rollups.partition import BEAT_MS, Cut, Letter, Page, Partition, Progress
@@ -121,9 +121,7 @@ class Measure:
 
     async def _stop_loading(self) -> None:
         loading, self._loading = self._loading, {}
-        for task in loading.values():
-            task.cancel()
-        await asyncio.gather(*loading.values(), return_exceptions=True)
+        await end(loading.values())
 
     async def _load(self, tp: TP, parked: dict[Source, Owned] | None = None) -> None:
         """Takes a partition's state from Redis and reads on from there; waits for servers that are away."""

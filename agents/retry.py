@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 from redis.exceptions import (
@@ -23,6 +23,7 @@ from runtime.kafka import KafkaUnreachable
 log = logging.getLogger(__name__)
 
 FIRST_S, LONGEST_S = 0.05, 2.0
+CANCEL_AGAIN_S = 0.5
 AWAY = (RedisError, KafkaError, KafkaUnreachable, OSError, TimeoutError)
 """What a server that is away, failing over or short of memory raises; a script's own fault (ResponseError) is among
 them because `OOM` and `READONLY` are."""
@@ -43,6 +44,9 @@ async def until_done(what: str, call: Callable[[], Awaitable[T]], wanted: Callab
         try:
             return await call()
         except AWAY as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # a client may turn being cancelled into an error of its own
+                raise asyncio.CancelledError from error
             if isinstance(error, ResponseError) and not _passes(error):
                 raise
             if not told:
@@ -56,3 +60,12 @@ def _passes(error: ResponseError) -> bool:
     """The client takes the code out of the text where it has a class for it, and leaves it there where it has none."""
     classes = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
     return isinstance(error, classes) or str(error).startswith(("MISCONF", "BUSY", "NOREPLICAS", "UNBLOCKED"))
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels tasks until they have ended: a library may swallow it once."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)

@@ -154,7 +154,8 @@ class _Consumer(driver.Consumer):
                 begin(self._seeks[partition])
 
     def generation(self, partition: TP) -> int:
-        return self._seeks[partition]
+        seeks: int = self._seeks[partition]
+        return seeks
 
     def stale(self) -> bool:
         """Whether the assignment that is being worked on is not the group's latest any more."""

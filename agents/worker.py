@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from agents.evaluate import Evaluate
 from agents.guard import Guard
 from agents.measure import Measure
-from agents.retry import AWAY
+from agents.retry import AWAY, end
 from rules.loader import RuleSet
 from runtime.clock import Clock
 from runtime.kafka import KafkaUnreachable, address, fetched_ends, topic_logs
@@ -67,12 +67,12 @@ class Worker:
         guard.begin()
         apps = (self.measure.app, self.evaluate.app)
         tasks: list[asyncio.Task[None]] = []
-        over = [asyncio.ensure_future(event.wait()) for event in (stop, guard.failed)]
+        over = [asyncio.create_task(event.wait()) for event in (stop, guard.failed)]
         try:
             await asyncio.gather(*(app.start() for app in apps))
             tasks = [self._task(run) for run in (self.measure.run, self.evaluate.run, self._tell)]
-            joining = asyncio.ensure_future(asyncio.gather(*(app.joined.wait() for app in apps)))
-            await asyncio.wait({joining, *over}, timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            joining: asyncio.Future[list[bool]] = asyncio.gather(*(app.joined.wait() for app in apps))
+            await asyncio.wait([joining, *over], timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if joining.done():
                 guard.settled()
                 on_ready()
@@ -81,9 +81,7 @@ class Worker:
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         finally:
             guard.end_within(STOP_LIMIT_S)
-            for task in (*tasks, *over):
-                task.cancel()
-            await asyncio.gather(*tasks, *over, return_exceptions=True)
+            await end((*tasks, *over))
             await asyncio.gather(*(app.stop() for app in apps))
             with contextlib.suppress(*AWAY):
                 await self._redis.delete(self.settings.names.worker(self.name))

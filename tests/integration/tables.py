@@ -103,5 +103,21 @@ async def written(settings: Settings, ends: dict[TopicPartition, int], limit_s: 
     await eventually_async(check, "measure has written", limit_s)
 
 
+async def merged(settings: Settings, ends: dict[TopicPartition, int], limit_s: float = LIMIT_S) -> None:
+    """Waits until every table says that it contains everything before these offsets."""
+
+    async def check() -> bool:
+        async with redis_of(settings) as redis:
+            store = TableStore(redis, settings.names)
+            for table in LAYOUT:
+                offsets = await store.merged_offsets(table)
+                found = {_place(Source.parse(source)): offset for source, offset in offsets.items()}
+                short = {tp: end for tp, end in ends.items() if found.get((tp.topic, tp.partition), 0) < end}
+                assert not short, f"{table} lacks {short}"
+        return True
+
+    await eventually_async(check, "the tables contain it", limit_s)
+
+
 def _place(source: Source) -> tuple[str, int]:
     return source.topic, source.partition

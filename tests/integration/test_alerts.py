@@ -151,7 +151,11 @@ async def test_a_replay_into_an_empty_store_has_the_same_ids(
         pytest.skip("the embedded broker deletes no topics")
     at = time.time() - 3_600
     at -= at % 5
-    others = [violation(at + 5), *(failed_sign_in(at + n) for n in range(12)), *(probe(at + 10 * n, n > 8) for n in range(12))]
+    others = [
+        violation(at + 5),
+        *(failed_sign_in(at + n) for n in range(12)),
+        *(probe(at + 10 * n, n > 8) for n in range(12)),
+    ]
     events = sorted([*outage(at), *others], key=lambda one: one["time"])
     running = await running_worker(at, redis=fragile.redis)
     for _, some in groupby(events, lambda one: ms_of(one["time"]) // 5_000):
