@@ -32,6 +32,8 @@ RESIDENT_MS = 60_000
 """Buckets this far behind the watermark stay in memory; older ones are loaded when a late event asks for them."""
 TOGETHER = 16
 """So many records or more are decoded at once."""
+GATHERED = 8_000
+"""So many records are gathered before they are added to their cells: the more, the fewer times a cell is touched."""
 MARK_MS, MARK_IDS = 5_000, 10_000
 """A checkpoint is noted this often, in broker time or in ids."""
 FULL_CELLS, FULL_LETTERS, FULL_LETTER_BYTES = 50_000, 1_000, 8 * 1024 * 1024
@@ -219,6 +221,8 @@ class Partition:
         self._groups: dict[_Group, list[Item]] = {}
         self._decoded: tuple[Sequence[Record], list[Any], list[int]] = ((), [], [])
         """The chunk that was begun, with its events and their times."""
+        self._gathered = 0
+        """Records since the groups began to be gathered."""
         self._settled = progress.next
         """`next` when the groups began to be gathered."""
 
@@ -260,7 +264,7 @@ class Partition:
     @property
     def clean(self) -> bool:
         """Whether everything was cut and handed out."""
-        return self.next == self._written and not self._changed and not self._letters
+        return self.next == self._written and not self._changed and not self._letters and not self._groups
 
     def clamp(self, first: int, end: int) -> None:
         """Keeps the positions within the log, which now holds the offsets from `first` to `end` - 1."""
@@ -275,7 +279,8 @@ class Partition:
         again with the index. Records before the position are skipped; offsets may jump (retention, transaction markers).
         """
         index, missing = start, None
-        self._settled = self.next
+        if not self._groups:
+            self._settled = self.next
         together = len(records) >= TOGETHER
         while index < len(records):
             if together:
@@ -296,7 +301,9 @@ class Partition:
             index += 1
         if index == len(records):
             self._decoded = ((), [], [])
-        self._settle()
+        self._gathered += index - start
+        if self._gathered >= GATHERED:
+            self._settle()
         return index, missing
 
     def _apply_ordinary(self, records: Sequence[Record], start: int) -> int:
@@ -476,7 +483,7 @@ class Partition:
     def _settle(self) -> None:
         """Adds the gathered events to their cells, group by group in the order of their first events: new cells come in the
         same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
-        groups, self._groups = self._groups, {}
+        groups, self._groups, self._gathered = self._groups, {}, 0
         for (bucket, cohort, step, key), items in groups.items():
             columns = step.columns(items)
             for table, by_cohort in step.targets:
@@ -641,6 +648,7 @@ class Partition:
         """
         if self.catching_up:  # the cells in Redis are ahead of what was read again
             return None
+        self._settle()
         changes = []
         still: set[int] = set()
         for bucket in sorted(self._changed):
@@ -679,6 +687,7 @@ class Partition:
         """Forgets written buckets well behind the watermark; call after a cut has been written."""
         if self.watermark is None:
             return
+        self._settle()  # what was gathered since the cut may be for a bucket that is about to go
         floor = self.watermark - RESIDENT_MS
         floor -= floor % self._bucket_ms
         if self._floor is None or floor > self._floor:

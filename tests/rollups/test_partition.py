@@ -158,7 +158,10 @@ def mixed_log(seed: int, size: int) -> Log:
             ms = now - (rnd.choice([0, 0, 0, 3_000, 70_000, 4_000_000, AMEND_HORIZON_MS + 60_000]) if kind < 0.4 else 0)
             data: dict[str, Any] = {"merchant": f"m{rnd.randrange(4)}", "outcome": rnd.choice(["succeeded", "failed"])}
             if rnd.random() < 0.5:
-                data |= {"latency_ms": rnd.randrange(5_000), "initiated_at": rfc3339(ms - rnd.choice([0, 1_500, 90_000]))}
+                data |= {
+                    "latency_ms": rnd.randrange(5_000),
+                    "initiated_at": rfc3339(ms - rnd.choice([0, 1_500, 90_000])),
+                }
             log.payment(ms, now, **data)
         elif kind < 0.80 and log.records:
             again = rnd.choice(log.records[-40:])
@@ -194,7 +197,9 @@ def test_the_cells_do_not_depend_on_how_the_log_is_cut_into_chunks(seed, sizes):
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10**6),
-    st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["flush", "slow", "crash", "go on"])), min_size=4, max_size=40),
+    st.lists(
+        st.tuples(st.integers(1, 60), st.sampled_from(["flush", "slow", "crash", "go on"])), min_size=4, max_size=40
+    ),
 )
 def test_whoever_begins_again_from_what_was_written_comes_to_the_same_cells(seed, steps):
     log = mixed_log(seed, 250)
@@ -358,3 +363,18 @@ def test_heartbeats_are_no_data():
     log = Log()
     log.beat(START)
     assert folded(log).cells() == {}
+
+
+def test_what_was_gathered_while_a_cut_was_written_is_not_forgotten_with_its_bucket():
+    fold, log = partition(), Log()
+    log.payment(START)
+    log.payment(START + 200_000)
+    fold.apply(log.records)
+    assert fold.cut(slow=True) is not None
+    log.payment(START + 1, START + 200_000)
+    fold.apply(log.records[2:])
+    fold.evict()
+    cut = fold.cut(slow=True)
+    assert cut is not None
+    counts = {change.bucket: [cell.count for cell in change.cells["payments"].values()] for change in cut.changes}
+    assert counts == {START: [2]}
