@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -39,6 +41,8 @@ BUCKET_MS = 5_000
 
 PLANNED = ("levels", "no_data", "during")
 """Keys of the language that are not built yet: to accept them would be a promise."""
+GUESSES = 50
+"""Rules that are not found, up to which the nearest is looked for among all: it takes a while where there are thousands."""
 SIGNALS = "signals.yaml"
 """The file of a folder of packs that holds signals of one's own."""
 
@@ -130,6 +134,8 @@ class _Reader:
         self._signals: dict[str, Signal | None] = dict(signals)
         self._places: dict[str, str] = {}
         self._drafts: dict[Name, _Draft] = {}
+        self._packs_of: dict[str, list[str]] = defaultdict(list)
+        self._guesses = GUESSES
         self._documents: list[Document] = []
 
     def read_signals(self, document: Document) -> None:
@@ -162,6 +168,7 @@ class _Reader:
                 held = self._drafts.get((pack, key.value))
                 if held is None:
                     self._drafts[pack, key.value] = draft
+                    self._packs_of[key.value].append(pack)
                 elif not twice:
                     document.wrong(key, f"{pack}/{key.value} is in {held.place} already")
 
@@ -174,15 +181,18 @@ class _Reader:
         """Looks up the inhibitors and leaves out what refers to nothing, or to itself in the end."""
         edges: dict[Name, list[Name]] = {full: [] for full in self._drafts}
         bad = {full for full, draft in self._drafts.items() if draft.rule is None}
+        inhibitors: set[Name] = set()
         for full, draft in self._drafts.items():
             for node, text in draft.inhibitors:
                 before = len(draft.document.problems)
                 target = self._inhibitor(draft, node, text)
-                if target is not None and _reaches(edges, target, full):
+                closes = target == full or (full in inhibitors and target is not None and _reaches(edges, target, full))
+                if closes:
                     way = " of itself" if target == full else f": {text} is itself inhibited by {'/'.join(full)}"
                     draft.document.wrong(node, f"cyclic inhibition{way}")
                 elif target is not None:
                     edges[full].append(target)
+                    inhibitors.add(target)
                 if len(draft.document.problems) > before:
                     bad.add(full)
         rules = [
@@ -195,20 +205,18 @@ class _Reader:
 
     def _inhibitor(self, draft: _Draft, node: Node, text: str) -> Name | None:
         pack, _, name = text.rpartition("/")
-        if pack:
-            found = [full for full in self._drafts if full == (pack, name)]
-        else:
-            found = [full for full in self._drafts if full[1] == name]
-            own = (draft.pack, name)
-            found = [own] if own in found else found
+        packs = self._packs_of.get(name, [])
+        if pack or draft.pack in packs:
+            packs = [one for one in packs if one == (pack or draft.pack)]
+        found = [(one, name) for one in packs]
         if len(found) == 1:
             return found[0]
         if found:
-            packs = " and ".join(sorted(full[0] for full in found))
             choices = " or ".join(sorted("/".join(full) for full in found))
-            draft.document.wrong(node, f"{name} is a rule of {packs}: write {choices}")
+            draft.document.wrong(node, f"{name} is a rule of {' and '.join(sorted(packs))}: write {choices}")
         elif all(document.readable for document in self._documents):  # else it may stand in what could not be read
-            names = {full[1] for full in self._drafts} | {"/".join(full) for full in self._drafts}
+            self._guesses -= 1
+            names = {*self._packs_of, *map("/".join, self._drafts)} if self._guesses >= 0 else ()
             draft.document.wrong(node, f"no rule {quoted(text)}", nearest(text, sorted(names)))
         return None
 
@@ -231,15 +239,8 @@ def _reaches(edges: Mapping[Name, list[Name]], start: Name, goal: Name) -> bool:
 
 def _inhibitors_first(rules: list[Rule]) -> list[Rule]:
     """In an order in which each rule comes after those that inhibit it."""
-    left, done, ordered = list(rules), set(), []
-    while left:
-        ready = [rule for rule in left if all(name in done for name in rule.inhibited_by)]
-        ordered += ready
-        done |= {rule.full_name for rule in ready}
-        left = [rule for rule in left if rule.full_name not in done]
-        if not ready:
-            return ordered + left
-    return ordered
+    known = {rule.full_name: rule for rule in rules}
+    return [known[name] for name in TopologicalSorter({name: rule.inhibited_by for name, rule in known.items()}).static_order()]
 
 
 def _with_inhibitors(rule: Rule, names: tuple[Name, ...]) -> Rule:
