@@ -113,7 +113,7 @@ async def _story(running: Machine, teller: _Teller, seconds: float | None) -> bo
         await asyncio.gather(*tasks, return_exceptions=True)
         unsent = f", {traffic.failed:,} could not be" if traffic.failed else ""
         teller.say(f"the demonstration ends; {traffic.sent:,} events were published{unsent}")
-        for line in narrator.summary():
+        for line in narrator.summary(_now_ms()):
             teller.tell(line)
     return narrator.outage_detected
 

@@ -190,13 +190,15 @@ class Narrator:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def summary(self) -> Iterator[Line]:
-        """What was and what was not detected."""
+    def summary(self, now_ms: int) -> Iterator[Line]:
+        """What was and what was not detected by the end, which is now."""
         for one in self.injected:
             if not one.begun:
                 continue
             if one.detected_ms is None or one.alert is None:
-                yield Line(f"          {one.scenario.name}: not detected ({one.scenario})", "bad")
+                had_s = (min(now_ms, one.end_ms) - one.start_ms) / 1000
+                tone = "bad" if had_s >= DETECT_LIMIT_S else ""
+                yield Line(f"          {one.scenario.name}: not detected in the {had_s:.0f} s that it lasted", tone)
                 continue
             found = f"detected after {(one.detected_ms - one.start_ms) / 1000:.1f} s; {_name(one.alert)} "
             if one.resolved_ms is None:

@@ -75,8 +75,8 @@ class Story:
             told += self.narrator.alert(one, ms(seconds))
         return told
 
-    def summary(self) -> list[str]:
-        return [line.text.strip() for line in self.narrator.summary()]
+    def summary(self, seconds: float = 300) -> list[str]:
+        return [line.text.strip() for line in self.narrator.summary(ms(seconds))]
 
 
 def test_an_outage_begins_is_detected_ends_and_is_resolved() -> None:
@@ -145,7 +145,8 @@ def test_nothing_detected_is_not_passed_over_in_silence() -> None:
     assert story.at(40) == ["not detected yet: provider_outage, 30 s after it began"]
     assert story.at(41) == []
     assert story.at(70) == ["not detected yet: provider_outage, 60 s after it began"]
-    assert story.summary() == ["provider_outage: not detected (ikhokha fails 97% of its payments)"]
+    assert story.summary() == ["provider_outage: not detected in the 90 s that it lasted"]
+    assert story.summary(12) == ["provider_outage: not detected in the 2 s that it lasted"]
     assert not story.narrator.outage_detected
 
 
