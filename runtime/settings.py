@@ -19,6 +19,8 @@ from runtime.names import Names
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?")
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the text says which, why, and what is expected."""
@@ -56,6 +58,20 @@ class Settings(BaseSettings):
     session_timeout: Duration = Field(6.0, description="Kafka session timeout of workers")
     clock: str = Field("wall", description="wall, or file:PATH (simulation, demo and tests)")
     mask_key: SecretStr | None = Field(None, description="key of the hash that replaces card numbers in identifiers")
+
+    @field_validator("kafka")
+    @classmethod
+    def _hosts(cls, value: str | None) -> str | None:
+        if value is not None and not all(_HOST.fullmatch(one.strip()) for one in value.split(",")):
+            raise ValueError("expected bootstrap servers as host:port, with commas between them, such as kafka-1:9092")
+        return value
+
+    @field_validator("redis")
+    @classmethod
+    def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("expected a URL that begins with redis://, rediss:// or unix://, such as redis://redis-1:6379/0")
+        return value
 
     @field_validator("bucket")
     @classmethod

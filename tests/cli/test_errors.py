@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.errors import explained
+from runtime.settings import load_settings
 from tests.cli.conftest import Run
 
 
@@ -31,6 +32,26 @@ def test_a_setting_that_cannot_be_used_names_the_setting(run: Run) -> None:
     assert done.exit_code == 2
     assert "TILLWATCH_BUCKET" in done.stderr
     assert "configure --check" in done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["not a host", "::::", "kafka-1:9092,", "kafka-1:http", "kafka://k:9092"])
+def test_what_is_no_address_of_a_broker_is_told_as_a_setting(run: Run, wrong: str) -> None:
+    done = run("status", TILLWATCH_KAFKA=wrong)
+    assert done.exit_code == 2
+    assert "TILLWATCH_KAFKA: expected bootstrap servers as host:port" in done.stderr
+
+
+@pytest.mark.parametrize("right", ["kafka-1", "kafka-1:9092, kafka-2:9092", "[::1]:9092", "10.0.0.1:9092"])
+def test_what_is_one_is_taken(right: str) -> None:
+    assert load_settings(kafka=right).kafka == right
+
+
+@pytest.mark.parametrize("command", [["status"], ["worker"], ["query", "select 1"]])
+def test_what_is_no_url_of_a_store_is_told_as_a_setting_and_not_repeated(run: Run, command: list[str]) -> None:
+    done = run(*command, TILLWATCH_REDIS="http://till:hunter2@r", TILLWATCH_KAFKA="127.0.0.1:1")
+    assert done.exit_code == 2
+    assert "TILLWATCH_REDIS: expected a URL that begins with redis://" in done.stderr
+    assert "hunter2" not in done.output
 
 
 def test_a_broken_settings_file_is_named(run: Run, folder: Path) -> None:
