@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from aiokafka import ConsumerRecord
 from redis.asyncio import Redis
 
+from rollups.tables import TableStore
 from runtime.settings import Settings
 from schemas.tables import TABLES
 from tests.integration.conftest import Crew
@@ -50,7 +51,7 @@ def without(now: float, name: str) -> bytes:
 def bad_records(now: float) -> dict[str, Bad]:
     year = 365 * 24 * 3600
     return {
-        "not JSON": Bad(b"not JSON", "not_json", "byte 0"),
+        "not JSON": Bad(b"not JSON", "not_json", "byte 4: invalid character"),
         "cut short": Bad(encoded(failed(now))[:-3], "not_json", "ends too early"),
         "not UTF-8": Bad(b'{"id":"\xff"}', "not_json", "."),
         "a list": Bad(b"[1, 2]", "not_an_event", "an array"),
@@ -116,11 +117,11 @@ async def test_each_ends_in_the_dead_letters_and_its_neighbours_count(installati
     sent = {}
     for name, one in bad.items():
         around = neighbours(now)
-        ends = await produce(installation.kafka, names, around[:1], partition=0)
+        await produce(installation.kafka, names, around[:1], partition=0)
         topic = names.events(one.subject)
-        (place,) = (await send(installation.kafka, [(topic, one.key, one.value)], one.headers, partition=0)).items()
-        sent[topic, 0, place[1] - 1] = name
-        ends |= await produce(installation.kafka, names, around[1:], partition=0)
+        (end,) = (await send(installation.kafka, [(topic, one.key, one.value)], one.headers, partition=0)).values()
+        sent[topic, 0, end - 1] = name
+        await produce(installation.kafka, names, around[1:], partition=0)
         for event_ in around:
             oracle.add(event_)
     letters = await dead_letters(installation, len(bad))
@@ -206,7 +207,7 @@ def with_cards(now: float) -> list[tuple[bytes, bytes, list[tuple[str, bytes]]]]
         (amex.encode(), b"no JSON " + visa.encode(), [("note", discover.encode())]),
         (b"k", encoded(failed(now, amount=visa)), HEADERS),
         (b"k", encoded(failed(now, currency=grouped)), HEADERS),
-        (b"k", encoded(failed(now) | {"type": f"payment.{master}x {master}"}), HEADERS),
+        (b"k", encoded(failed(now) | {"type": f"paid by {master}"}), HEADERS),
         (b"k", encoded(failed(now - 8 * 3600, merchant=visa, source=f"/till {amex}")), HEADERS),
         (b"k", b"x" * (2 * 1024 * 1024) + visa.encode(), HEADERS),
         (b"k", visa.encode() + b" " + b"x" * (2 * 1024 * 1024), HEADERS),
@@ -274,11 +275,7 @@ async def test_a_card_number_is_found_nowhere(installation: Settings, crew: Crew
     for text in raw:
         assert not [value for value in kept if text in value], f"{text!r} is in Redis"
         for record in [*ours, *letters]:
-            held = [
-                record.key or b"",
-                record.value or b"",
-                *(part for name, item in record.headers for part in (name.encode(), item)),
-            ]
+            held = [record.key or b"", record.value or b"", *(name.encode() + item for name, item in record.headers)]
             assert not [part for part in held if text in part], f"{text!r} is in {record.topic}"
         assert text.decode() not in worker.output
     counted = await _counts(installation, reason="card_number")
@@ -287,8 +284,6 @@ async def test_a_card_number_is_found_nowhere(installation: Settings, crew: Crew
 
 async def _counts(settings: Settings, **wanted: str) -> dict[str, int]:
     """How much each table has counted, of what has these dimensions."""
-    from rollups.tables import TableStore
-
     counts = {}
     async with redis_of(settings) as redis:
         for name, table in TABLES.items():
