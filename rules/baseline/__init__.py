@@ -1,0 +1,1 @@
+"""What is normal for a series at this time of day and week, learned as it goes. docs/baseline.md."""
