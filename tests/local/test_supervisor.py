@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -149,6 +150,25 @@ async def test_stopping_in_the_middle_of_a_start_leaves_nothing(tmp_path: Path) 
         await asyncio.gather(starting, return_exceptions=True)
         await supervisor.stop()
     assert not slow.running
+
+
+async def test_being_told_to_end_is_not_forgotten_when_it_is_swallowed_on_the_way(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def swallow() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    one, other = child("one", tmp_path), child("other", tmp_path)
+    supervisor = Supervisor([Stage([one], swallow), Stage([other])], lambda sentence: None)
+    starting = asyncio.create_task(supervisor.start())
+    await begun.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    await supervisor.stop()
+    assert not one.running and not other.running
 
 
 # --- as a program of its own ------------------------------------------------------------------------------------------
