@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Coroutine, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 
 from aiokafka import TopicPartition
 from faust.types import TP
@@ -275,7 +276,7 @@ class Measure:
                 await until_done("writing to Redis", lambda: self._store.write(owned.held, cut, encoded), wanted)
                 crash_point("after_script")
                 for value in partials:
-                    await until_done("sending a partial rollup", lambda value=value: self._send_partial(source, value), wanted)
+                    await until_done("sending a partial rollup", partial(self._send_partial, source, value), wanted)
                 crash_point("after_send")
             except Refused as refused:
                 log.warning("%s[%d]: %s; loading again", *owned.tp, refused)

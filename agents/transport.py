@@ -130,7 +130,8 @@ class _Consumer(driver.Consumer):
             )  # fmt: skip
 
     def _end(self, tp: TP, records: list[ConsumerRecord]) -> int:
-        return max(self._thread.highwater(tp) or 0, records[-1].offset + 1)
+        end: int = max(self._thread.highwater(tp) or 0, records[-1].offset + 1)
+        return end
 
     async def perform_seek(self) -> None:
         """Faust's recovery awaits this after every rebalance, just before the flow resumes."""

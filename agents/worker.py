@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -70,8 +70,8 @@ class Worker:
         over = [asyncio.create_task(event.wait()) for event in (stop, guard.failed)]
         try:
             await asyncio.gather(*(app.start() for app in apps))
-            tasks = [self._task(run) for run in (self.measure.run, self.evaluate.run, self._tell)]
-            joining: asyncio.Future[list[bool]] = asyncio.gather(*(app.joined.wait() for app in apps))
+            joining = asyncio.create_task(_all([app.joined for app in apps]))
+            tasks = [joining, *map(self._task, (self.measure.run, self.evaluate.run, self._tell))]
             await asyncio.wait([joining, *over], timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if joining.done():
                 guard.settled()
@@ -152,3 +152,8 @@ class Worker:
             "leader_lag": max(self.evaluate.end - self.evaluate.offset, 0) if self.evaluate.leader else 0,
             "table_watermarks": {table: one.watermark_ms for table, one in progress.items()},
         }
+
+
+async def _all(events: Iterable[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()

@@ -15,7 +15,7 @@ import heapq
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -176,7 +176,8 @@ class SourceStore:
 
     async def all(self) -> list[Source]:
         """Every source that was ever taken and not forgotten."""
-        return sorted(Source.parse(member.decode()) for member in await self._redis.smembers(self._names.sources))
+        members = cast("set[bytes]", await self._redis.smembers(self._names.sources))
+        return sorted(Source.parse(member.decode()) for member in members)
 
     async def forget(self, source: Source) -> None:
         """Removes a source whose log is gone for good."""
@@ -187,12 +188,14 @@ class SourceStore:
 
     async def state(self, source: Source) -> tuple[int, Checkpoint] | None:
         """(next, clocks) as last written; None where nothing was."""
-        written, clocks = await self._redis.hmget(self._names.source_state(source), ["next", "clocks"])
+        key = self._names.source_state(source)
+        written, clocks = cast("list[bytes | None]", await self._redis.hmget(key, ["next", "clocks"]))
         return None if written is None or clocks is None else (int(written), _progress(int(written), clocks)[1])
 
     async def changes(self, source: Source) -> dict[int, int]:
         """{bucket: `next` of the flush that last changed it}."""
-        pairs = await self._redis.zrange(self._names.source_buckets(source), 0, -1, withscores=True)
+        key = self._names.source_buckets(source)
+        pairs = cast("list[tuple[bytes, float]]", await self._redis.zrange(key, 0, -1, withscores=True))
         return {int(bucket): int(offset) for bucket, offset in pairs}
 
     async def pages(self, source: Source, buckets: Iterable[int]) -> dict[int, Page]:
@@ -203,7 +206,7 @@ class SourceStore:
         for start in range(0, len(wanted), PAGES_AT_ONCE):
             some = wanted[start : start + PAGES_AT_ONCE]
             keys = [names.source_cells(source, bucket, part) for bucket in some for part in ("fast", "slow")]
-            values = await self._redis.mget(keys)
+            values = cast("list[bytes | None]", await self._redis.mget(keys))
             for index, bucket in enumerate(some):
                 pages[bucket] = decode(bucket, values[2 * index], values[2 * index + 1])
         return pages
