@@ -133,8 +133,8 @@ class Evaluate:
         await self._outbox.take(token, await self._alerts_tail())
         self._current = await self._logs.ask(self._names.event_topics)
         merger, engine = Merger(self._settings.bucket_ms), self._new_engine()
-        judged = self._outbox.judged
-        engine.restore(self._outbox.states.values(), judged)
+        engine.restore(self._outbox.states.values(), self._outbox.engine)
+        judged: Mapping[str, int] = self._outbox.engine.get("judged", {})
         contained = {table: await self._tables.merged_offsets(table) for table in TABLES}
         states = {source: await self._sources.state(source) for source in await self._sources.all()}
         newest = max(
@@ -295,7 +295,7 @@ class Evaluate:
             await self._save("marking alerts as sent", [replace(entry, sent=True) for entry in unsent])
 
     async def _save(self, what: str, entries: Sequence[Entry]) -> None:
-        await self._kept(what, lambda: self._outbox.save(entries, self._engine.judged))
+        await self._kept(what, lambda: self._outbox.save(entries, self._engine.kept()))
 
     async def _kept(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         return await until_done(what, call, lambda: self.leader)

@@ -18,14 +18,14 @@ from runtime.names import Names
 
 HEADER = "tw_state"
 
-# KEYS: leader, alerts. ARGV: token, serial that this leader wrote last, serial, how far was judged, then pairs
-# (fingerprint, entry).
+# KEYS: leader, alerts. ARGV: token, serial that this leader wrote last, serial, what the engine keeps beside the states, then
+# pairs (fingerprint, entry).
 _SAVE = """
 local held = redis.call('HMGET', KEYS[1], 'token', 'serial')
 if held[1] ~= ARGV[1] then return 0 end
 local serial = held[2]
 if serial ~= ARGV[2] and serial ~= ARGV[3] then return 0 end
-redis.call('HSET', KEYS[1], 'serial', ARGV[3], 'judged', ARGV[4])
+redis.call('HSET', KEYS[1], 'serial', ARGV[3], 'engine', ARGV[4])
 for i = 5, #ARGV, 2 do
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
 end
@@ -72,16 +72,16 @@ class Outbox:
         self._token = ""
         self._serial = 0
         self.entries: dict[str, Entry] = {}
-        self.judged: dict[str, int] = {}
-        """{table: event time up to which it was judged for good}, as saved last."""
+        self.engine: dict[str, Any] = {}
+        """What the engine keeps beside the states, as saved last."""
 
     async def take(self, token: str, tail: Iterable[Entry]) -> None:
         """Becomes the leader and loads every state; `tail`: what the alerts topic tells, oldest first."""
         names = self._names
         await self._redis.hset(names.leader, mapping={"token": token, "serial": 0})
         self._token, self._serial = token, 0
-        judged = await self._redis.hget(names.leader, "judged")
-        self.judged = {} if judged is None else msgspec.json.decode(judged, type=dict[str, int])
+        engine = await self._redis.hget(names.leader, "engine")
+        self.engine = {} if engine is None else msgspec.json.decode(engine, type=dict[str, Any])
         stored = await self._redis.hgetall(names.alert_states)
         entries = {(fp := _text(mark)): Entry.decode(fp, value) for mark, value in stored.items()}
         adopted = {}
@@ -93,23 +93,23 @@ class Outbox:
                 entries[entry.fingerprint] = adopted[entry.fingerprint] = replace(held, sent=True)
         self.entries = entries
         if adopted:
-            await self.save(list(adopted.values()), self.judged)
+            await self.save(list(adopted.values()), self.engine)
 
     def next_number(self, fingerprint: str, now_ms: int) -> int:
         """Numbers of one fingerprint grow, also past a time when nothing was kept of it."""
         held = self.entries.get(fingerprint)
         return now_ms if held is None else max(held.number + 1, now_ms)
 
-    async def save(self, entries: Sequence[Entry], judged: Mapping[str, int]) -> None:
-        """Writes states and how far was judged, all or nothing; without states it is also a check that this is still the
+    async def save(self, entries: Sequence[Entry], engine: Mapping[str, Any]) -> None:
+        """Writes states and what the engine keeps, all or nothing; without states it is also a check that this is still the
         leader's Redis."""
         serial = self._serial + 1
-        args: list[str | int | bytes] = [self._token, self._serial, serial, msgspec.json.encode(judged)]
+        args: list[str | int | bytes] = [self._token, self._serial, serial, msgspec.json.encode(engine)]
         for entry in entries:
             args += (entry.fingerprint, entry.encode())
         if not await self._script(keys=[self._names.leader, self._names.alert_states], args=args):
             raise NotLeader("the leader's token or serial in Redis is not ours")
-        self._serial, self.judged = serial, dict(judged)
+        self._serial, self.engine = serial, dict(engine)
         self.entries.update({entry.fingerprint: entry for entry in entries})
 
     async def forget(self, fingerprints: Sequence[str]) -> None:

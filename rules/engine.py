@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import pairwise
+from statistics import median_low
+from typing import Any
 
 from rollups.cells import Cell
-from rules.judges.base import Reading, Scope
-from rules.judges.compound import Leaf
-from rules.judges.count import SpanlessJudge
-from rules.lifecycle import Track, restored
+from rules.activity import Activity
+from rules.activity import restored as restored_activity
+from rules.judges.base import Scope
+from rules.lifecycle import Track, View, restored
 from rules.loader import RuleSet
 from rules.rule import Name, Part, Rule
 from rules.series import Group, Query, Series, Slots
-from rules.words import arithmetic, summary, threshold
-from runtime.names import Source
-from schemas.alert import (
-    AlertData,
-    AlertEvent,
-    Evidence,
-    JudgedAt,
-    OffsetRange,
-    Slice,
-    Window,
-    alert_event,
-    fingerprint,
-)
-from schemas.alert import (
-    Transition as Kind,
-)
-from schemas.tables import TABLES, Key, Value
+from rules.teller import Spans, Teller, value_of
+from schemas.alert import AlertEvent, fingerprint
+from schemas.tables import Key
 
 LATE_MS = 30 * 60_000
 """So long beyond what its windows need, cells stay in memory: for events that come late."""
 FORGOTTEN_MS = 24 * 3_600_000
 """So long after the end of an episode its state is kept: well beyond the amend horizon."""
 EVER = 2**62
-SAMPLES = 8
-NOTABLE = 0.5
-"""Share of what is wrong from which a part of the group stands out."""
-
-Spans = Callable[[int, int], Mapping[Source, tuple[int, int]]]
+GAPS, GAPS_KNOWN, GAPS_MISSED = 20, 3, 3
+"""A gauge or a probe is silent after so many of its usual gaps, which are known from so many of its latest events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +42,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A state to be kept, and the alert event that announces it."""
+    """A state to be kept, and the alert event that announces it (None: nobody is told)."""
 
     fingerprint: str
     state: dict[str, Any]
@@ -65,10 +50,7 @@ class Transition:
 
 
 class Engine:
-    """Judges a set of rules. Not thread-safe.
-
-    spans: the offsets (first, last) of the records in the buckets of [start, end), by source.
-    """
+    """Judges a set of rules. Not thread-safe."""
 
     def __init__(
         self,
@@ -81,21 +63,23 @@ class Engine:
     ) -> None:
         self._rules = [rule for rule in rules.rules if rule.enabled and not rule.learning]
         self._namespace, self._bucket_ms = namespace, bucket_ms
-        self._historical_after_ms, self._spans = historical_after_ms, spans
+        self._historical_after_ms, self._no_data_after_ms = historical_after_ms, no_data_after_ms
+        self._teller = Teller(namespace, bucket_ms, spans)
         self._series: dict[Query, Series] = {}
         self._fed: dict[str, list[Series]] = defaultdict(list)
-        self._readers: dict[Query, list[tuple[Rule, int]]] = defaultdict(list)
+        self._readers: dict[Query, list[Rule]] = defaultdict(list)
         self._tracks: dict[Name, dict[Group, Track]] = {rule.full_name: {} for rule in self._rules}
         self._kept: dict[str, Mapping[str, Any]] = {}
-        self._floors: Mapping[str, int] = {}
+        self._activity: dict[str, Activity] = defaultdict(Activity)
+        self._floors: dict[str, int] = {}
         self._closed: dict[str, int] = {}
         self._forgotten: dict[str, int] = {}
         for rule in self._rules:
-            for place, part in enumerate(rule.parts):
+            for part in rule.parts:
                 if part.query not in self._series:
                     series = self._series[part.query] = Series(part.query)
                     self._fed[part.query.table].append(series)
-                self._readers[part.query].append((rule, place))
+                self._readers[part.query].append(rule)
 
     @property
     def tables(self) -> frozenset[str]:
@@ -107,58 +91,67 @@ class Engine:
         reach = max((rule.verdict.reach_ms for rule in self._rules if table in rule.tables), default=0)
         return reach + self._bucket_ms
 
-    @property
-    def judged(self) -> dict[str, int]:
-        """Up to where each table was judged for good, in event time. What `restore` wants."""
-        return dict(self._closed)
+    # --- what is kept -------------------------------------------------------------------------------------------------
 
-    def restore(self, states: Iterable[Mapping[str, Any]], judged: Mapping[str, int]) -> None:
-        """Takes over what was kept: the states, and up to where each table was judged, before which no episode begins."""
-        self._floors = dict(judged)
-        self._closed = dict(judged)
-        for kept in states:
-            mark = fingerprint(self._namespace, kept["pack"], kept["rule"], kept["group"])
-            self._kept[mark] = kept
+    def kept(self) -> dict[str, Any]:
+        """What is kept beside the states: up to where each table was judged for good, in event time (`judged`), and how
+        much went on there."""
+        activity = {table: one.kept() for table, one in self._activity.items()}
+        return {"judged": dict(self._closed), "activity": activity}
+
+    def restore(self, states: Iterable[Mapping[str, Any]], kept: Mapping[str, Any]) -> None:
+        """Takes over the states and `kept`. Before what was judged no episode begins."""
+        self._floors = dict(kept.get("judged", {}))
+        self._closed = dict(self._floors)
+        for table, one in kept.get("activity", {}).items():
+            self._activity[table] = restored_activity(one)
+        for state in states:
+            self._kept[fingerprint(self._namespace, state["pack"], state["rule"], state["group"])] = state
         for rule in self._rules:
-            for kept in list(self._kept.values()):
-                if (kept["pack"], kept["rule"]) == rule.full_name and list(kept["group"]) == list(rule.by):
-                    self._track(rule, tuple(kept["group"].values()))
+            for state in list(self._kept.values()):
+                if (state["pack"], state["rule"]) == rule.full_name and list(state["group"]) == list(rule.by):
+                    self._track(rule, tuple(state["group"].values()))
+            if not rule.by and any(self._activity[table].last is not None for table in rule.tables):
+                self._track(rule, ())
 
     def forgettable(self) -> list[str]:
         """Fingerprints of what was over so long ago that no event can touch it any more; they are forgotten here, too."""
+        limit = min((self._closed.get(table, 0) for table in self._fed), default=0) - FORGOTTEN_MS
         old = [
             mark
             for mark, kept in self._kept.items()
-            if kept.get("status") == "resolved" and (kept.get("judged") or 0) < self._oldest() - FORGOTTEN_MS
+            if kept.get("status") in ("resolved", "inactive") and max(kept.get("judged") or 0, kept["since"]) < limit
         ]
         for mark in old:
             del self._kept[mark]
         return old
 
-    def _oldest(self) -> int:
-        return min((self._closed.get(table, 0) for table in self._fed), default=0)
+    # --- cells --------------------------------------------------------------------------------------------------------
 
     def update(self, table: str, bucket: int, key: Key, cell: Cell) -> None:
         """A merged cell as it is now."""
+        self._activity[table].update(bucket, key, cell.count)
         if bucket < self._forgotten.get(table, 0):
             return
         for series in self._fed.get(table, ()):
             group = series.update(bucket, key, cell)
             if group is not None:
-                for rule, _ in self._readers[series.query]:
+                for rule in self._readers[series.query]:
                     self._track(rule, group).mark(bucket)
 
     def _track(self, rule: Rule, group: Group) -> Track:
         tracks = self._tracks[rule.full_name]
         found = tracks.get(group)
         if found is None:
-            named = dict(zip(rule.by, group, strict=True))
-            mark = fingerprint(self._namespace, rule.pack, rule.name, named)
+            mark = fingerprint(self._namespace, rule.pack, rule.name, dict(zip(rule.by, group, strict=True)))
             found = tracks[group] = Track(rule, group, mark)
             kept = self._kept.pop(mark, None)
             if kept is not None:
                 found.state = restored(kept)
         return found
+
+    def _slots(self, part: Part, group: Group) -> Slots:
+        return self._series[part.query].groups.get(group) or Slots()
 
     # --- judging ------------------------------------------------------------------------------------------------------
 
@@ -168,14 +161,52 @@ class Engine:
         for rule in self._rules:
             scope = self._scope(rule, progress)
             offset = max((progress[table].offset for table in rule.tables if table in progress), default=0)
+            silent = self._silent(rule, scope)
             for track in self._tracks[rule.full_name].values():
-                if track.firing or track.dirty is not None:
-                    found = self._step(track, scope, now_ms, offset)
+                if track.busy or silent is not None or rule.regular:
+                    found = self._step(track, scope, silent, now_ms, offset)
                     if found is not None:
                         transitions.append(found)
         if not transitions:
             self._settle(progress)
         return transitions
+
+    def _step(
+        self, track: Track, scope: Scope, silent: int | None, now_ms: int, offset: int
+    ) -> Transition | None:
+        rule, state = track.rule, track.state
+        many = [self._slots(part, track.group) for part in rule.parts]
+        if rule.regular:
+            silent = self._missing(many[0], scope)
+        inhibitor = self._inhibitor(track)
+        if silent is not None and inhibitor is None:
+            inhibitor = self._told_silent(track)
+        view = View(
+            scope,
+            floor=min((self._floors.get(table, 0) for table in rule.tables), default=0),
+            known=max((self._known_from(table) for table in rule.tables), default=0),
+            before=max((self._closed.get(table, 0) for table in rule.tables), default=0),
+            silent=silent,
+            inhibitor=inhibitor,
+        )
+        was = restored(track.kept())
+        move = track.step(many, view)
+        if move is None:
+            return None
+        if move.kind == "firing":
+            if self._unknown(rule, move.at):
+                track.state = was
+                return None
+            state.historical = move.at < now_ms - self._historical_after_ms
+            state.alert = None
+        if move.kind in ("firing", "updated"):
+            state.value = value_of(move.reading, state.value)
+        if not move.told:
+            return Transition(track.fingerprint, track.kept(), None)
+        event = self._teller.tell(track, move, many, now_ms, offset)
+        if move.kind in ("firing", "no_data"):
+            state.alert = event.id
+        return Transition(track.fingerprint, track.kept(), event)
 
     def _scope(self, rule: Rule, progress: Mapping[str, Progress]) -> Scope:
         known = [progress[table] for table in rule.tables if table in progress]
@@ -189,37 +220,10 @@ class Engine:
     def _floor(self, ms: int) -> int:
         return ms - ms % self._bucket_ms
 
-    def _step(self, track: Track, scope: Scope, now_ms: int, offset: int) -> Transition | None:
-        rule = track.rule
-        many = [self._slots(part, track.group) for part in rule.parts]
-        state = track.state
-        if track.firing:
-            over = track.ends(many, scope)
-            if over is not None:
-                end, reading = over
-                state.status, state.judged = "resolved", end
-                track.mark(self._floor(end))
-                return self._told("resolved", track, many, reading, now_ms, offset, at=end)
-            return self._updated(track, many, scope, now_ms, offset)
-        floor = min((self._floors.get(table, 0) for table in rule.tables), default=0)
-        begin = track.begins(many, scope, floor)
-        if begin is None or self._unknown(rule, begin[0]):
-            return None
-        at, since, reading = begin
-        late = max((self._closed.get(table, 0) for table in rule.tables), default=0)
-        state.status, state.since, state.episode = "firing", since, self._floor(since)
-        state.updates = 0
-        state.historical = at < now_ms - self._historical_after_ms
-        state.inhibited_by = self._inhibitor(track)
-        track.settled = at
-        growing = self._spanless(rule)
-        if growing is not None:
-            reading = growing.grown(many[0], since, scope.end)
-        told = self._told("firing", track, many, reading, now_ms, offset, at=at, late=at + self._bucket_ms <= late)
-        return told
-
-    def _slots(self, part: Part, group: Group) -> Slots:
-        return self._series[part.query].groups.get(group) or Slots()
+    def _known_from(self, table: str) -> int:
+        """From there on every cell of a table is held, or there is none."""
+        floor = self._floors.get(table)
+        return max(self._forgotten.get(table, 0), 0 if floor is None else floor - self.reach_ms(table))
 
     def _unknown(self, rule: Rule, at: int) -> bool:
         """Whether groups may have lost cells to `other` within the reach of a verdict on `at`."""
@@ -229,30 +233,36 @@ class Engine:
             for bucket in self._series[part.query].full
         )
 
-    @staticmethod
-    def _spanless(rule: Rule) -> SpanlessJudge | None:
-        verdict = rule.verdict
-        judge = verdict.judge if isinstance(verdict, Leaf) else None
-        return judge if isinstance(judge, SpanlessJudge) else None
+    # --- silence and inhibition ---------------------------------------------------------------------------------------
 
-    def _updated(
-        self, track: Track, many: Sequence[Slots], scope: Scope, now_ms: int, offset: int
-    ) -> Transition | None:
-        state, reading = track.state, None
-        changed = track.dirty is not None
-        track.dirty = None
-        growing = self._spanless(track.rule)
-        if growing is not None and changed:
-            reading = growing.grown(many[0], state.since, scope.end)
-            if state.value is not None and reading.value <= state.value:
-                reading = None
-        lifted = state.inhibited_by is not None and self._inhibitor(track) is None
-        if lifted:
-            state.inhibited_by = None
-        if reading is None and not lifted:
+    def _silent(self, rule: Rule, scope: Scope) -> int | None:
+        """Since when one of its tables has been silent, though it should not be."""
+        if scope.closed is None or scope.end is not EVER or rule.regular or rule.no_data == "hold":
             return None
-        state.updates += 1
-        return self._told("updated", track, many, reading, now_ms, offset, at=state.since)
+        found = [
+            self._activity[table].silent_since(scope.closed, self._bucket_ms, self._no_data_after_ms) for table in rule.tables
+        ]
+        return max((since for since in found if since is not None), default=None)
+
+    def _missing(self, slots: Slots, scope: Scope) -> int | None:
+        """Since when a gauge or a probe has been silent for longer than its gaps explain."""
+        if scope.closed is None or scope.end is not EVER or not slots.buckets:
+            return None
+        times = sorted({ms for slot in slots.latest(GAPS) for ms, _, _ in slot.totals(None).events})[-GAPS:]
+        if len(times) <= GAPS_KNOWN:
+            return None
+        gap = median_low([later - earlier for earlier, later in pairwise(times)])
+        end = self._floor(times[-1]) + self._bucket_ms
+        return end if scope.closed >= end + max(self._no_data_after_ms, GAPS_MISSED * gap) else None
+
+    def _told_silent(self, track: Track) -> str | None:
+        """The alert that says already that a table of this rule is silent."""
+        for rule in self._rules:
+            if rule.tables & track.rule.tables:
+                for other in self._tracks[rule.full_name].values():
+                    if other is not track and other.state.status == "no_data" and other.state.inhibited_by is None:
+                        return other.state.alert
+        return None
 
     def _inhibitor(self, track: Track) -> str | None:
         """The alert that makes this one page nobody: of an inhibiting rule, about the same thing."""
@@ -264,6 +274,8 @@ class Engine:
                     return other.state.alert
         return None
 
+    # --- forgetting ---------------------------------------------------------------------------------------------------
+
     def _settle(self, progress: Mapping[str, Progress]) -> None:
         """Nothing is left to judge: how far is that, and what is too old to matter?"""
         for table in self._fed:
@@ -274,141 +286,35 @@ class Engine:
             if closed <= before:
                 continue
             self._closed[table] = closed
-            for rule in self._rules:
-                if rule.timed and before and table in rule.tables:
-                    for track in self._tracks[rule.full_name].values():
-                        if not track.firing:
-                            track.mark(before)
+            if before:
+                self._mark_timed(table, before)
             old = self._floor(closed - self.reach_ms(table) - LATE_MS)
-            if old - self._forgotten.get(table, 0) < 60_000:
-                continue
-            self._forgotten[table] = old
-            for series in self._fed[table]:
-                for group in series.forget(old):
-                    for rule, _ in self._readers[series.query]:
-                        self._drop(rule, group)
+            if old - self._forgotten.get(table, 0) >= 60_000:
+                self._forget(table, old)
+
+    def _mark_timed(self, table: str, bucket: int) -> None:
+        """What is judged on closed buckets has something new."""
+        for rule in self._rules:
+            if rule.timed and table in rule.tables:
+                for track in self._tracks[rule.full_name].values():
+                    if not track.firing:
+                        track.mark(bucket)
+
+    def _forget(self, table: str, before: int) -> None:
+        self._forgotten[table] = before
+        self._activity[table].forget()
+        for series in self._fed[table]:
+            for group in series.forget(before):
+                for rule in self._readers[series.query]:
+                    self._drop(rule, group)
 
     def _drop(self, rule: Rule, group: Group) -> None:
-        """Forgets a group that nothing is known of any more, unless its alert still fires."""
+        """Forgets a group that nothing is known of any more, unless something about it may still be told."""
         track = self._tracks[rule.full_name].get(group)
-        if track is None or track.firing or track.dirty is not None:
+        if track is None or track.busy or not rule.by:
             return
         del self._tracks[rule.full_name][group]
         if track.state.judged is not None:
             self._kept[track.fingerprint] = track.kept()
 
-    # --- the alert ----------------------------------------------------------------------------------------------------
 
-    def _told(
-        self,
-        kind: Kind,
-        track: Track,
-        many: Sequence[Slots],
-        reading: Reading | None,
-        now_ms: int,
-        offset: int,
-        *,
-        at: int,
-        late: bool = False,
-    ) -> Transition:
-        rule, state = track.rule, track.state
-        part = rule.parts[reading.place if reading is not None else 0]
-        group = track.named_group
-        over = kind == "resolved"
-        words = arithmetic(part, reading, over=over) if reading is not None else "it ended"
-        start, end = (at, at + 1) if reading is None else (reading.start, reading.end)
-        limit = threshold(part)
-        value = self._number(part, reading.value) if reading is not None else state.value
-        state.value = float(reading.value) if reading is not None and not over else state.value
-        slots = many[reading.place if reading is not None else 0]
-        data = AlertData(
-            fingerprint=track.fingerprint,
-            rule=rule.name,
-            pack=rule.pack,
-            rule_version=rule.version,
-            severity=rule.severity,
-            status="resolved" if over else "firing",
-            group=group,
-            value=value,
-            threshold=self._number(part, limit),
-            unit=_unit(part, group),
-            window=Window(start=start, end=end),
-            first_bad_at=state.since,
-            detected_at=now_ms,
-            late=late,
-            historical=state.historical,
-            summary=summary(rule, group, words, over=over),
-            arithmetic=words,
-            slice=() if over else self._slice(part, slots, start, end),
-            evidence=self._evidence(part, slots, start, end),
-            channels=rule.channels,
-            owner=rule.owner,
-            runbook=rule.runbook,
-            inhibited_by=state.inhibited_by,
-            judged_at=JudgedAt(offset=offset),
-        )
-        event = alert_event(
-            self._namespace,
-            kind,
-            data,
-            episode_ms=state.episode,
-            n=state.updates if kind == "updated" else 0,
-            time_ms=now_ms,
-        )
-        if kind == "firing":
-            state.alert = event.id
-        return Transition(track.fingerprint, track.kept(), event)
-
-    @staticmethod
-    def _number(part: Part, value: Any) -> int | float:
-        if part.signal.unit == "percent":
-            value = value / 100
-        return int(value) if part.signal.unit == "count" and value == int(value) else float(value)
-
-    def _evidence(self, part: Part, slots: Slots, start: int, end: int) -> Evidence:
-        home = TABLES[part.query.table].home
-        ranges = [
-            OffsetRange(topic=source.topic, partition=source.partition, from_=first, to=last)
-            for source, (first, last) in sorted(self._spans(start, end).items())
-            if home is None or source.topic.endswith(f".{home}.v1")
-        ]
-        low = self._floor(start)
-        found = slots.samples(low, end, marked=True) or slots.samples(low, end, marked=False)
-        return Evidence(offsets=tuple(ranges), samples=tuple(sample[1] for sample in found[:SAMPLES]))
-
-    def _slice(self, part: Part, slots: Slots, start: int, end: int) -> tuple[Slice, ...]:
-        """The values of dimensions that most of what is wrong has, and that not everything has."""
-        table = TABLES[part.query.table]
-        fixed = {*part.query.by, *(name for name, values in part.query.where if len(values) == 1)}
-        wrong: Counter[tuple[str, Value]] = Counter()
-        all_: Counter[tuple[str, Value]] = Counter()
-        wrongs = total = 0
-        ratio = part.signal.aggregate == "ratio"
-        downward = ratio and part.test.comparison not in (">", ">=")
-        for slot in slots.between(self._floor(start), end):
-            for key, (marked, cell) in slot.cells.items():
-                is_wrong = marked is not downward if ratio else True
-                total += cell.count
-                wrongs += cell.count if is_wrong else 0
-                for name, value in zip(table.dimensions, key, strict=True):
-                    if name not in fixed and value is not None and name not in ("outcome", "fault"):
-                        all_[name, value] += cell.count
-                        if is_wrong:
-                            wrong[name, value] += cell.count
-        found = []
-        for (name, value), count in wrong.most_common():
-            share = count / wrongs
-            usual = all_[name, value] / total if ratio else 0.0
-            if share >= NOTABLE and share > usual:
-                found.append(Slice(dimensions={name: value}, share=round(share, 4)))
-        return tuple(found[:4])
-
-
-def _unit(part: Part, group: Mapping[str, Value]) -> Literal["ratio", "s", "count"] | str:
-    unit = part.signal.unit
-    if unit in ("ratio", "percent"):
-        return "ratio"
-    if unit == "minor":
-        currency = group.get("currency") or dict(part.query.where).get("currency", ("?",))[0]
-        return f"minor/{currency}"
-    return unit

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -16,6 +17,8 @@ from rules.condition import (
     Condition,
     ConditionError,
     Match,
+    OfBaseline,
+    Quantity,
     Test,
     nearest,
     parse,
@@ -24,7 +27,9 @@ from rules.condition import (
     quoted,
 )
 from rules.document import LARGEST, Document, Problem, plain, shown
-from rules.rule import CONFIDENCE, MIN_EVENTS, Name, Rule
+from rules.judges.base import UPWARD
+from rules.rule import CONFIDENCE, MIN_EVENTS, NO_DATA, Level, Name, NoData, Rule
+from rules.schedule import Schedule, ScheduleError, schedule
 from rules.signals import FILE, Signal, shipped
 from rules.signals import read as read_signals
 from schemas.severity import CHANNELS, SEVERITIES, SeverityName
@@ -34,13 +39,11 @@ PACKS = Path(__file__).with_name("packs")
 """The packs that ship."""
 KEYS = (
     "condition", "severity", "notification", "by", "where", "min_events", "confidence", "resolve", "resolve_after",
-    "inhibited_by", "labels", "owner", "summary", "runbook", "enabled",
+    "levels", "no_data", "during", "inhibited_by", "labels", "owner", "summary", "runbook", "enabled",
 )  # fmt: skip
 BUCKET_MS = 5_000
 
 
-PLANNED = ("levels", "no_data", "during")
-"""Keys of the language that are not built yet: to accept them would be a promise."""
 GUESSES = 50
 """Rules that are not found, up to which the nearest is looked for among all: it takes a while where there are thousands."""
 SIGNALS = "signals.yaml"
@@ -247,6 +250,10 @@ def _with_inhibitors(rule: Rule, names: tuple[Name, ...]) -> Rule:
     return replace(rule, inhibited_by=names) if names else rule
 
 
+def _order(severities: Sequence[str], name: str) -> int:
+    return severities.index(name) if name in severities else len(severities)
+
+
 class _Builder:
     """Reads one rule."""
 
@@ -275,9 +282,7 @@ class _Builder:
     def _rule(self) -> Rule | None:
         document = self._document
         for item, (key, _) in self._items.items():
-            if item in PLANNED:
-                document.wrong(key, f"{item!r} is not built yet")
-            elif item not in KEYS:
+            if item not in KEYS:
                 document.wrong(key, f"a rule has no {quoted(item)}; it has {', '.join(KEYS)}", nearest(item, KEYS))
         for item in ("condition", "severity"):
             if item not in self._items:
@@ -294,6 +299,7 @@ class _Builder:
         channels = self._channels()
         resolve_after = self._duration("resolve_after")
         labels, enabled = self._labels(), self._flag("enabled", True)
+        no_data, during = self._no_data(), self._during()
         owner, summary, runbook = self._text("owner"), self._text("summary"), self._text("runbook")
         if condition is None:
             return None
@@ -301,6 +307,7 @@ class _Builder:
         verdict = compiler.compile(condition)
         if verdict is None or severity is None:
             return None
+        levels = self._levels(condition, severity, compiler, options)
         return Rule(
             pack=self._pack,
             name=self._name,
@@ -315,6 +322,9 @@ class _Builder:
             confidence=options.confidence,
             resolve=None if options.resolve is None else f"{options.resolve.comparison} {options.resolve.value}",
             resolve_after_ms=resolve_after,
+            levels=levels,
+            no_data=no_data or ("hold" if compiler.parts[0].signal.aggregate in ("count", "sum") else "alert"),
+            during=during,
             labels=labels,
             owner=owner,
             summary=summary,
@@ -360,6 +370,73 @@ class _Builder:
             return parse_threshold(str(node.value), condition)
         except ConditionError as error:
             self._document.wrong_in(node, error.column, error.text, error.near)
+            return None
+
+    def _levels(self, condition: Condition, severity: SeverityName, whole: Compiler, options: Options) -> tuple[Level, ...]:
+        """The further thresholds, each with its severity; each worse one is further out."""
+        node = self._at("levels")
+        if node is None:
+            return ()
+        items = self._document.items(node, "severities with their thresholds")
+        if not isinstance(condition, Test) or isinstance(condition.value, OfBaseline):
+            self._document.wrong(node, "'levels' are thresholds of a single comparison; this condition is another")
+            return ()
+        found: list[Level] = []
+        order = list(SEVERITIES)
+        for name, (key, value) in sorted(items.items(), key=lambda item: _order(order, item[0])):
+            if name not in order or order.index(name) >= order.index(severity):
+                worse = order[: order.index(severity)]
+                text = f"expected a severity above {severity} ({', '.join(worse) or 'there is none'}), got {quoted(name)}"
+                self._document.wrong(key, text, nearest(name, worse))
+                continue
+            level = self._level(order[order.index(name)], value, condition, options)
+            if level is not None:
+                found.append(level)
+        thresholds = [level.test.value.number for level in found if isinstance(level.test.value, Quantity)]
+        assert isinstance(condition.value, Quantity)
+        ladder = [*thresholds, condition.value.number]
+        upward = condition.comparison in UPWARD
+        if any((worse <= milder) if upward else (worse >= milder) for worse, milder in pairwise(ladder)):
+            self._document.wrong(node, "each worse severity needs a threshold that is further out")
+            return ()
+        return tuple(found)
+
+    def _level(self, severity: SeverityName, node: Node, condition: Test, options: Options) -> Level | None:
+        if not isinstance(node, ScalarNode):
+            self._document.wrong(node, f"expected a threshold such as 10%, got {shown(node)}")
+            return None
+        lead = f"{condition.comparison} "  # a level is crossed in the same direction
+        try:
+            test = parse_threshold(lead + str(node.value), condition)
+        except ConditionError as error:
+            self._document.wrong_in(node, max(error.column - len(lead), 1), error.text, error.near)
+            return None
+
+        def refuse(key: str, place: int | str, text: str, near: str | None) -> None:
+            self._document.wrong_in(node, max(place - len(lead), 1) if isinstance(place, int) else 1, text, near)
+
+        verdict = Compiler(self._signals, self._bucket_ms, replace(options, resolve=None), refuse).compile(test)
+        return None if verdict is None else Level(severity, test, verdict)
+
+    def _no_data(self) -> NoData | None:
+        node = self._at("no_data")
+        text = None if node is None else self._document.text(node, "ok, zero, alert or hold")
+        for choice in NO_DATA:
+            if text == choice:
+                return choice
+        if node is not None and text is not None:
+            self._document.wrong(node, f"expected ok, zero, alert or hold, got {quoted(text)}", nearest(text, NO_DATA))
+        return None
+
+    def _during(self) -> Schedule | None:
+        node = self._at("during")
+        text = None if node is None else self._document.text(node, "a schedule such as business hours")
+        if node is None or text is None:
+            return None
+        try:
+            return schedule(text)
+        except ScheduleError as error:
+            self._document.wrong(node, str(error))
             return None
 
     # --- the other keys -----------------------------------------------------------------------------------------------

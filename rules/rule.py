@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from rules.condition import Condition, Test
 from rules.judges.base import UPWARD
 from rules.judges.compound import Verdict
+from rules.schedule import Schedule
 from rules.series import Query
 from rules.signals import Signal
 from schemas.severity import SeverityName
@@ -33,6 +35,20 @@ class Part:
     resolve: Test | None = None
 
 
+NoData = Literal["ok", "zero", "alert", "hold"]
+NO_DATA: tuple[NoData, ...] = get_args(NoData)
+"""What silence means: nothing is wrong; zero; it is an alert; nothing is known, so nothing changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A further threshold, with the severity from there on."""
+
+    severity: SeverityName
+    test: Test
+    verdict: Verdict
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. `parts`: its tests from left to right; `verdict` judges them together; `version` changes with its text."""
@@ -50,6 +66,10 @@ class Rule:
     confidence: float = CONFIDENCE
     resolve: str | None = None
     resolve_after_ms: int = 0
+    levels: tuple[Level, ...] = ()
+    """The worst first."""
+    no_data: NoData = "hold"
+    during: Schedule | None = None
     inhibited_by: tuple[Name, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     owner: str | None = None
@@ -74,6 +94,16 @@ class Rule:
         return any(
             part.test.comparison not in UPWARD or (part.test.span is not None and part.test.span.lasts) for part in self.parts
         )
+
+    @property
+    def regular(self) -> bool:
+        """Whether it is about what comes at regular times, so that each group's silence shows by itself."""
+        return self.no_data == "alert" and all(part.signal.aggregate in ("max", "streak") for part in self.parts)
+
+    @property
+    def upward(self) -> bool:
+        """Whether more is worse."""
+        return all(part.test.comparison in UPWARD for part in self.parts)
 
     @property
     def tables(self) -> frozenset[str]:

@@ -111,6 +111,10 @@ class Slots:
                 return
             yield self._by_bucket[bucket]
 
+    def latest(self, count: int) -> list[Slot]:
+        """The last slots, at most so many, in order."""
+        return [self._by_bucket[bucket] for bucket in self.buckets[-count:]]
+
     def last(self) -> int | None:
         """The latest bucket."""
         return self.buckets[-1] if self.buckets else None

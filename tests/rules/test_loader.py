@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.document import DEEPEST, LARGEST
-from rules.loader import KEYS, PACKS, PLANNED, Unreadable, load, read
+from rules.loader import KEYS, PACKS, Unreadable, load, read
 from tests.support.packs import GOOD, marked, names
 
 TWELVE = """\
@@ -231,9 +231,25 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         "p:\n  bad:\n    condition: security_violations > 0\n    severity: high\n    ▲notifications: [email]",
         ["a rule has no 'notifications'; it has condition, severity, notification", "did you mean notification?"],
     ),
-    "a key that is not built yet": (
-        "p:\n  bad:\n    condition: security_violations > 0\n    severity: high\n    ▲levels: {high: 3}",
-        ["'levels' is not built yet"],
+    "a level below the rule's own severity": (
+        "p:\n  bad:\n    condition: failed_auth_attempts > 10 in 5 minutes\n    severity: high\n    levels: {▲medium: 30}",
+        ["expected a severity above high (critical), got 'medium'"],
+    ),
+    "a level that is nearer than the threshold": (
+        "p:\n  bad:\n    condition: failed_auth_attempts > 10 in 5 minutes\n    severity: high\n    levels: ▲{critical: 5}",
+        ["each worse severity needs a threshold that is further out"],
+    ),
+    "a level in another unit": (
+        "p:\n  bad:\n    condition: failed_auth_attempts > 10 in 5 minutes\n    severity: high\n    levels: {critical: ▲50%}",
+        ["failed_auth_attempts is compared with a plain number, not with 50%"],
+    ),
+    "an unknown meaning of silence": (
+        "p:\n  bad:\n    condition: security_violations > 0\n    severity: high\n    no_data: ▲alarm",
+        ["expected ok, zero, alert or hold, got 'alarm'"],
+    ),
+    "hours that are none": (
+        "p:\n  bad:\n    condition: security_violations > 0\n    severity: high\n    during: ▲mon-fry 08:00-17:00",
+        ["expected days such as mon-fri or sat,sun or daily, got 'mon-fry'"],
     ),
     "an unknown channel": (
         "p:\n  bad:\n    condition: security_violations > 0\n    severity: high\n    notification: [email, ▲slak]",
@@ -554,11 +570,6 @@ def test_the_version_changes_with_what_a_rule_says_and_not_with_its_layout() -> 
     assert same == version(GOOD)
     assert same != version(GOOD.replace("> 0", "> 1"))
     assert same != version(GOOD.replace("high", "low"))
-
-
-@pytest.mark.parametrize("key", PLANNED)
-def test_what_is_not_built_is_no_key(key: str) -> None:
-    assert key not in KEYS
 
 
 # --- folders and files ------------------------------------------------------------------------------------------------

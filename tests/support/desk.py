@@ -5,6 +5,7 @@ No Kafka and no Redis: what crosses them is handed over in memory, packed and un
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +42,6 @@ def rule(condition: str, **keys: Any) -> RuleSet:
 
 
 def _flow(value: Any) -> str:
-    import json
-
     return json.dumps(value)
 
 
@@ -211,9 +210,9 @@ class Desk:
 
     def restart(self) -> None:
         """Another judge takes over: it has the states, how far was judged, and the cells, and nothing else."""
-        judged = self.engine.judged
+        kept = json.loads(json.dumps(self.engine.kept()))
         self.engine = self._engine()
-        self.engine.restore(self.states.values(), judged)
+        self.engine.restore(json.loads(json.dumps(list(self.states.values()))), kept)
         for bucket, tables in self.merger._buckets.items():
             for table, cells in tables.items():
                 for key in cells:
