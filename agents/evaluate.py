@@ -31,6 +31,7 @@ from runtime.clock import Clock
 from runtime.kafka import TopicLog, TopicLogs
 from runtime.names import Source
 from runtime.settings import Settings
+from schemas.alert import AlertEvent, ended
 from schemas.rollup import Partial, decode_partial
 from schemas.tables import TABLES
 
@@ -43,6 +44,7 @@ JUDGE_EVERY_S = 0.1
 WRITE_EVERY_S = 1.0
 CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
+GONE = "the rule is no longer in force"
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
 UNHEARD_S = 30.0
@@ -115,6 +117,17 @@ class Evaluate:
                 log.info("left the lead with rows unwritten; the next leader writes them")
         self._generation = -1
 
+    async def judge_by(self, rules: RuleSet) -> None:
+        """Puts other rules in force. The leader takes the lead again, since they may look further back than what is held."""
+        async with self._working:
+            self._rules = rules
+            if not self.leader:
+                return
+            self._generation = -1
+        if not self.app.chunks.stale():
+            self._leading = asyncio.create_task(self._lead())
+            await asyncio.wait([self._leading])
+
     async def _lead(self) -> None:
         """Takes the lead: the end of the rollups topic first, then what Redis has, then on from that end."""
         async with self._working:
@@ -135,13 +148,14 @@ class Evaluate:
         merger, engine = Merger(self._settings.bucket_ms), self._new_engine()
         engine.restore(self._outbox.states.values(), self._outbox.engine)
         judged: Mapping[str, int] = self._outbox.engine.get("judged", {})
+        latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
         contained = {table: await self._tables.merged_offsets(table) for table in TABLES}
         states = {source: await self._sources.state(source) for source in await self._sources.all()}
         newest = max(
             (s[1].watermark for s in states.values() if s is not None and s[1].watermark is not None), default=None
         )
         # What the verdicts that are still open look at; all there is where it is not known how far was judged.
-        since = min((judged.get(table, 0) - engine.reach_ms(table) for table in engine.tables), default=newest or 0)
+        since = min((judged.get(table, latest) - engine.reach_ms(table) for table in engine.tables), default=newest or 0)
         for source, state in states.items():
             if state is None:
                 continue
@@ -280,11 +294,23 @@ class Evaluate:
         now_ms = int(self._clock.now() * 1000)
         progress = self.table_progress(now_ms)
         await self._send_unsent()
+        for fingerprint in self._engine.orphans():
+            await self._withdraw(fingerprint, now_ms)
         while transitions := self._engine.judge(now_ms, progress):
             entries = [self._entry(transition, now_ms) for transition in transitions]
             await self._save("saving alert states", entries)
             crash_point("after_save")
             await self._send_unsent()
+
+    async def _withdraw(self, fingerprint: str, now_ms: int) -> None:
+        """Ends the alert of a rule that is no more, with the last that was told of it."""
+        entry = self._outbox.entries[fingerprint]
+        state = entry.state | {"status": "resolved"}
+        alert = None if entry.alert is None else ended(AlertEvent.model_validate_json(entry.alert), now_ms, GONE)
+        told = None if alert is None else alert.model_dump_json(exclude_none=False)
+        number = self._outbox.next_number(fingerprint, now_ms)
+        await self._save("ending the alert of a rule that is no more", [Entry(fingerprint, number, state, told, told is None)])
+        await self._send_unsent()
 
     async def _send_unsent(self) -> None:
         unsent = self._outbox.unsent()

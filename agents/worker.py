@@ -20,6 +20,7 @@ from agents.evaluate import Evaluate
 from agents.guard import Guard
 from agents.measure import Measure
 from agents.retry import AWAY, end
+from agents.rulebook import Rulebook
 from rules.loader import RuleSet
 from runtime.clock import Clock
 from runtime.kafka import KafkaUnreachable, address, fetched_ends, topic_logs
@@ -71,7 +72,7 @@ class Worker:
         try:
             await asyncio.gather(*(app.start() for app in apps))
             joining = asyncio.create_task(_all([app.joined for app in apps]))
-            tasks = [joining, *map(self._task, (self.measure.run, self.evaluate.run, self._tell))]
+            tasks = [joining, *map(self._task, (self.measure.run, self.evaluate.run, self._tell, self._follow_rules))]
             await asyncio.wait([joining, *over], timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if joining.done():
                 guard.settled()
@@ -115,6 +116,17 @@ class Worker:
             while evaluate.leader and evaluate.offset < end:
                 await asyncio.sleep(MERGED_POLL_S)
         await evaluate.flush()
+
+    async def _follow_rules(self) -> None:
+        """Puts changes of the rule packs in force; those that ship do not change."""
+        path = self.settings.rules
+        if path is None:
+            return
+        book = Rulebook(path, self.settings.bucket_ms)
+        while True:
+            rules = await book.changed()
+            log.info("%d rules of %s are in force now", len(rules.rules), path)
+            await self.evaluate.judge_by(rules)
 
     async def _tell(self) -> None:
         """What this worker says of itself, for `tillwatch status`."""

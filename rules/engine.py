@@ -101,7 +101,9 @@ class Engine:
 
     def restore(self, states: Iterable[Mapping[str, Any]], kept: Mapping[str, Any]) -> None:
         """Takes over the states and `kept`. Before what was judged no episode begins."""
-        self._floors = dict(kept.get("judged", {}))
+        judged = dict(kept.get("judged", {}))
+        latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
+        self._floors = {table: judged.get(table, latest) for table in self._fed} if judged else {}
         self._closed = dict(self._floors)
         for table, one in kept.get("activity", {}).items():
             self._activity[table] = restored_activity(one)
@@ -113,6 +115,13 @@ class Engine:
                     self._track(rule, tuple(state["group"].values()))
             if not rule.by and any(self._activity[table].last is not None for table in rule.tables):
                 self._track(rule, ())
+
+    def orphans(self) -> list[str]:
+        """Fingerprints of alerts that fire and whose rule or grouping is no more; each is named once."""
+        found = [mark for mark, kept in self._kept.items() if kept.get("status") in ("firing", "no_data")]
+        for mark in found:
+            del self._kept[mark]
+        return found
 
     def forgettable(self) -> list[str]:
         """Fingerprints of what was over so long ago that no event can touch it any more; they are forgotten here, too."""

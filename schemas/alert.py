@@ -163,6 +163,21 @@ def alert_event(
     )
 
 
+def ended(event: AlertEvent, now_ms: int, words: str) -> AlertEvent:
+    """The resolution of an alert for a reason that lies outside of the data; its id follows from that of `event`."""
+    data = event.data.model_copy(
+        update={"status": "resolved", "detected_at": now_ms, "summary": f"Over: {words}.", "arithmetic": words, "slice": ()}
+    )
+    return event.model_copy(
+        update={
+            "id": _digest(["ended", event.id, words]),
+            "type": TYPE_PREFIX + "resolved",
+            "time": now_ms,
+            "data": data,
+        }
+    )
+
+
 def alert_id(namespace: str, rule: str, group: Group, episode_ms: int, transition: str, n: int) -> str:
     """The id of an alert event: 64 hex digits, the same for every judge.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -188,3 +189,34 @@ async def _same(settings: Settings, first: list[AlertEvent]) -> bool:
     wanted = {one.id for one in first if one.transition in ("firing", "resolved")}
     assert {one.id for one in again if one.transition in ("firing", "resolved")} == wanted
     return True
+
+
+# --- rules that change while a worker runs ------------------------------------------------------------------------------
+
+
+PACK = 'pack: {{any: {{condition: "security_violations > {limit}", severity: high}}}}\n'
+
+
+async def test_rules_that_change_are_in_force_without_a_restart(installation: Settings, crew: Crew, tmp_path: Path) -> None:
+    assert installation.kafka is not None
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    pack = folder / "pack.yaml"
+    pack.write_text(PACK.format(limit=100))
+    settings = installation.model_copy(update={"rules": folder})
+    worker = await crew.start(settings)
+    await produce(installation.kafka, installation.names, [violation(time.time())])
+
+    pack.write_text("pack: {any: {condition: 'security_violatons > 0', severity: high}}\n")  # what was in force stays
+    await eventually_async(lambda: "the rules that were in force stay" in worker.output, "the error is told")
+    assert "did you mean security_violations?" in worker.output
+    assert await alerts(installation) == []
+
+    pack.write_text(PACK.format(limit=1))
+    await eventually_async(lambda: "1 rules of" in worker.output, "the new rules are in force")
+    await produce(installation.kafka, installation.names, [violation(time.time())])
+    await eventually_async(lambda: _some(installation, "any firing"), "the new rule fires, with what was there before")
+
+    pack.write_text('pack: {other: {condition: "failed_auth_attempts > 5 in 5 minutes", severity: high}}\n')
+    found = await eventually_async(lambda: _some(installation, "any resolved"), "the alert of a rule that is no more ends")
+    assert "no longer in force" in found[-1].data.summary
