@@ -22,6 +22,8 @@ from tests.support.topics import produce
 from tests.support.wait import eventually_async
 
 COUNT = 1_800
+ON_ONE_BROKER = pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+"""Where the broker plays no part."""
 
 
 def thirds() -> tuple[list[Event], list[Event], list[Event]]:
@@ -159,6 +161,7 @@ async def test_a_frozen_worker_wakes_up_without_its_partitions(installation: Set
 
 
 @pytest.mark.fault
+@ON_ONE_BROKER
 async def test_redis_comes_back_without_its_last_writes(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
     log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
@@ -176,6 +179,7 @@ async def test_redis_comes_back_without_its_last_writes(fragile: Settings, crew:
 
 
 @pytest.mark.fault
+@ON_ONE_BROKER
 async def test_redis_loses_everything(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
     log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
@@ -191,6 +195,7 @@ async def test_redis_loses_everything(fragile: Settings, crew: Crew, patient: Ki
 
 
 @pytest.mark.fault
+@ON_ONE_BROKER
 async def test_redis_goes_away_and_comes_back(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
     log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
@@ -207,6 +212,7 @@ async def test_redis_goes_away_and_comes_back(fragile: Settings, crew: Crew, pat
 
 
 @pytest.mark.fault
+@ON_ONE_BROKER
 async def test_redis_runs_out_of_memory(fragile: Settings, crew: Crew, patient: KillableStore) -> None:
     log, (first, second, third) = Log(fragile), thirds()
     worker = await crew.start(fragile)
