@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import NormalDist
 
@@ -31,6 +31,7 @@ from rules.judges.gauge import GaugeJudge
 from rules.judges.hold import HoldJudge
 from rules.judges.learning import LearningJudge
 from rules.judges.ratio import RatioJudge
+from rules.judges.share import ShareVerdict
 from rules.judges.streak import StreakJudge
 from rules.rule import Part
 from rules.series import Query, each_of
@@ -91,6 +92,8 @@ class Compiler:
 
     def _verdict(self, condition: Condition) -> Verdict | None:
         if isinstance(condition, Test):
+            if self._known[condition.signal].aggregate == "share":
+                return self._share(condition)
             judged = self._test(condition)
             if judged is None:
                 return None
@@ -108,10 +111,7 @@ class Compiler:
 
     def _test(self, test: Test) -> tuple[Part, Judge] | None:
         signal = self._known[test.signal]
-        asked: list[tuple[Match, str, int | str]] = [
-            *((match, "where", match.dimension) for match in self._options.where),
-            *((match, "condition", match.column) for match in test.where),
-        ]
+        asked = self._asked(test)
         table = self._table(signal, asked)
         if table is None:
             return None
@@ -133,10 +133,63 @@ class Compiler:
             "quantile": self._average,
             "ratio": self._ratio,
             "max": self._gauge,
+            "last": self._gauge,
             "streak": self._streak,
         }[signal.aggregate]
         judge = maker(test, signal, query, threshold)
         return None if judge is None else (Part(test, signal, query, resolve=self._options.resolve), judge)
+
+    def _asked(self, test: Test) -> list[tuple[Match, str, int | str]]:
+        return [
+            *((match, "where", match.dimension) for match in self._options.where),
+            *((match, "condition", match.column) for match in test.where),
+        ]
+
+    def _share(self, test: Test) -> Verdict | None:
+        """A share is two parts: what is counted below, and what is counted above it."""
+        signal, asked = self._known[test.signal], self._asked(test)
+        below = replace(signal, of=())
+        above = replace(signal, tables=(signal.of_table,) if signal.of_table else signal.tables, where=signal.of, of=())
+        queries = []
+        for side in (below, above):
+            table = self._table(side, asked)
+            where = None if table is None else self._filter(side, asked, table)
+            if table is None or where is None:
+                return None
+            queries.append(Query(table.name, self.by, where, ()))
+        threshold = self._threshold(test, signal, "condition")
+        window = self._window(test, signal)
+        if threshold is None or window is None:
+            return None
+        span = test.span
+        if span is not None and span.lasts:
+            self._refuse("condition", span.hold_column, f"{signal.name} takes 'over' or 'for', not both", None)
+            return None
+        delay = -(-signal.delay_ms // self._bucket_ms) * self._bucket_ms
+        if window + delay > LONGEST_MS:
+            text = f"a rule looks back over {duration_text(LONGEST_MS)} at most, the {duration_text(delay)} of delay included"
+            self._refuse("condition", test.column, text, None)
+            return None
+        place = len(self.parts)
+        self.parts += [
+            Part(test, signal, query, resolve=self._options.resolve, above=at > 0) for at, query in enumerate(queries)
+        ]
+        return ShareVerdict(
+            place,
+            place + 1,
+            test.comparison,
+            threshold,
+            self._resolve(test, signal, threshold),
+            window,
+            delay,
+            self._options.min_events,
+            self._z,
+        )
+
+    @property
+    def _z(self) -> float:
+        confidence = self._options.confidence
+        return NormalDist().inv_cdf((1 + confidence) / 2) if confidence else 0.0
 
     def _table(self, signal: Signal, asked: Iterable[tuple[Match, str, int | str]]) -> Table | None:
         """The table that has every dimension that the signal and the rule name."""
@@ -266,11 +319,9 @@ class Compiler:
         window = self._window(test, signal)
         if window is None:
             return None
-        confidence = self._options.confidence
-        z = NormalDist().inv_cdf((1 + confidence) / 2) if confidence else 0.0
         resolve = self._resolve(test, signal, threshold)
         return self._held(
-            test, RatioJudge(test.comparison, threshold, resolve, window, self._options.min_events, z)
+            test, RatioJudge(test.comparison, threshold, resolve, window, self._options.min_events, self._z)
         )
 
     def _average(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
@@ -300,6 +351,9 @@ class Compiler:
 
     def _gauge(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
         span = test.span
+        if span is not None and signal.aggregate == "last":
+            self._refuse("condition", span.column, f"{signal.name} is the latest value: it takes no span", None)
+            return None
         if span is not None and (span.consecutive or span.window_ms is not None):
             text = f"{signal.name} is a gauge: it takes 'for', as in 'for 5 minutes'"
             self._refuse("condition", span.column, text, "for")
@@ -315,7 +369,7 @@ class Compiler:
             self._resolve(test, signal, threshold),
             hold,
             query.measure,
-            measures.index("interval_s"),
+            measures.index("interval_s") if "interval_s" in measures else len(measures),
             signal.scale,
         )
 

@@ -19,6 +19,8 @@ LARGEST = 256 * 1024
 DEEPEST = 20
 MOST_VALUES = 100_000
 """Values of a file, at most, each alias being as many as it stands for."""
+NULL = "tag:yaml.org,2002:null"
+"""The tag of what is absent."""
 _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 _BREAKS = "\n\x85\u2028\u2029"
@@ -349,6 +351,6 @@ def shown(node: Node) -> str:
         return "a mapping"
     if isinstance(node, SequenceNode):
         return "a list"
-    if node.tag == "tag:yaml.org,2002:null":
+    if node.tag == NULL:
         return "nothing"
     return quoted(str(node.value))

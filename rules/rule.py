@@ -25,7 +25,8 @@ Name = tuple[str, str]
 class Part:
     """One test of a condition with its signal and what it looks at.
 
-    learning: it has no verdict yet. resolve: what it is compared with to be over, where that is not the threshold.
+    learning: it has no verdict yet. resolve: what it is compared with to be over, where that is not the threshold. above:
+    what a share counts above the part before it; no test of its own.
     """
 
     test: Test
@@ -33,6 +34,7 @@ class Part:
     query: Query
     learning: bool = False
     resolve: Test | None = None
+    above: bool = False
 
 
 NoData = Literal["ok", "zero", "alert", "hold"]
@@ -92,13 +94,16 @@ class Rule:
     def timed(self) -> bool:
         """Whether its verdict may change because time passes, without an event."""
         return any(
-            part.test.comparison not in UPWARD or (part.test.span is not None and part.test.span.lasts) for part in self.parts
+            part.test.comparison not in UPWARD
+            or part.signal.aggregate == "share"
+            or (part.test.span is not None and part.test.span.lasts)
+            for part in self.parts
         )
 
     @property
     def regular(self) -> bool:
         """Whether it is about what comes at regular times, so that each group's silence shows by itself."""
-        return self.no_data == "alert" and all(part.signal.aggregate in ("max", "streak") for part in self.parts)
+        return self.no_data == "alert" and all(part.signal.aggregate in ("max", "last", "streak") for part in self.parts)
 
     @property
     def upward(self) -> bool:

@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
-from yaml.nodes import Node
+from yaml.nodes import Node, ScalarNode
 
-from rules.condition import is_name, nearest, quoted
-from rules.document import Document, plain, shown
+from rules.condition import ConditionError, is_name, nearest, parse_duration, quoted
+from rules.document import NULL, Document, plain, shown
 from schemas.tables import TABLES, Measure, Table, Value
 
-Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "max", "streak"]
+Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "share", "max", "last", "streak"]
 AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 Unit = Literal["ratio", "percent", "s", "count", "minor"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -26,11 +26,15 @@ _NEEDS: dict[Aggregate, tuple[str, ...]] = {
     "mean": ("measure",),
     "quantile": ("measure", "q"),
     "ratio": ("of", "bad"),
+    "share": ("of", "bad"),
     "max": ("measure",),
+    "last": ("measure",),
     "streak": ("of", "bad", "each"),
 }
 """What an aggregate needs beside what every signal needs."""
-_OWN = tuple(dict.fromkeys(key for keys in _NEEDS.values() for key in keys))
+_MAY: dict[Aggregate, tuple[str, ...]] = {"share": ("of_table", "delay")}
+"""What an aggregate may have beside that."""
+_OWN = tuple(dict.fromkeys(key for keys in (*_NEEDS.values(), *_MAY.values()) for key in keys))
 KEYS = (*_REQUIRED, "where", "by", "all", "one", *_OWN)
 
 FILE = Path(__file__).resolve().with_name("signals.yaml")
@@ -59,6 +63,8 @@ class Signal:
     all: str = "events"
     bad: str = ""
     one: str = ""
+    of_table: str | None = None
+    delay_ms: int = 0
 
     def table(self, dimensions: Iterable[str]) -> Table | None:
         """The first of its tables that has its measure and all of these dimensions, None if no table has."""
@@ -67,7 +73,8 @@ class Signal:
     @property
     def needed(self) -> frozenset[str]:
         """The dimensions that it looks at itself, whatever a rule asks for."""
-        return frozenset({*(name for name, _ in (*self.where, *self.of)), *self.each})
+        marked = () if self.aggregate == "share" else self.of
+        return frozenset({*(name for name, _ in (*self.where, *marked)), *self.each})
 
     def measured(self, table: Table | None = None) -> tuple[int, Measure]:
         """The place of its measure in a cell's stats, and the measure; in the first of its tables unless said."""
@@ -146,11 +153,13 @@ class _Reader:
             return None
         self._need(_NEEDS[aggregate])
         for item in _OWN:
-            if item in items and item not in _NEEDS[aggregate]:
+            if item in items and item not in (*_NEEDS[aggregate], *_MAY.get(aggregate, ())):
                 document.wrong(items[item][0], f"a {aggregate} has no {item!r}")
         tables = [TABLES[name] for name in names]
         measure = self._measure(tables, aggregate, unit)
         q = document.number(items["q"][1], "a quantile", 0.001, 0.999) if "q" in items else 0.5
+        others = self._names("of_table", "a table", TABLES)
+        marked = [TABLES[others[0]]] if others else tables
         signal = Signal(
             self._name,
             title,
@@ -158,7 +167,7 @@ class _Reader:
             aggregate,
             unit,
             where=self._filter("where", tables),
-            of=self._filter("of", tables),
+            of=self._filter("of", marked),
             measure=measure,
             q=0.5 if q is None else float(q),
             by=self._dimensions("by", tables),
@@ -166,6 +175,8 @@ class _Reader:
             all=self._text("all") or "events",
             bad=self._text("bad") or "",
             one=self._text("one") or "",
+            of_table=others[0] if others else None,
+            delay_ms=self._delay(),
         )
         self._check(signal)
         return signal
@@ -193,6 +204,16 @@ class _Reader:
 
     def _text(self, item: str) -> str | None:
         return self._document.text(self._items[item][1], "a text") if item in self._items else None
+
+    def _delay(self) -> int:
+        text = self._text("delay")
+        if text is None:
+            return 0
+        try:
+            return parse_duration(text)
+        except ConditionError as error:
+            self._document.wrong_in(self._items["delay"][1], error.column, error.text, error.near)
+            return 0
 
     def _measure(self, tables: list[Table], aggregate: Aggregate, unit: Unit) -> str | None:
         measures = list(dict.fromkeys(one.name for table in tables for one in table.measures))
@@ -228,6 +249,9 @@ class _Reader:
         if signal.aggregate == "streak" and not TABLES[signal.tables[0]].keeps_recent:
             kept = [name for name, table in TABLES.items() if table.keeps_recent]
             document.wrong(self._items["table"][1], f"the order of events is known in {', '.join(kept)} alone")
+        if signal.aggregate == "share":
+            self._check_share(signal)
+            return
         where = dict(signal.where)
         for dimension, values in signal.of:
             for value in values:
@@ -237,9 +261,22 @@ class _Reader:
                     )
 
 
+    def _check_share(self, signal: Signal) -> None:
+        """What is counted above must not be counted below, or it would be a ratio."""
+        table = TABLES[signal.of_table or signal.tables[0]]
+        missing = [name for name in signal.by if name not in table.dimensions]
+        if missing:
+            self._document.wrong(self._items["by"][1], f"{table.name} has no {', '.join(missing)}")
+        of = dict(signal.of)
+        apart = any(not {*values} & {*of.get(name, values)} for name, values in signal.where)
+        if table.name in signal.tables and not apart:
+            text = "of a share, 'of' is no part of 'where': of what is, make a ratio"
+            self._document.wrong(self._items["of"][1], text, None)
+
+
 def unit_of(aggregate: Aggregate, measure: str | None) -> Unit:
     """The unit that a signal has."""
-    if aggregate == "ratio":
+    if aggregate in ("ratio", "share"):
         return "ratio"
     if measure is None:
         return "count"
@@ -247,7 +284,9 @@ def unit_of(aggregate: Aggregate, measure: str | None) -> Unit:
 
 
 def shown_value(value: Value) -> str:
-    """The value of a dimension as it is written in a rule."""
+    """The value of a dimension as it is written in a rule; `none` where it is absent."""
+    if value is None:
+        return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -263,6 +302,9 @@ def filter_of(document: Document, node: Node, tables: Iterable[Table]) -> Filter
         values: list[Value] = []
         for item in document.each(value):
             one: Value = plain(item)
+            if isinstance(item, ScalarNode) and item.tag == NULL:
+                values.append(None)
+                continue
             wrong = wrong_kind(kinds[dimension], one)
             if wrong is not None:
                 document.wrong(item, f"expected {wrong} for {dimension}, got {shown(item)}")

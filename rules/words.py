@@ -104,8 +104,8 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
     beyond = f"{_SIGN[compared]} {amount(part, limit)}"
     value = amount(part, reading.value, compared, limit)
     during = _during(test, reading)
-    if signal.aggregate == "ratio":
-        share = f"{reading.k:,} of {reading.n:,} {signal.all} {signal.bad}{during}"
+    if signal.aggregate in ("ratio", "share"):
+        share = f"{reading.k:,} of {reading.n:,} {signal.all} {signal.bad}{during}{_ago(signal)}"
         if reading.bound is None:
             return f"{share}: {value} {beyond}"
         side = "lower" if test.comparison in UPWARD else "upper"
@@ -115,12 +115,16 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
         return f"{reading.n:,} {signal.counted(reading.n)}{during} {beyond}"
     if signal.aggregate == "streak":
         return f"{reading.n:,} {signal.counted(reading.n)} in a row {signal.bad} {beyond}"
-    if signal.aggregate == "max":
+    if signal.aggregate in ("max", "last"):
         if over or not during:
             return f"{signal.title} {value} {beyond}"
         return f"{_all_of(reading.n, signal)}{during} {beyond}, the latest {value}"
     of = f"{reading.n:,} {signal.counted(reading.n)}"
     return f"{signal.title} {value} {beyond} ({of}{during}{_minor(signal)})"
+
+
+def _ago(signal: Signal) -> str:
+    return f", {duration_text(signal.delay_ms)} ago" if signal.delay_ms else ""
 
 
 def _all_of(n: int, signal: Signal) -> str:
@@ -167,7 +171,7 @@ def summary(rule: Rule, group: Mapping[str, Value], words: str, *, over: bool = 
 
 def explain(rule: Rule) -> str:
     """The rule in one plain sentence."""
-    parts = iter(rule.parts)
+    parts = (part for part in rule.parts if not part.above)
     words = _clause(rule, rule.condition, parts)
     each = f", judged for each {' and '.join(rule.by)} on its own" if rule.by else ""
     return f"Fires ({rule.severity}) {words}{each}."
@@ -176,7 +180,7 @@ def explain(rule: Rule) -> str:
 def ends(rule: Rule) -> str:
     """When its alert resolves, in one plain sentence."""
     after = f", and {duration_text(rule.resolve_after_ms)} have passed since" if rule.resolve_after_ms else ""
-    if len(rule.parts) > 1 or isinstance(rule.condition, Not):
+    if not isinstance(rule.condition, Test):
         return f"Resolves when the condition as a whole is no longer true{after}."
     return f"Resolves {_end(rule, rule.parts[0])}{after}."
 
@@ -192,7 +196,7 @@ def _end(rule: Rule, part: Part) -> str:
     ending = part.resolve
     comparison = ending.comparison if ending is not None else OPPOSITE[test.comparison]
     limit = amount(part, _limit(ending or test, signal))
-    if signal.aggregate == "max":
+    if signal.aggregate in ("max", "last"):
         return f"when a sample is {_LEVEL[comparison]} {limit} again"
     closed = f"closed window of {duration_text((test.span.window_ms or test.span.hold_ms or 0) if test.span else 0)}"
     if signal.aggregate == "count":
@@ -200,7 +204,7 @@ def _end(rule: Rule, part: Part) -> str:
     if signal.aggregate == "sum":
         return f"when the {signal.title} of a {closed} is {_LEVEL[comparison]} {limit}"
     enough = f"when, with at least {rule.min_events} {signal.counted(rule.min_events)} in a {closed}"
-    if signal.aggregate == "ratio":
+    if signal.aggregate in ("ratio", "share"):
         return f"{enough}, {_share(comparison)} {limit} of them {signal.bad}"
     return f"{enough}, the {signal.title} is {_LEVEL[comparison]} {limit}"
 
@@ -231,14 +235,15 @@ def _means(rule: Rule, part: Part) -> str:
     limit = amount(part, threshold(part))
     if signal.unit == "s":
         limit = str(test.value)
-    if signal.aggregate == "ratio":
+    if signal.aggregate in ("ratio", "share"):
         least = _share(comparison)
         sure = ""
         if rule.confidence and comparison not in ("==", "!="):
             sure = f", and the share is too clear to be chance ({rule.confidence * 100:g} % confidence)"
         different = f"{DISTINCT} different ones that {signal.bad if comparison in UPWARD else 'did not'}"
+        when = f"in the last {window}" if not signal.delay_ms else f"in {_any(window)} that ended {_ago(signal)[2:]}"
         return (
-            f"when {least} {limit} of the {signal.all}{filters} in the last {window} {signal.bad}{held}, once there are at "
+            f"when {least} {limit} of the {signal.all}{filters} {when} {signal.bad}{held}, once there are at "
             f"least {rule.min_events} {signal.counted(rule.min_events)} and {different}{sure}"
         )
     if signal.aggregate == "count" and span is None:
@@ -254,7 +259,7 @@ def _means(rule: Rule, part: Part) -> str:
         each = " and ".join(name for name in signal.each if name not in rule.by)
         per = f" for the same {each}" if each else ""
         return f"when {_THAN[comparison]} {limit} {_of_limit(part)}{filters} in a row {signal.bad}{per}"
-    if signal.aggregate == "max":
+    if signal.aggregate in ("max", "last"):
         if not window:
             return f"as soon as a sample of {signal.title}{filters} is {_LEVEL[comparison]} {limit}"
         return (
@@ -289,13 +294,16 @@ def _filters(part: Part) -> str:
 def definition(signal: Signal) -> str:
     """What a signal is, in terms of its table: made from the data, so that it cannot be wrong."""
     table, chosen, marked = signal.tables[0], _chosen(dict(signal.where)), _chosen(dict(signal.of))
+    if signal.aggregate == "share":
+        after = f", {duration_text(signal.delay_ms)} after their window" if signal.delay_ms else ""
+        return f"events in {signal.of_table or table}{marked} for each of those in {table}{chosen}{after}"
     if signal.aggregate == "ratio":
         return f"share of the events in {table}{chosen} that have{marked.removeprefix(' with')}"
     if signal.aggregate == "streak":
         return f"events in {table}{chosen}{marked} in a row, for each {', '.join(signal.each)}"
     if signal.aggregate == "count":
         return f"number of events in {table}{chosen}"
-    word = {"sum": "total of", "mean": "mean of", "max": "every sample of"}.get(
+    word = {"sum": "total of", "mean": "mean of", "max": "every sample of", "last": "the latest"}.get(
         signal.aggregate, f"{signal.q * 100:g}th percentile of"
     )
     return f"{word} {signal.measure} in {table}{chosen}"
