@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -306,6 +307,9 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, o
         if say:
             print(sentence, flush=True)
 
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # everything is stopped on the way out
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tillwatch-bench-")))
         store = stack.enter_context(EmbeddedStore(None, folder))
@@ -377,6 +381,8 @@ def main() -> int:
     except Failed as error:
         print(f"bench.measure: {error}", file=sys.stderr)
         return 1
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
     if given.json:
         print(msgspec.json.format(json.dumps(result)), flush=True)
     return 0
