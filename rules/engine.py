@@ -257,7 +257,7 @@ class Engine:
         """Since when a gauge or a probe has been silent for longer than its gaps explain."""
         if scope.closed is None or scope.end is not EVER or not slots.buckets:
             return None
-        times = sorted({ms for slot in slots.latest(GAPS) for ms, _, _ in slot.totals(None).events})[-GAPS:]
+        times = sorted({ms for slot in slots.latest(GAPS) for ms, _, _ in slot.totals.events})[-GAPS:]
         if len(times) <= GAPS_KNOWN:
             return None
         gap = median_low([later - earlier for earlier, later in pairwise(times)])

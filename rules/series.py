@@ -36,10 +36,10 @@ class Query:
 class Slot:
     """The cells of one group and bucket, each with whether `of` marks it."""
 
-    __slots__ = ("_totals", "bucket", "cells")
+    __slots__ = ("_measure", "_sketch", "_totals", "bucket", "cells")
 
-    def __init__(self, bucket: int) -> None:
-        self.bucket = bucket
+    def __init__(self, bucket: int, measure: int | None, sketch: bool) -> None:
+        self.bucket, self._measure, self._sketch = bucket, measure, sketch
         self.cells: dict[Key, tuple[bool, Cell]] = {}
         self._totals: Totals | None = None
 
@@ -47,10 +47,11 @@ class Slot:
         self.cells[key] = (marked, cell)
         self._totals = None
 
-    def totals(self, measure: int | None, *, sketch: bool = False) -> Totals:
-        """What the cells add up to; worked out when first asked for, and always for the same measure."""
+    @property
+    def totals(self) -> Totals:
+        """What the cells add up to; worked out when first asked for."""
         if self._totals is None:
-            self._totals = Totals(self.bucket, self.cells, measure, sketch)
+            self._totals = Totals(self.bucket, self.cells, self._measure, self._sketch)
         return self._totals
 
 
@@ -87,9 +88,10 @@ class Totals:
 class Slots:
     """The slots of one group, in order of time."""
 
-    __slots__ = ("_by_bucket", "buckets", "first")
+    __slots__ = ("_by_bucket", "_measure", "_sketch", "buckets", "first")
 
-    def __init__(self) -> None:
+    def __init__(self, measure: int | None = None, sketch: bool = False) -> None:
+        self._measure, self._sketch = measure, sketch
         self.first: int | None = None
         """The earliest bucket there ever was."""
         self.buckets: list[int] = []
@@ -98,7 +100,7 @@ class Slots:
     def slot(self, bucket: int) -> Slot:
         held = self._by_bucket.get(bucket)
         if held is None:
-            held = self._by_bucket[bucket] = Slot(bucket)
+            held = self._by_bucket[bucket] = Slot(bucket, self._measure, self._sketch)
             self.first = bucket if self.first is None else min(self.first, bucket)
             insort(self.buckets, bucket)
         return held
@@ -172,7 +174,7 @@ class Series:
             return None
         slots = self.groups.get(group)
         if slots is None:
-            slots = self.groups[group] = Slots()
+            slots = self.groups[group] = Slots(self.query.measure, self.query.sketch)
         slots.slot(bucket).put(key, marked, cell)
         return group
 

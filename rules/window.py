@@ -13,10 +13,8 @@ class Sliding:
     """The slots of the window that ends with a bucket, as it moves on. A window of D is the bucket that is open and the
     D / bucket - 1 before it."""
 
-    def __init__(
-        self, slots: Slots, start: int, window_ms: int, bucket_ms: int, measure: int | None = None, *, sketch: bool = False
-    ) -> None:
-        self._window_ms, self._bucket_ms, self._measure, self._sketch = window_ms, bucket_ms, measure, sketch
+    def __init__(self, slots: Slots, start: int, window_ms: int, bucket_ms: int, *, sketch: bool = False) -> None:
+        self._window_ms, self._bucket_ms, self._sketch = window_ms, bucket_ms, sketch
         self._coming = iter(slots.between(start - window_ms))
         self._next = next(self._coming, None)
         self._held: deque[tuple[int, Totals]] = deque()
@@ -28,7 +26,7 @@ class Sliding:
         whole: in the D / bucket buckets before it, for a window that ends there."""
         first = bucket - self._window_ms + (0 if whole else self._bucket_ms)
         while self._next is not None and self._next.bucket < bucket:
-            totals = self._next.totals(self._measure, sketch=self._sketch)
+            totals = self._next.totals
             self._held.append((self._next.bucket, totals))
             self._n, self._k = self._n + totals.n, self._k + totals.k
             self._measured, self._total = self._measured + totals.stat.n, self._total + totals.stat.total

@@ -49,14 +49,14 @@ class AverageJudge:
         return None if found is None else Fraction(found) / self.scale
 
     def _sliding(self, slots: Slots, start: int, scope: Scope) -> Sliding:
-        return Sliding(slots, start, self.window_ms, scope.bucket_ms, self.measure, sketch=self.kind == "quantile")
+        return Sliding(slots, start, self.window_ms, scope.bucket_ms, sketch=self.kind == "quantile")
 
     def points(self, slots: Slots, start: int, scope: Scope) -> Iterator[Point]:
         flips = Flips()
         sliding = self._sliding(slots, start, scope)
         for slot in slots.between(start, scope.end):
             sliding.before(slot.bucket)
-            totals = slot.totals(self.measure, sketch=self.kind == "quantile")
+            totals = slot.totals
             stat = sliding.stat()
             stat.add(totals.stat)
             value = self._value(stat)

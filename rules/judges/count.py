@@ -35,7 +35,7 @@ class CountJudge:
         held: deque[tuple[int, int]] = deque()
         count = 0
         for slot in slots.between(start - self.window_ms, scope.end):
-            events = slot.totals(None).events
+            events = slot.totals.events
             for place, (ms, all_, _) in enumerate(events):
                 held.append((ms, all_))
                 count += all_
@@ -78,7 +78,7 @@ class SpanlessJudge:
         flips = Flips()
         count, first, last = 0, 0, None
         for slot in slots.between(start - self.reach_ms, scope.end):
-            for ms, all_, _ in slot.totals(None).events:
+            for ms, all_, _ in slot.totals.events:
                 if last is None or ms - last >= QUIET_MS:
                     count, first = 0, ms
                 count, last = count + all_, ms
@@ -99,14 +99,14 @@ class SpanlessJudge:
         if slots.buckets and slots.buckets[0] > since:  # what lies between is known no more; it was not over then
             last = slots.buckets[0]
         for slot in slots.between(since - since % 10_000, end):
-            for ms, _, _ in slot.totals(None).events:
+            for ms, _, _ in slot.totals.events:
                 if last < ms < last + QUIET_MS:
                     last = ms
         return last
 
     def grown(self, slots: Slots, since: int, end: int) -> Reading:
         """The whole chain that `since` belongs to, as it is known by now."""
-        events = [event for slot in slots.between(since - self.reach_ms, end) for event in slot.totals(None).events]
+        events = [event for slot in slots.between(since - self.reach_ms, end) for event in slot.totals.events]
         times = [ms for ms, _, _ in events]
         at = bisect_right(times, since) - 1
         low = high = max(at, 0)
@@ -148,7 +148,7 @@ class BelowJudge:
         if began is None:
             return
         begin = max(start, began + self.window_ms - scope.bucket_ms)
-        sliding = Sliding(slots, begin, self.window_ms, scope.bucket_ms, self.measure)
+        sliding = Sliding(slots, begin, self.window_ms, scope.bucket_ms)
         for end in closed_ends(slots, begin, scope):
             reading = self._read(sliding, end)
             bad = COMPARE[self.comparison](reading.value, self.threshold)
@@ -156,7 +156,7 @@ class BelowJudge:
                 yield Point(end - 1, bad, end - 1, reading if bad else None)
 
     def over(self, slots: Slots, since: int, scope: Scope) -> Over | None:
-        sliding = Sliding(slots, since - since % scope.bucket_ms, self.window_ms, scope.bucket_ms, self.measure)
+        sliding = Sliding(slots, since - since % scope.bucket_ms, self.window_ms, scope.bucket_ms)
         for end in closed_ends(slots, since, scope):
             reading = self._read(sliding, end)
             if not COMPARE[self.comparison](reading.value, self.threshold):

@@ -64,12 +64,12 @@ class GaugeJudge:
 
     def _extreme(self, slot: Slot, *, worst: bool) -> Fraction | None:
         """The sample that is nearest to being fine, or of `worst=False` the one that is furthest from it."""
-        stat = slot.totals(self.measure).stat
+        stat = slot.totals.stat
         value = stat.low if worst is (self.comparison in UPWARD) else stat.high
         return None if value is None else Fraction(value, self.scale)
 
     def _times(self, slot: Slot) -> list[int]:
-        return [ms for ms, _, _ in slot.totals(self.measure).events]
+        return [ms for ms, _, _ in slot.totals.events]
 
     def _interval_ms(self, slot: Slot) -> int:
         stats = [cell.stats[self.interval] for _, cell in slot.cells.values() if len(cell.stats) > self.interval]

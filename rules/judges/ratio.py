@@ -42,7 +42,7 @@ class RatioJudge:
         for slot in slots.between(start, scope.end):
             n, k = sliding.before(slot.bucket)
             first = slot.bucket + scope.bucket_ms - self.window_ms
-            events = slot.totals(None).events
+            events = slot.totals.events
             for place, (ms, all_, marked) in enumerate(events):
                 n, k = n + all_, k + marked
                 if place + 1 < len(events) and events[place + 1][0] == ms:
