@@ -16,8 +16,10 @@ demo: $(VENV)/.runtime ## the whole system on this machine, with simulated traff
 	@$(PY) -m cli demo
 
 # ARGS hands more to pytest: make test ARGS="tests/rollups -x"
+# TESTERS=0 runs one test at a time
+TESTERS := 2
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
 
 lint: style types arrows generated ## style, types, the rooms' imports, and whether the generated schemas are up to date
 

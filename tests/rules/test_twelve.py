@@ -4,6 +4,7 @@ over when it must be; a judge that takes over in the middle makes no difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -46,14 +47,18 @@ def _at(event: Event) -> float:
     return ms_of(event["time"]) / 1000
 
 
-@pytest.fixture(params=["one judge", "another takes over at each event"])
+TAKEN_OVER_EVERY = 7
+
+
+@pytest.fixture(params=["one judge", "another takes over again and again"])
 def over_and_over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a test does is done again with a judge that is replaced before each look."""
+    """Whatever a test does is done again with a judge that is replaced now and then before a look."""
     if request.param != "one judge":
-        look = Desk.look
+        look, looks = Desk.look, count()
 
         def replaced(self: Desk) -> Any:
-            self.restart()
+            if next(looks) % TAKEN_OVER_EVERY == 0:
+                self.restart()
             return look(self)
 
         monkeypatch.setattr(Desk, "look", replaced)
