@@ -5,8 +5,8 @@
 On series that somebody labelled (TimeStamp,Value,Label), and on drops that are put into real traffic: to 0, a quarter and
 two fifths of it, at random places and always the same ones. Series of hours are also made into minutes (Poisson around the
 real hours), since no labelled volume in minutes is at hand. Pages and scores: `rules.baseline.backtest`. Every detector judges
-the closed window of 15 minutes (a step, where that is longer) and pages as soon as one is bad. `dev` scores what lies before
-the middle of a series (what was tuned was tuned there), `held-out` what lies behind it.
+the closed window of 15 minutes (a step, where that is longer) and pages as soon as one is bad. Of the weeks after the first,
+every other is `dev` (what was tuned was tuned there) and the rest `held-out`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,18 @@ from rules.baseline.week import WeekMean
 DAY_MS = 24 * HOUR_MS
 FACTORS = (0.0, 0.25, 0.4)
 SEEDS = 4
-DATA = Path("data/cloud-monitoring")
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = (ROOT / "data/cloud-monitoring", ROOT.parent / "shared/data/cloud-monitoring")
 VOLUMES = (
     "ecommerce-api-incoming-rps/api-01",
     "consumer-purchase-rate/purchase-01",
     "consumer-purchase-rate/purchase-03",
     "consumer-purchase-rate/purchase-05",
 )
-OTHERS = (*(f"middle-tier-api-dependency-latency/outbound-{n:02}" for n in range(1, 9)), "service-unavailable/unavail-01")
+OTHERS = (
+    *(f"middle-tier-api-dependency-latency/outbound-{n:02}" for n in range(1, 9)),
+    "service-unavailable/unavail-01",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +253,12 @@ def judged(cases: Sequence[Case], detectors: dict[str, Detector], part: str) -> 
     lines = []
     for case in cases:
         first, last = case.history.rows[0][0], case.history.rows[-1][0]
-        middle = (first + last) // 2
-        start = middle if part == "held-out" else first + WEEK_MS
-        end = middle if part == "dev" else last
+        weeks = [(start, min(start + WEEK_MS, last)) for start in range(first + WEEK_MS, last, WEEK_MS)]
+        weeks = weeks[{"dev": 0, "held-out": 1, "all": 0}[part] :: 1 if part == "all" else 2]
         for method, detector in detectors.items():
-            lines.append(Line(method, case.name, score(detector(case), case.wanted, start, end, case.labelled)))
+            found = detector(case)
+            scores = [score(found, case.wanted, start, end, case.labelled) for start, end in weeks]
+            lines.append(Line(method, case.name, sum(scores, Score(0, (), 0, 0.0))))
     return lines
 
 
@@ -266,7 +271,11 @@ def summed(lines: Sequence[Line]) -> dict[tuple[str, str], Score]:
 
 
 def table(title: str, lines: Sequence[Line]) -> str:
-    rows = [f"{title}\n", "| series | method | detected | missed | false pages a week | median delay |", "|---" * 6 + "|"]
+    rows = [
+        f"{title}\n",
+        "| series | method | detected | missed | false pages a week | median delay |",
+        "|---" * 6 + "|",
+    ]
     totals: dict[str, Score] = {}
     for (series, method), one in summed(lines).items():
         rows.append(_row(series, method, one))
@@ -283,7 +292,8 @@ def _row(series: str, method: str, one: Score) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder with the labelled series")
+    found = next((place for place in PLACES if place.is_dir()), PLACES[0])
+    parser.add_argument("--data", type=Path, default=found, help="the folder with the labelled series")
     parser.add_argument("--part", choices=("dev", "held-out", "all"), default="all")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -267,3 +267,29 @@ def rules_explain(
     from cli.packs import explain
 
     raise typer.Exit(explain(name, as_json))
+
+
+@rules.command("backtest", epilog="Example: tillwatch rules backtest payments.csv --below 50%")
+def rules_backtest(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV: time,value[,label]; steps of 1 min to 1 h.", show_default=False)
+    ],
+    below: Annotated[str, typer.Option(metavar="SHARE", help="Page below this share of the baseline.")] = "50%",
+    window: Annotated[str, typer.Option(metavar="DURATION", help="The window that is judged.")] = "15m",
+    zone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Time zone; Africa/Johannesburg unless said.", show_default=False)
+    ] = None,
+    holidays: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Special days, a date a line, judged like Sundays.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a volume's learned baseline would have paged over a series in a file.
+
+    Where rows are labelled (0 or 1), also how many of the labelled stretches it found and how many pages were false.
+    """
+    window_s = seconds(window)
+    from cli.backtest import backtest
+
+    raise typer.Exit(backtest(file, below=below, window_s=window_s, zone=zone, holidays=holidays, as_json=as_json))

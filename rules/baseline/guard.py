@@ -15,7 +15,7 @@ from math import ceil, exp, gcd
 from typing import Any, Literal, NamedTuple
 
 from rules.baseline.calendar import DAY_MS, Calendar, Place
-from rules.baseline.profile import COUNTS, FLOOR, HOUR_MS, LEVEL_MS, NOISE_MS, VALUES, Band, Profile, rounded
+from rules.baseline.profile import COUNTS, FLOOR, HELP_MS, HOUR_MS, LEVEL_MS, NOISE_MS, VALUES, Band, Profile, rounded
 
 MINUTE_MS = 60_000
 SLOT_MS = 15 * MINUTE_MS
@@ -36,6 +36,9 @@ CLEAR_MS = 30 * MINUTE_MS
 ADOPT_MS = DAY_MS
 """What has lasted for so long is the new normal."""
 LEARNING_MS = DAY_MS
+WEEK_MS = 7 * DAY_MS
+ALIKE = 3.0
+"""Noise by which two values may differ that are to be the same."""
 SWITCH = 0.95
 KEEP = {"day": 7, "week": 4}
 NEED = {"day": 1, "week": 2}
@@ -137,16 +140,17 @@ class Guard:
         self.counts = counts
         self._calendar = Calendar() if calendar is None else calendar
         self._scale = COUNTS if counts else VALUES
-        of_day = DAY_MS // self.slot_ms
+        of_day, steps, reach = DAY_MS // self.slot_ms, self.slot_ms // step_ms, HELP_MS // self.slot_ms
         self._profiles: dict[Which, Profile] = {
-            "day": Profile(of_day, KEEP["day"], NEED["day"], self._scale),
-            "week": Profile(7 * of_day, KEEP["week"], NEED["week"], self._scale),
+            "day": Profile(of_day, KEEP["day"], NEED["day"], self._scale, steps, reach),
+            "week": Profile(7 * of_day, KEEP["week"], NEED["week"], self._scale, steps, reach),
         }
         self._which: Which = "day"
         self._by: Which = "day"
         self._mean = self._mean_n = 0.0
         self._known_ms = 0
         self._next: int | None = None
+        self._heard: int | None = None
         # The slot that is being filled: its start, sum and steps, whether something abnormal was in it.
         self._slot: int | None = None
         self._sum, self._steps, self._spoiled = 0.0, 0, False
@@ -159,6 +163,7 @@ class Guard:
         self._clear: int | None = None
         self._frozen: int | None = None
         self._while_open = [0.0, 0.0]
+        self._doubts: dict[int, tuple[int, float]] = {}
         self._place: Place | None = None
         self._band: Band | None = None
         self._rests_on = 0
@@ -181,11 +186,11 @@ class Guard:
         """
         self._advance(start_ms, self.step_ms)
         end = start_ms + self.step_ms
-        self._enter(start_ms)
         if value is not None:
-            self._known_ms += self.step_ms
-            if self._band is not None:
-                self._window.append(_Step(start_ms, value, self._band))
+            self._hear(start_ms, self.step_ms)
+        self._enter(start_ms)
+        if value is not None and self._band is not None:
+            self._window.append(_Step(start_ms, value, self._band))
         self._trim(end)
         reading = self._judge(end)
         if value is not None:
@@ -206,7 +211,7 @@ class Guard:
         `rules.baseline.history.spread`); evenly unless said. Raises ValueError like `step`.
         """
         self._advance(start_ms, width_ms)
-        self._known_ms += width_ms
+        self._hear(start_ms, width_ms)
         steps = width_ms / self.step_ms
         if self.slot_ms % width_ms == 0 and width_ms % self.step_ms == 0:
             self._enter(start_ms)
@@ -239,10 +244,15 @@ class Guard:
             raise ValueError(f"a step of {width_ms} ms cannot begin at {start_ms} ms")
         if self._next is not None and start_ms < self._next:
             raise ValueError(f"steps go forward: {start_ms} ms comes after {self._next} ms")
-        if self._next is not None and start_ms > self._next:
-            for profile in self._profiles.values():
-                profile.forget_level(start_ms - self._next)
         self._next = start_ms + width_ms
+
+    def _hear(self, start_ms: int, width_ms: int) -> None:
+        """A known step: after a gap, the level before it says less."""
+        if self._heard is not None and start_ms > self._heard:
+            for profile in self._profiles.values():
+                profile.forget_level(start_ms - self._heard)
+        self._heard = start_ms + width_ms
+        self._known_ms += width_ms
 
     def _enter(self, start_ms: int) -> None:
         """Goes into the slot of a time, out of the one before if it was not finished."""
@@ -388,7 +398,10 @@ class Guard:
         return max(LEAST_Z, ABOVE_PEAKS * peaks[-3]) if len(peaks) > 2 else LEAST_Z
 
     def _clears(self, short: _Sum, limits: tuple[float, float]) -> bool:
-        """Whether the last third of the window is back, or no longer improbable."""
+        """Whether the last third of the window is back, or no longer improbable. Silence alone ends no drop, not even at a time
+        when little is expected."""
+        if self.direction == "drop" and self.counts and short.value <= 0:
+            return False
         full = short.value >= (1 + self.share) / 2 * short.low or self._z(short, down=True) < limits[0] / 2
         calm = short.value <= (1 + RISE) / 2 * short.high or self._z(short, down=False) < limits[1] / 2
         return (full or self.direction == "rise") and (calm or self.direction == "drop")
@@ -413,6 +426,7 @@ class Guard:
             self._reset()
             return
         if self._spoiled:
+            self._doubt()
             if self.open:
                 self._adopt()
             self._reset()
@@ -462,6 +476,26 @@ class Guard:
         self._profiles["week"].rings[place.of_week].append(mean)
         self._finished = None
 
+    def _doubt(self) -> None:
+        """What was abnormal is no example; unless it was as much at the same time a week ago: then it is a rhythm, such as a
+        quiet weekend, and both are examples for the week."""
+        assert self._slot is not None and self._place is not None
+        if self._place.special is not None:
+            return
+        start, mean = self._slot, rounded(self._sum / self._steps)
+        self._doubts = {at: one for at, one in self._doubts.items() if one[0] >= start - WEEK_MS - HOUR_MS}
+        before = self._doubts.pop(self._place.of_week, None)
+        if before is not None and abs(start - before[0] - WEEK_MS) <= HOUR_MS and self._alike(before[1], mean):
+            self._profiles["week"].rings[self._place.of_week].extend((before[1], mean))
+        else:
+            self._doubts[self._place.of_week] = (start, mean)
+
+    def _alike(self, one: float, other: float) -> bool:
+        steps = self._steps if self.counts else 1
+        x, mu = one * steps, other * steps
+        noise = self._profiles["day"].noise(mu, FLOOR * self._mean * steps)
+        return abs(self._scale.deviation(x, mu)) <= ALIKE * noise
+
     def _adopt(self) -> None:
         """What a page is about becomes the new normal after a day, unless nothing comes at all."""
         assert self._slot is not None and self._frozen is not None
@@ -495,11 +529,12 @@ class Guard:
             "which": self._which,
             "mean": [self._mean, self._mean_n],
             "known_ms": self._known_ms,
-            "next": self._next,
+            "next": [self._next, self._heard],
             "slot": [self._slot, self._sum, self._steps, self._spoiled],
             "band": None if self._band is None else [list(self._band), self._rests_on],
             "by": self._by,
             "finished": None if self._finished is None else list(self._finished),
+            "doubts": [[at, *one] for at, one in self._doubts.items()],
             "window": groups,
             "peaks": [self._day, list(self._top), *(list(peaks) for peaks in self._peaks)],
             "page": [self._open, self._clear, self._frozen, *self._while_open],
@@ -524,7 +559,8 @@ class Guard:
             profile.restore(kept["profiles"][which])
         self._which, self._by = kept["which"], kept["by"]
         self._mean, self._mean_n = kept["mean"]
-        self._known_ms, self._next = kept["known_ms"], kept["next"]
+        self._known_ms = kept["known_ms"]
+        self._next, self._heard = kept["next"]
         self._slot, self._sum, self._steps, self._spoiled = kept["slot"]
         band, self._rests_on = (None, 0) if kept["band"] is None else kept["band"]
         self._band = None if band is None else Band(*band)
@@ -533,6 +569,7 @@ class Guard:
         self._window = deque(
             _Step(start, value, Band(*edges)) for edges, steps in kept["window"] for start, value in steps
         )
+        self._doubts = {at: (start, mean) for at, start, mean in kept["doubts"]}
         self._day, top, *peaks = kept["peaks"]
         self._top = list(top)
         self._peaks = (deque(peaks[0], PEAK_DAYS), deque(peaks[1], PEAK_DAYS))

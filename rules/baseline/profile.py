@@ -21,6 +21,9 @@ PRIOR_MS = 6 * HOUR_MS
 FLOOR = 0.1
 """Share of the mean volume that is added to what is expected before noise is a share of it."""
 CLIP, CLIP_FIT = 2.5, 4.0
+TELLING, AGREE = 100.0, 2.0
+"""Events from which a ring speaks for itself; below, neighbours help that agree with it."""
+HELP_MS = 2 * HOUR_MS
 _TINY = 1e-12
 
 
@@ -66,12 +69,14 @@ def trimmed_mean(values: Sequence[float]) -> float:
 class Profile:
     """Rings of past slot means, and decayed sums of how the present compares with them. Sums only, so it is small."""
 
-    __slots__ = ("keep", "need", "rings", "scale", "sums")
+    __slots__ = ("bounds", "keep", "need", "reach", "rings", "scale", "steps", "sums")
 
-    def __init__(self, slots: int, keep: int, need: int, scale: Scale) -> None:
-        self.keep, self.need, self.scale = keep, need, scale
+    def __init__(self, slots: int, keep: int, need: int, scale: Scale, steps: int, reach: int) -> None:
+        """slots: how many; keep, need: values of a ring; steps: of a slot; reach: how many slots to either side may help."""
+        self.keep, self.need, self.scale, self.steps, self.reach = keep, need, scale, steps, reach
         self.rings: list[deque[float]] = [deque(maxlen=keep) for _ in range(slots)]
         self.sums = [0.0] * 6
+        self.bounds = (1 / CAP, CAP)
 
     # The sums: winsorised values and what the rings say to them (their ratio is the level); squared clipped deviations, their
     # number and mass (the noise); squared deviations clipped wider (the fit).
@@ -79,8 +84,13 @@ class Profile:
     @property
     def level(self) -> float:
         """How busy it is now, against what the rings say."""
-        held, said = self.sums[0], self.sums[1]
-        return min(CAP, max(1 / CAP, held / said)) if said > 0 else 1.0
+        least, most = self.bounds
+        return min(most, max(least, self._ratio)) if self.fitted else 1.0
+
+    @property
+    def _ratio(self) -> float:
+        held, said = self.sums[:2]
+        return held / said if said > 0 else 1.0
 
     @property
     def fitted(self) -> bool:
@@ -93,9 +103,31 @@ class Profile:
         return self.sums[5] / self.sums[3]
 
     def says(self, slot: int, need: int | None = None) -> float | None:
-        """What the ring of a slot says, without the level. None: it has too few values."""
+        """What the ring of a slot says, without the level. None: it has too few values.
+
+        A few events say little: then its neighbours on both sides are asked too, as far as they agree with it (the square
+        roots of what they held differ by less than `AGREE`, which those of equal Poisson counts hardly ever do).
+        """
         ring = self.rings[slot % len(self.rings)]
-        return trimmed_mean(ring) if len(ring) >= (self.need if need is None else need) else None
+        if len(ring) < (self.need if need is None else need):
+            return None
+        middle = trimmed_mean(ring)
+        held = sum(ring) * self.steps
+        if self.scale.c == 0 or held >= TELLING:
+            return middle
+        total, n, per = middle, 1, held / len(ring)
+        sides = {-1, 1}
+        for away in range(1, self.reach + 1):
+            for side in sorted(sides):
+                other = self.rings[(slot + side * away) % len(self.rings)]
+                theirs = sum(other) * self.steps
+                if not other or abs(sqrt(theirs) - sqrt(per * len(other))) > AGREE:
+                    sides.remove(side)
+                    continue
+                total, n, held = total + trimmed_mean(other), n + 1, held + theirs
+            if held >= TELLING or not sides:
+                break
+        return total / n
 
     def band(self, slot: int, need: int | None = None) -> Band | None:
         """What a slot and its two neighbours say, without the level."""
@@ -128,6 +160,8 @@ class Profile:
         fast, slow = exp(-width_ms / LEVEL_MS), exp(-width_ms / NOISE_MS)
         fades = (fast, fast, slow, slow, slow, slow)
         self.sums = [one * fade + new for one, fade, new in zip(self.sums, fades, news, strict=True)]
+        if 1 / CAP <= self._ratio <= CAP:
+            self.bounds = (1 / CAP, CAP)
 
     def forget_level(self, gap_ms: int) -> None:
         """Nothing was known for a while: the level goes back towards 1."""
@@ -135,16 +169,14 @@ class Profile:
         self.sums[0] = said + (held - said) * exp(-gap_ms / LEVEL_MS)
 
     def shift(self, by: float) -> None:
-        """From now on everything is so many times as much: the level says so, and the rings where it cannot."""
-        wanted = self.level * by
-        level = min(CAP, max(1 / CAP, wanted)) if self.fitted else 1.0
-        self.sums[0] = level * self.sums[1]
-        rest = wanted / level
-        if rest != 1:
-            self.rings = [deque((rounded(one * rest) for one in ring), ring.maxlen) for ring in self.rings]
+        """From now on everything is so many times as much; the level goes beyond its bounds until the rings have learned it."""
+        if self.fitted:
+            level = self.level * by
+            self.sums[0] = level * self.sums[1]
+            self.bounds = (min(level, 1 / CAP), max(level, CAP))
 
     def snapshot(self) -> dict[str, Any]:
-        return {"rings": [list(ring) for ring in self.rings], "sums": list(self.sums)}
+        return {"rings": [list(ring) for ring in self.rings], "sums": list(self.sums), "bounds": list(self.bounds)}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Raises ValueError where it is not of this shape."""
@@ -153,6 +185,8 @@ class Profile:
             raise ValueError("the profile has another number of slots")
         self.rings = [deque((float(one) for one in ring), self.keep) for ring in rings]
         self.sums = [float(one) for one in sums]
+        least, most = kept["bounds"]
+        self.bounds = (least, most)
 
 
 def rounded(value: float) -> float:
