@@ -165,9 +165,10 @@ class Compiler:
         if span is not None and span.lasts:
             self._refuse("condition", span.hold_column, f"{signal.name} takes 'over' or 'for', not both", None)
             return None
-        delay = -(-signal.delay_ms // self._bucket_ms) * self._bucket_ms
-        if window + delay > LONGEST_MS:
-            text = f"a rule looks back over {duration_text(LONGEST_MS)} at most, the {duration_text(delay)} of delay included"
+        delay, lag = (-(-ms // self._bucket_ms) * self._bucket_ms for ms in (signal.delay_ms, signal.lag_ms))
+        if window + delay + lag > LONGEST_MS:
+            more = duration_text(delay + lag)
+            text = f"a rule looks back over {duration_text(LONGEST_MS)} at most, the {more} of delay included"
             self._refuse("condition", test.column, text, None)
             return None
         place = len(self.parts)
@@ -182,6 +183,7 @@ class Compiler:
             self._resolve(test, signal, threshold),
             window,
             delay,
+            lag,
             self._options.min_events,
             self._z,
         )

@@ -32,7 +32,7 @@ _NEEDS: dict[Aggregate, tuple[str, ...]] = {
     "streak": ("of", "bad", "each"),
 }
 """What an aggregate needs beside what every signal needs."""
-_MAY: dict[Aggregate, tuple[str, ...]] = {"share": ("of_table", "delay")}
+_MAY: dict[Aggregate, tuple[str, ...]] = {"share": ("of_table", "delay", "lag")}
 """What an aggregate may have beside that."""
 _OWN = tuple(dict.fromkeys(key for keys in (*_NEEDS.values(), *_MAY.values()) for key in keys))
 KEYS = (*_REQUIRED, "where", "by", "all", "one", *_OWN)
@@ -65,6 +65,7 @@ class Signal:
     one: str = ""
     of_table: str | None = None
     delay_ms: int = 0
+    lag_ms: int = 0
 
     def table(self, dimensions: Iterable[str]) -> Table | None:
         """The first of its tables that has its measure and all of these dimensions, None if no table has."""
@@ -176,7 +177,8 @@ class _Reader:
             bad=self._text("bad") or "",
             one=self._text("one") or "",
             of_table=others[0] if others else None,
-            delay_ms=self._delay(),
+            delay_ms=self._duration("delay"),
+            lag_ms=self._duration("lag"),
         )
         self._check(signal)
         return signal
@@ -205,14 +207,14 @@ class _Reader:
     def _text(self, item: str) -> str | None:
         return self._document.text(self._items[item][1], "a text") if item in self._items else None
 
-    def _delay(self) -> int:
-        text = self._text("delay")
+    def _duration(self, item: str) -> int:
+        text = self._text(item)
         if text is None:
             return 0
         try:
             return parse_duration(text)
         except ConditionError as error:
-            self._document.wrong_in(self._items["delay"][1], error.column, error.text, error.near)
+            self._document.wrong_in(self._items[item][1], error.column, error.text, error.near)
             return 0
 
     def _measure(self, tables: list[Table], aggregate: Aggregate, unit: Unit) -> str | None:

@@ -295,7 +295,8 @@ def definition(signal: Signal) -> str:
     """What a signal is, in terms of its table: made from the data, so that it cannot be wrong."""
     table, chosen, marked = signal.tables[0], _chosen(dict(signal.where)), _chosen(dict(signal.of))
     if signal.aggregate == "share":
-        after = f", {duration_text(signal.delay_ms)} after their window" if signal.delay_ms else ""
+        wait = signal.delay_ms + signal.lag_ms
+        after = f", {duration_text(wait)} after their window" if wait else ""
         return f"events in {signal.of_table or table}{marked} for each of those in {table}{chosen}{after}"
     if signal.aggregate == "ratio":
         return f"share of the events in {table}{chosen} that have{marked.removeprefix(' with')}"

@@ -21,8 +21,9 @@ class ShareVerdict:
     """True when `above` / `below` compares so with the threshold, on at least `min_events` events below of which `DISTINCT`
     fail, and the confidence bound of the share does too. A whole verdict, since it looks at the slots of two tests.
 
-    below, above: their places among the rule's parts. There may be more above than below (an enrollment just after the
-    payment's window closed); the bound takes such a share as 1. z: as in `RatioJudge`.
+    below, above: their places among the rule's parts. lag_ms: what is above comes so much later, at most. In a rush that has
+    just begun most of it is still to come, so it is counted in the window that is so much later as well, and the larger
+    count is taken. So there may be more above than below; the bound takes such a share as 1. z: as in `RatioJudge`.
     """
 
     below: int
@@ -32,12 +33,13 @@ class ShareVerdict:
     resolve: tuple[str, Fraction]
     window_ms: int
     delay_ms: int
+    lag_ms: int
     min_events: int
     z: float
 
     @property
     def reach_ms(self) -> int:
-        return self.window_ms + self.delay_ms
+        return self.window_ms + self.delay_ms + self.lag_ms
 
     def points(self, many: Sequence[Slots], start: int, scope: Scope) -> Iterator[Point]:
         flips = Flips()
@@ -61,16 +63,18 @@ class ShareVerdict:
         """(time of the verdict, events below, events above) of each window that may be judged after `since`."""
         windows: list[Sliding] = []
         for at in closed_ends(many[self.below], since, scope):
-            end = at - self.delay_ms
+            later = at - self.delay_ms
+            ends = (later - self.lag_ms, later - self.lag_ms, later)
             if not windows:
                 windows = [
-                    Sliding(many[place], end, self.window_ms, scope.bucket_ms) for place in (self.below, self.above)
+                    Sliding(many[place], end, self.window_ms, scope.bucket_ms)
+                    for place, end in zip((self.below, self.above, self.above), ends, strict=True)
                 ]
-            (n, _), (k, _) = (window.before(end, whole=True) for window in windows)
-            yield at, n, k
+            counts = [window.before(end, whole=True)[0] for window, end in zip(windows, ends, strict=True)]
+            yield at, counts[0], max(counts[1:])
 
     def _reading(self, at: int, n: int, k: int, bound: float | None) -> Reading:
-        end = at - self.delay_ms
+        end = at - self.delay_ms - self.lag_ms
         return Reading(Fraction(k, n), end - self.window_ms, end, n, k, bound, self.below)
 
     def _beyond(self, n: int, k: int) -> float | None:

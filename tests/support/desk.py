@@ -1,31 +1,19 @@
-"""The engine at a desk: events in, alerts out, through the real fold and the real merge, on a clock that a test moves.
-
-No Kafka and no Redis: what crosses them is handed over in memory, packed and unpacked as on the wire.
-"""
+"""The desk of `rules.unit`, with what only the product's own tests do to it: replays and another judge that takes over."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
-from rollups.cells import pack, unpack
-from rollups.merger import Merger
-from rollups.partition import Partition
-from rules.engine import Engine, Progress, Transition
-from rules.loader import RuleSet, load, read
-from runtime.names import Names, Source
+from rules.loader import BUCKET_MS, RuleSet, load, read
+from rules.unit.desk import START_S
+from rules.unit.desk import Desk as Plain
+from runtime.names import Source
 from schemas.alert import AlertEvent
-from schemas.decode import Decoder
-from schemas.events import SUBJECT_OF
-from schemas.heartbeat import heartbeat
-from schemas.tables import TABLES
-from tests.support.events import Event, encoded
 
-START_S = 1_795_420_800.0
-"""A multiple of every bucket, minute and hour."""
-BUCKET_MS = 5_000
+__all__ = ["BUCKET_MS", "START_S", "Desk", "rule", "rules", "shipped"]
 
 
 def rules(text: str) -> RuleSet:
@@ -51,67 +39,17 @@ def shipped(*names: str) -> RuleSet:
     return RuleSet(tuple(one for one in found.rules if not names or one.name in names))
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    offset: int
-    timestamp: int
-    value: bytes
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+class Desk(Plain):
+    """One installation in memory that keeps its log."""
 
-
-class Desk:
-    """One installation in memory, `partitions` for each subject. `now` is the present in epoch seconds."""
-
-    def __init__(
-        self, of: RuleSet, *, now: float = START_S, partitions: int = 1, lateness_s: float = 30.0, namespace: str = "t"
-    ) -> None:
-        self.rules, self.now, self.namespace = of, now, namespace
-        self._names, self._count, self._lateness_ms = Names(namespace), partitions, int(lateness_s * 1000)
-        self._folds: dict[Source, Partition] = {}
-        self.log: dict[Source, list[tuple[bytes, int]]] = {}
+    def __init__(self, of: RuleSet, **how: Any) -> None:
+        self.log: dict[Source, list[tuple[bytes, int]]] = defaultdict(list)
         """What was written to each partition: (value, the broker's time in ms)."""
-        self.merger = Merger(BUCKET_MS)
-        self.engine = self._engine()
-        self.alerts: list[AlertEvent] = []
-        self.states: dict[str, Mapping[str, Any]] = {}
-        self.behind = False
-        self.offset = 0
-        for subject in sorted({*SUBJECT_OF.values()} - {"*"}):
-            for number in range(partitions):
-                source = Source(self._names.events(subject), "id", number)
-                self.log[source] = []
-                self._folds[source] = Partition(
-                    Decoder(subject, b"key"), bucket_ms=BUCKET_MS, lateness_ms=self._lateness_ms, idle_ms=30_000
-                )
-
-    def _engine(self) -> Engine:
-        return Engine(
-            self.rules, self.namespace, BUCKET_MS, 900_000, 120_000, lambda start, end: self.merger.spans(start, end)
-        )
-
-    # --- in -----------------------------------------------------------------------------------------------------------
-
-    def put(self, *events: Event, broker_s: float | None = None) -> list[AlertEvent]:
-        """Events that arrive now (or at a broker's time of their own), and what is told of them."""
-        for event in events:
-            self._append(event, broker_s)
-        return self.look()
-
-    def _append(self, event: Event, broker_s: float | None = None) -> None:
-        subject = SUBJECT_OF[event["type"]]
-        data = event["data"]
-        number = hash(str(data.get("transaction_id", data.get("component", "")))) % self._count
-        at = self.now if broker_s is None else broker_s
-        self._write(Source(self._names.events(subject), "id", number), encoded(event), int(at * 1000))
+        super().__init__(of, **how)
 
     def _write(self, source: Source, value: bytes, ms: int) -> None:
-        offset = len(self.log[source])
         self.log[source].append((value, ms))
-        fold = self._folds[source]
-        index, missing = fold.apply([_Record(offset, ms, value)])
-        assert missing is None, "an event older than what is resident: the desk has no store"
-        assert index == 1
+        super()._write(source, value, ms)
 
     def replay(self, log: Mapping[Source, list[tuple[bytes, int]]], pieces: int) -> list[AlertEvent]:
         """The log of another desk, read again as a worker that is behind reads it: one partition far ahead of the next, in
@@ -127,87 +65,6 @@ class Desk:
         self.beat()
         return told + self.look()
 
-    def play(self, events: Iterable[Event], *, every_s: float = 0.25) -> list[AlertEvent]:
-        """Events at their own times, with a look every so often and heartbeats as workers send them."""
-        told: list[AlertEvent] = []
-        for event in events:
-            at = _at(event)
-            while at >= self.now + every_s:
-                self.now += every_s
-                told += self.look()
-                if round(self.now * 4) % 20 == 0:
-                    self.beat()
-            self._append(event, max(at, self.now))
-        return told + self.look()
-
-    def wait(self, seconds: float) -> list[AlertEvent]:
-        """Time goes by, with heartbeats every 5 s."""
-        told: list[AlertEvent] = []
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(self.now + 5.0, end)
-            self.beat()
-            told += self.look()
-        return told
-
-    def beat(self) -> None:
-        """A heartbeat into every partition."""
-        for source in self._folds:
-            self._write(source, heartbeat("/t/worker", int(self.now * 1000)), int(self.now * 1000))
-
-    # --- out ----------------------------------------------------------------------------------------------------------
-
-    def look(self) -> list[AlertEvent]:
-        """Flushes, merges and judges; returns what is told now."""
-        self._flush()
-        return self.judge()
-
-    def judge(self) -> list[AlertEvent]:
-        told: list[AlertEvent] = []
-        for _ in range(1_000):
-            transitions = self.engine.judge(int(self.now * 1000), self.progress())
-            if not transitions:
-                break
-            told += [one.event for one in transitions if one.event is not None]
-            self._keep(transitions)
-        self.alerts += told
-        return told
-
-    def _keep(self, transitions: list[Transition]) -> None:
-        prints = [one.fingerprint for one in transitions]
-        assert len(set(prints)) == len(prints), "two transitions of one rule and group at once"
-        self.states |= {one.fingerprint: one.state for one in transitions}
-
-    def _flush(self) -> None:
-        for source, fold in self._folds.items():
-            cut = fold.cut(slow=True)
-            if cut is None:
-                continue
-            for change in cut.changes:
-                for table, cells in change.cells.items():
-                    wire = [(key, unpack(pack(cell, change.bucket), change.bucket)) for key, cell in cells.items()]
-                    self.merger.offer(source, table, change.bucket, change.first, change.last, wire)
-            progress = self.merger.progress(source)
-            progress.advance(cut.progress.next, cut.clocks.watermark, cut.clocks.newest, self.behind)
-            self.offset += 1
-        for (table, bucket), merged in self.merger.take_changed().items():
-            for key, merged_cell in merged.items():
-                self.engine.update(table, bucket, key, merged_cell)
-
-    def progress(self) -> dict[str, Progress]:
-        """The least watermark of each table's partitions; of one that never had a record, none."""
-        found = {}
-        for name, table in TABLES.items():
-            marks = [
-                self.merger.progress(source).watermark
-                for source in self._folds
-                if table.home is None or source.topic == self._names.events(table.home)
-            ]
-            known = [mark for mark in marks if mark is not None]
-            low = min(known) if len(known) == len(marks) else None
-            found[name] = Progress(None if low is None else min(low, int(self.now * 1000)), self.behind, self.offset)
-        return found
-
     def restart(self) -> None:
         """Another judge takes over: it has the states, how far was judged, and the cells, and nothing else."""
         kept = json.loads(json.dumps(self.engine.kept()))
@@ -217,14 +74,3 @@ class Desk:
             for table, cells in tables.items():
                 for key in cells:
                     self.merger._changed[table, bucket].add(key)
-
-    @property
-    def told(self) -> list[str]:
-        """Everything told so far: `rule transition`, in order."""
-        return [f"{alert.data.rule} {alert.transition}" for alert in self.alerts]
-
-
-def _at(event: Event) -> float:
-    from tests.integration.oracle import ms_of
-
-    return ms_of(event["time"]) / 1000
