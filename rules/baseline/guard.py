@@ -240,7 +240,7 @@ class Guard:
         return self._open is not None
 
     def _advance(self, start_ms: int, width_ms: int) -> None:
-        if start_ms % min(width_ms, SLOT_MS):
+        if start_ms % gcd(width_ms, SLOT_MS):
             raise ValueError(f"a step of {width_ms} ms cannot begin at {start_ms} ms")
         if self._next is not None and start_ms < self._next:
             raise ValueError(f"steps go forward: {start_ms} ms comes after {self._next} ms")
