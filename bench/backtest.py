@@ -196,20 +196,18 @@ def _thinned(value: float, factor: float, counts: bool) -> float:
     return float(round(value * factor)) if counts else value * factor
 
 
-def as_minutes(case: Case, days: int, divided: float, seed: int) -> Case:
-    """The first days of an hourly count as minutes: Poisson around a line through the hours."""
+def as_minutes(case: Case, divided: float, seed: int) -> Case:
+    """An hourly count as minutes, so many times fewer: Poisson around a line through the hours."""
     chance = random.Random(seed)
-    hours = [value or 0.0 for _, value in case.history.rows[: days * 24]]
+    hours = [value or 0.0 for _, value in case.history.rows]
     rows: list[tuple[int, float | None]] = []
-    for at, (start, _) in enumerate(case.history.rows[: days * 24]):
+    for at, (start, _) in enumerate(case.history.rows):
         before = hours[at - 1] if at else None
         after = hours[at + 1] if at + 1 < len(hours) else None
         for minute, rate in enumerate(spread(before, hours[at], after, 60)):
             rows.append((start + minute * 60_000, float(_poisson(chance, rate / 60 / divided))))
     mean = sum(hours) / len(hours) / 60 / divided
-    # What was labelled in the first days lies before the scored time; later labels are not taken over.
-    wanted = [one for one in case.wanted if one.start < rows[-1][0]]
-    return Case(f"{case.name} as minutes, {mean:.1f} each", History(60_000, rows), wanted, True)
+    return Case(f"{case.name} as minutes, {mean:.1f} each", History(60_000, rows), case.wanted, True)
 
 
 def _poisson(chance: random.Random, mean: float) -> int:
@@ -233,9 +231,9 @@ def drop_cases(data: Path) -> Iterator[Case]:
         for seed in range(SEEDS):
             yield with_drops(case, seed, (120, 220), (2, 6))
     hours = load(data, "consumer-purchase-rate/purchase-03")
-    for divided in (1.0, 10.0, 50.0):
+    for divided in (1.0, 50.0):
         for seed in range(SEEDS // 2):
-            minutes = as_minutes(hours, 28, divided, seed)
+            minutes = as_minutes(hours, divided, seed)
             yield with_drops(minutes, seed, (3000, 6500), (20, 90))
 
 
