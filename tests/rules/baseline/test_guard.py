@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -88,6 +89,15 @@ def test_the_share_is_the_rule_s() -> None:
 def test_two_silent_minutes_in_a_busy_window_are_no_drop() -> None:
     guard, traffic = learned(days=9.5, step_ms=MINUTE_MS)
     assert opened(traffic.feed(guard, 2 * MINUTE_MS, times=0) + traffic.feed(guard, HOUR_MS)) == 0
+
+
+def test_half_a_recovery_is_none() -> None:
+    guard, traffic = learned(days=9.5)
+    assert traffic.feed(guard, HOUR_MS, times=0.2)[-1].open
+    half = traffic.feed(guard, HOUR_MS, times=0.64)
+    assert {reading.state for reading in half} == {"normal"}, "no longer below half"
+    assert half[-1].open, "but far from what it was"
+    assert not traffic.feed(guard, HOUR_MS)[-1].open
 
 
 def test_an_outage_across_midnight_is_one_page_and_the_jump_at_midnight_is_none() -> None:
@@ -189,13 +199,20 @@ def test_an_outage_is_no_example_of_what_is_normal() -> None:
     calm, same = learned(days=8.5), learned(days=8.5)
     calm[1].feed(calm[0], 6 * HOUR_MS)
     same[1].feed(same[0], 6 * HOUR_MS, times=0)
-    for guard, traffic in (calm, same):
-        traffic.feed(guard, 18 * HOUR_MS)
-    for guard, traffic in (calm, same):
-        traffic.feed(guard, HOUR_MS)
-    expected = [traffic.feed(guard, HOUR_MS)[-1].expected for guard, traffic in (calm, same)]
+    expected = [traffic.feed(guard, 20 * HOUR_MS)[-1].expected for guard, traffic in (calm, same)]
     assert expected[0] is not None
     assert expected[1] == pytest.approx(expected[0], rel=0.05)
+
+
+def test_nor_is_the_slot_in_which_it_began_before_anybody_knew() -> None:
+    guard, traffic = learned(days=2.5, step_ms=MINUTE_MS)
+    traffic.feed(guard, 8 * MINUTE_MS)
+    noon = 48
+    before = guard.snapshot()["profiles"]["day"]["rings"][noon]
+    outage = traffic.feed(guard, HOUR_MS, times=0)
+    assert 8 + first_open(outage) >= 15, "it was found in the next slot"
+    traffic.feed(guard, 6 * HOUR_MS)
+    assert guard.snapshot()["profiles"]["day"]["rings"][noon] == before
 
 
 def test_what_has_lasted_for_a_day_is_the_new_normal() -> None:
@@ -307,6 +324,17 @@ def test_what_is_not_known_is_not_zero() -> None:
     assert opened(back) == 0
     said = sentence("Payments", back[0], Calendar())
     assert said == "Payments: not judged, less than 80 % of the last 15 min is known."
+
+
+def test_a_busy_day_says_nothing_of_a_day_much_later() -> None:
+    guard, traffic = learned(days=9)
+    busy = traffic.feed(guard, 18 * HOUR_MS, times=1.6)[-1]
+    usual = traffic.rate(datetime.fromtimestamp(traffic.now / 1000, ZoneInfo("Africa/Johannesburg"))) / 4
+    assert busy.expected is not None
+    assert busy.expected > 1.35 * usual
+    traffic.now += 2 * DAY_MS
+    later = traffic.feed(guard, HOUR_MS)[3]
+    assert later.expected == pytest.approx(usual, rel=0.2)
 
 
 def test_a_step_of_which_nothing_is_known_is_as_one_that_is_left_out() -> None:
