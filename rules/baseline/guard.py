@@ -120,7 +120,8 @@ class Guard:
     """Judges one series.
 
     step_ms: the time one value stands for, 1 min to 1 h; counts: values are numbers of events, not measured values.
-    window_ms: what is judged, longer where few events are expected; share: a drop is below this share of what is expected.
+    window_ms: what is judged, longer where few events are expected; share: a drop is below this share of what is expected;
+    rise: a rise is above so many times of it.
     Raises ValueError for a step that does not fit an hour.
     """
 
@@ -130,11 +131,12 @@ class Guard:
         window_ms: int = WINDOW_MS,
         share: float = SHARE,
         *,
+        rise: float = RISE,
         counts: bool = True,
         direction: Direction = "drop",
         calendar: Calendar | None = None,
     ) -> None:
-        self.step_ms, self.share, self.direction = step_ms, share, direction
+        self.step_ms, self.share, self.rise, self.direction = step_ms, share, rise, direction
         self.slot_ms = slot_ms(step_ms)
         self.window_ms = max(window_ms, step_ms)
         self.counts = counts
@@ -381,7 +383,7 @@ class Guard:
         return improbable and low and self.direction != "rise"
 
     def _rises(self, whole: _Sum, short: _Sum, improbable: bool) -> bool:
-        high = whole.value > RISE * whole.high and short.value > RISE * short.high
+        high = whole.value > self.rise * whole.high and short.value > self.rise * short.high
         enough = not self.counts or whole.value - whole.high >= MORE_EVENTS
         return improbable and high and enough and self.direction != "drop"
 
@@ -403,7 +405,7 @@ class Guard:
         if self.direction == "drop" and self.counts and short.value <= 0:
             return False
         full = short.value >= (1 + self.share) / 2 * short.low or self._z(short, down=True) < limits[0] / 2
-        calm = short.value <= (1 + RISE) / 2 * short.high or self._z(short, down=False) < limits[1] / 2
+        calm = short.value <= (1 + self.rise) / 2 * short.high or self._z(short, down=False) < limits[1] / 2
         return (full or self.direction == "rise") and (calm or self.direction == "drop")
 
     def _page(self, breach: bool, clear: bool, end: int) -> None:

@@ -374,6 +374,14 @@ def test_measured_values_are_judged_both_ways() -> None:
     assert "up 185 %" in sentence("Latency", high, Calendar())
 
 
+def test_a_rise_of_a_volume_is_above_the_rule_s_share() -> None:
+    for rise, pages in ((1.5, 1), (2.5, 0)):
+        guard, traffic = Guard(STEP_MS, direction="rise", rise=rise), Traffic(BUSY, STEP_MS)
+        assert opened(traffic.feed(guard, 9 * DAY_MS + 12 * HOUR_MS)) == 0
+        assert opened(traffic.feed(guard, HOUR_MS, times=2)) == pages
+        assert opened(traffic.feed(guard, HOUR_MS, times=0)[-1:]) == 0, "silence is no rise"
+
+
 # --- use --------------------------------------------------------------------------------------------------------------
 
 
