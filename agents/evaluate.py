@@ -41,7 +41,8 @@ T = TypeVar("T")
 
 JUDGE_EVERY_S = 0.1
 """What several partitions flush together is judged together."""
-WRITE_EVERY_S = 1.0
+WRITE_EVERY_S, WRITE_LATEST_S = 1.0, 5.0
+"""Rows are written this often; while more partials are waiting, which would change them again, as late as that."""
 CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
 GONE = "the rule is no longer in force"
@@ -254,7 +255,7 @@ class Evaluate:
                 self._merger.put(source, bucket, page, changed=False)
 
     def _feed(self) -> None:
-        for (table, bucket), cells in self._merger.take_changed(self._engine.tables).items():
+        for (table, bucket), cells in self._merger.take_changed(self._engine.tables, self._engine.sketched).items():
             for key, cell in cells.items():
                 self._engine.update(table, bucket, key, cell)
 
@@ -278,7 +279,8 @@ class Evaluate:
             try:
                 await self._judge()
                 now = time.monotonic()
-                if write and now - self._written_at >= WRITE_EVERY_S:
+                pause = WRITE_EVERY_S if self._offset >= self.end else WRITE_LATEST_S
+                if write and now - self._written_at >= pause:
                     self._written_at = now
                     await self._write_rows()
             except NotWanted:

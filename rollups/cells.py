@@ -36,7 +36,7 @@ class Stat:
     ) -> None:
         self.n, self.total, self.low, self.high, self.bins = n, total, low, high, bins
 
-    def add(self, other: Stat) -> None:
+    def add(self, other: Stat, *, sketch: bool = True) -> None:
         if not other.n:
             return
         self.n += other.n
@@ -45,7 +45,7 @@ class Stat:
             self.low = other.low
         if self.high is None or (other.high is not None and other.high > self.high):
             self.high = other.high
-        if other.bins:
+        if other.bins and sketch:
             if self.bins is None:
                 self.bins = {}
             add_bins(self.bins, other.bins)
@@ -102,8 +102,8 @@ class Cell:
         self.recent = recent
         self.stats: list[Stat] = stats if stats is not None else [Stat() for _ in range(measures)]
 
-    def add(self, other: Cell) -> None:
-        """Merges another cell into this one."""
+    def add(self, other: Cell, *, sketches: bool = True) -> None:
+        """Merges another cell into this one; without sketches where nobody asks for quantiles."""
         self.count += other.count
         if self.times is not None and other.times is not None and self.count < EXACT_BELOW:
             self.times = self.times + other.times
@@ -117,14 +117,14 @@ class Cell:
         while len(self.stats) < len(other.stats):
             self.stats.append(Stat())
         for mine, theirs in zip(self.stats, other.stats, strict=False):
-            mine.add(theirs)
+            mine.add(theirs, sketch=sketches)
 
-    def fold(self, times: list[int], columns: Sequence[tuple[Sequence[int], bool]]) -> None:
+    def fold(self, times: Sequence[int], columns: Sequence[tuple[Sequence[int], bool]]) -> None:
         """Adds some events: their times, and for each measure the values that they carry and whether they are sketched.
         Samples and latest times are the caller's."""
         self.count += len(times)
         if self.times is not None:
-            self.times = self.times + times if self.count < EXACT_BELOW else None
+            self.times = [*self.times, *times] if self.count < EXACT_BELOW else None
         while len(self.stats) < len(columns):
             self.stats.append(Stat())
         for stat, (values, sketch) in zip(self.stats, columns, strict=False):
@@ -159,11 +159,11 @@ def earliest_samples(samples: Iterable[Sample]) -> list[Sample]:
     return list(kept.values())
 
 
-def merged(cells: Iterable[Cell]) -> Cell:
+def merged(cells: Iterable[Cell], *, sketches: bool = True) -> Cell:
     """The sum of cells."""
     total = Cell()
     for cell in cells:
-        total.add(cell)
+        total.add(cell, sketches=sketches)
     return total
 
 

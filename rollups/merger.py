@@ -125,16 +125,19 @@ class Merger:
 
     # --- handing out ----------------------------------------------------------------------------------------------
 
-    def take_changed(self, tables: Container[str] | None = None) -> dict[tuple[str, int], dict[Key, Cell]]:
+    def take_changed(
+        self, tables: Container[str] | None = None, sketched: Container[str] | None = None
+    ) -> dict[tuple[str, int], dict[Key, Cell]]:
         """The merged cells that changed since the last call: {(table, bucket): {key: cell}}. `tables`: only those of them
-        are added up; None: all."""
+        are added up, and with sketches only those that are `sketched`; None: all."""
         changed, self._changed = self._changed, defaultdict(set)
         result = {}
         for (table, bucket), keys in changed.items():
             if tables is not None and table not in tables:
                 continue
             cells = self._buckets[bucket][table]
-            result[table, bucket] = {key: _sum(cells[key]) for key in keys}
+            sketches = sketched is None or table in sketched
+            result[table, bucket] = {key: _sum(cells[key], sketches) for key in keys}
         return result
 
     def take_rows(self) -> dict[str, dict[int, dict[Key, Cell]]]:
@@ -194,8 +197,8 @@ class Merger:
             del self._spans[bucket]
 
 
-def _sum(versions: Mapping[Source, Cell]) -> Cell:
+def _sum(versions: Mapping[Source, Cell], sketches: bool) -> Cell:
     if len(versions) == 1:
         (cell,) = versions.values()
         return cell
-    return merged(versions.values())
+    return merged(versions.values(), sketches=sketches)

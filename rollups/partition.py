@@ -17,11 +17,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
+from operator import itemgetter
 from typing import Any
 
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, earliest_samples
 from schemas.decode import Decoder, Record, Refused
-from schemas.tables import FOLDS, TABLES, Fold, Key
+from schemas.tables import FACTS, FOLDS, TABLES, Fold, Key
 
 AMEND_HORIZON_MS = 6 * 3600 * 1000
 FUTURE_MS = 60_000
@@ -32,7 +33,7 @@ RESIDENT_MS = 60_000
 """Buckets this far behind the watermark stay in memory; older ones are loaded when a late event asks for them."""
 TOGETHER = 16
 """So many records or more are decoded at once."""
-GATHERED = 8_000
+GATHERED = 32000
 """So many records are gathered before they are added to their cells: the more, the fewer times a cell is touched."""
 MARK_MS, MARK_IDS = 5_000, 10_000
 """A checkpoint is noted this often, in broker time or in ids."""
@@ -112,41 +113,35 @@ class Cut:
 
 SLOW_TABLES = frozenset(name for name, table in TABLES.items() if table.slow)
 
-Item = tuple[int, int, int, Any]
-"""(offset, time in ms, cohort's time in ms, event; or, of what is no event, an id)."""
+Item = tuple[Any, ...]
+"""(offset, time in ms, cohort's time in ms, id, identity, and the numbers of the event's type)."""
+OFFSET, TIME, COHORT, ID, IDENTITY, NUMBERS = range(6)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Step:
-    """Tables that share key and measures, so that both are worked out once."""
+class _Target:
+    """A table as events of one type are folded into it. measures: for each of the table's, its place in an item (None: the
+    type has none) and whether it is sketched."""
 
-    key: Callable[[Any], Key]
-    measures: Callable[[Any], tuple[int | None, ...]] | None
-    sketches: tuple[bool, ...]
-    identity: Callable[[Any], str] | None
-    targets: tuple[tuple[str, bool], ...]
-    """(table, whether by the cohort's time)."""
+    table: str
+    measures: tuple[tuple[int | None, bool], ...] = ()
+    by_cohort: bool = False
     slow: bool = False
     keeps_recent: bool = False
 
-    by_cohort: bool = False
-    """Whether any of the tables goes by the cohort's time."""
 
-    def columns(self, items: Sequence[Item]) -> list[tuple[Sequence[int], bool]]:
-        """For each measure the values that the events carry, and whether they are sketched."""
-        if self.measures is None:
-            return []
-        columns = zip(*map(self.measures, [item[3] for item in items]), strict=True)
-        return [
-            ([value for value in column if value is not None] if None in column else column, sketch)
-            for column, sketch in zip(columns, self.sketches, strict=True)
-        ]
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Tables that share a key, so that it is worked out once."""
+
+    key: Callable[[Any], Key]
+    targets: tuple[_Target, ...]
 
 
-def _single(table: str) -> _Step:
+def _single(table: str) -> _Target:
     """For what is counted without being an event of the table's own."""
     held = TABLES[table]
-    return _Step(lambda key: key, None, (), None, ((table, False),), held.slow, held.keeps_recent)
+    return _Target(table, slow=held.slow, keeps_recent=held.keeps_recent)
 
 
 PIPELINE = "pipeline"
@@ -155,33 +150,37 @@ _PIPELINE, _SECURITY, _ACTORS = _single(PIPELINE), _single("security"), _single(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
+    """How events of one type are folded. slow_steps: into the tables of high cardinality alone."""
+
+    facts: Callable[[Any], tuple[Any, ...]]
     steps: tuple[_Step, ...]
     slow_steps: tuple[_Step, ...]
     cohort_at: Callable[[Any], int] | None
 
 
+def _target(fold: Fold) -> _Target:
+    table = TABLES[fold.table]
+    measures = tuple(
+        (None if place is None else NUMBERS + place, measure.sketch)
+        for place, measure in zip(fold.numbers, table.measures, strict=True)
+    )
+    return _Target(fold.table, measures, fold.by_cohort, table.slow, table.keeps_recent)
+
+
 def _plan(event_type: str) -> _Plan:
-    folds = FOLDS[event_type]
     shared: dict[object, list[Fold]] = {}
-    for fold in folds:
+    for fold in FOLDS[event_type]:
         table = TABLES[fold.table]
-        shared.setdefault((table.dimensions, table.measures, table.slow, table.keeps_recent), []).append(fold)
-    steps = []
-    for alike in shared.values():
-        fold, table = alike[0], TABLES[alike[0].table]
-        targets = tuple((one.table, one.at is not None) for one in alike)
-        sketches = tuple(measure.sketch for measure in table.measures)
-        by_cohort = any(by_cohort for _, by_cohort in targets)
-        steps.append(
-            _Step(fold.key, fold.measures, sketches, fold.identity, targets, table.slow, table.keeps_recent, by_cohort)
-        )
-    slow_steps = tuple(step for step in steps if step.slow)
-    return _Plan(tuple(steps), slow_steps, next((fold.at for fold in folds if fold.at is not None), None))
+        shared.setdefault((table.dimensions, table.slow), []).append(fold)
+    steps = tuple(_Step(alike[0].key, tuple(map(_target, alike))) for alike in shared.values())
+    slow_steps = tuple(step for step in steps if step.targets[0].slow)
+    facts = FACTS[event_type]
+    return _Plan(facts.of, steps, slow_steps, facts.cohort_at)
 
 
 _PLANS = {event_type: _plan(event_type) for event_type in FOLDS}
-_Group = tuple[int, int, _Step, Key]
-"""(bucket, cohort's bucket or NO_COHORT, step, key)."""
+_Groups = dict[int, dict[_Target, dict[Key, list[Item]]]]
+"""Items by bucket, table and key."""
 NO_COHORT = -1
 
 
@@ -218,7 +217,7 @@ class Partition:
         self._letter_bytes = 0
         self._waiting = 0
         self._written = self.next
-        self._groups: dict[_Group, list[Item]] = {}
+        self._groups: _Groups = {}
         self._decoded: tuple[Sequence[Record], list[Any], list[int]] = ((), [], [])
         """The chunk that was begun, with its events and their times."""
         self._gathered = 0
@@ -370,14 +369,22 @@ class Partition:
                 steps = plan.slow_steps
             else:
                 continue
-            item = (offset, at, cohort_ms, event)
+            item = (offset, at, cohort_ms, *plan.facts(event))
             for step in steps:
-                group = (bucket, cohort if step.by_cohort else NO_COHORT, step, step.key(event))
-                items = groups.get(group)
-                if items is None:
-                    groups[group] = [item]
-                else:
-                    items.append(item)
+                key = step.key(event)
+                for target in step.targets:
+                    where = cohort if target.by_cohort else bucket
+                    tables = groups.get(where)
+                    if tables is None:
+                        tables = groups[where] = {}
+                    keys = tables.get(target)
+                    if keys is None:
+                        keys = tables[target] = {}
+                    items = keys.get(key)
+                    if items is None:
+                        keys[key] = [item]
+                    else:
+                        items.append(item)
         else:
             index = len(records)
         if index > start:
@@ -451,15 +458,14 @@ class Partition:
         to_fast = offset >= self.next
         if not to_fast and offset < self.slow_next:
             return None
-        groups = self._groups
-        item = (offset, ms, cohort_ms, event)
+        item = (offset, ms, cohort_ms, *plan.facts(event))
         for step in plan.steps if to_fast else plan.slow_steps:
-            group = (bucket, cohort if step.by_cohort else NO_COHORT, step, step.key(event))
-            items = groups.get(group)
-            if items is None:
-                groups[group] = [item]
-            else:
-                items.append(item)
+            key = step.key(event)
+            for target in step.targets:
+                if not target.by_cohort:
+                    self._gather(target, bucket, key, item)
+                elif cohort != NO_COHORT:
+                    self._gather(target, cohort, key, item)
         if to_fast and cohort == NO_COHORT and plan.cohort_at is not None:
             self._single(_PIPELINE, ("cohort_out_of_range", kind, None), bucket, ms, offset, event.id)
         if notes is not None:
@@ -471,49 +477,48 @@ class Partition:
                 # A finding of the same partition, at the event's time: no message is written, so a replay finds the same.
                 violated = "security.violated"
                 if to_fast:
-                    key: Key = (violated, "tillwatch", "card_number", None, None)
-                    self._single(_SECURITY, key, bucket, ms, offset, event.id)
+                    found: Key = (violated, "tillwatch", "card_number", None, None)
+                    self._single(_SECURITY, found, bucket, ms, offset, event.id)
                 self._single(_ACTORS, (violated, event.source), bucket, ms, offset, event.id)
         return None
 
-    def _single(self, step: _Step, key: Key, bucket: int, ms: int, offset: int, event_id: str) -> None:
+    def _single(self, target: _Target, key: Key, bucket: int, ms: int, offset: int, event_id: str) -> None:
         """Adds one to a cell."""
-        self._groups.setdefault((bucket, NO_COHORT, step, key), []).append((offset, ms, 0, event_id))
+        self._gather(target, bucket, key, (offset, ms, 0, event_id, event_id))
+
+    def _gather(self, target: _Target, bucket: int, key: Key, item: Item) -> None:
+        self._groups.setdefault(bucket, {}).setdefault(target, {}).setdefault(key, []).append(item)
 
     def _settle(self) -> None:
         """Adds the gathered events to their cells, group by group in the order of their first events: new cells come in the
         same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
         groups, self._groups, self._gathered = self._groups, {}, 0
-        for (bucket, cohort, step, key), items in groups.items():
-            columns = step.columns(items)
-            for table, by_cohort in step.targets:
-                if by_cohort and cohort == NO_COHORT:
-                    continue
-                self._add(table, step, cohort if by_cohort else bucket, key, items, 2 if by_cohort else 1, columns)
+        ordered = [
+            (items[0][OFFSET], bucket, target, key, items)
+            for bucket, tables in groups.items()
+            for target, keys in tables.items()
+            for key, items in keys.items()
+        ]
+        ordered.sort(key=itemgetter(0))
+        for _, bucket, target, key, items in ordered:
+            self._add(target, bucket, key, items)
 
-    def _add(
-        self,
-        table: str,
-        step: _Step,
-        bucket: int,
-        key: Key,
-        items: list[Item],
-        time: int,
-        columns: Sequence[tuple[Sequence[int], bool]],
-    ) -> None:
-        """Adds events to one cell; `time` is the place of their time in an item."""
+    def _add(self, target: _Target, bucket: int, key: Key, items: list[Item]) -> None:
+        """Adds events to one cell."""
         page = self._pages.get(bucket)
         if page is None:
             page = self._pages[bucket] = Page()
-        if page.first is None or items[0][0] < page.first:
-            page.first = items[0][0]
-        page.last = max(page.last, items[-1][0])
+        first, last, table = items[0][OFFSET], items[-1][OFFSET], target.table
+        if page.first is None or first < page.first:
+            page.first = first
+        if last > page.last:
+            page.last = last
         cells = page.cells.get(table)
         if cells is None:
             cells = page.cells[table] = {}
         cell = cells.get(key)
         if cell is None:
-            key, cell = self._new_cell(page, bucket, table, cells, key, items)
+            key, cell = self._new_cell(page, bucket, target, cells, key, items)
         self._changed.add(bucket)
         changed = page.changed.get(table)
         if changed is None:
@@ -522,30 +527,30 @@ class Partition:
             changed[key] = cell
             self._waiting += 1
 
-        times = [item[time] for item in items]
-        cell.fold(times, columns)
+        columns = tuple(zip(*items, strict=True))
+        times = columns[COHORT if target.by_cohort else TIME]
+        values: list[tuple[Sequence[int], bool]] = []
+        for place, sketch in target.measures:
+            column: Sequence[Any] = () if place is None else columns[place]
+            values.append(([value for value in column if value is not None] if None in column else column, sketch))
+        cell.fold(times, values)
         held = cell.samples
         if len(held) < KEPT_SAMPLES or min(times) <= held[-1][0]:
-            identity = step.identity
-            if identity is None:
-                samples = [(item[time], item[3], item[3]) for item in items]
-            else:
-                samples = [(item[time], item[3].id, identity(item[3])) for item in items]
-            cell.samples = earliest_samples([*held, *samples])
-        if step.keeps_recent:
+            cell.samples = earliest_samples([*held, *zip(times, columns[ID], columns[IDENTITY], strict=True)])
+        if target.keeps_recent:
             cell.recent = nlargest(KEPT_RECENT, [*(cell.recent or ()), *times])
 
     def _new_cell(
-        self, page: Page, bucket: int, name: str, cells: dict[Key, Cell], key: Key, items: list[Item]
+        self, page: Page, bucket: int, target: _Target, cells: dict[Key, Cell], key: Key, items: list[Item]
     ) -> tuple[Key, Cell]:
         """A cell that the page does not have yet, or that of `other` where the table is full."""
-        table = TABLES[name]
+        table = TABLES[target.table]
         if len(cells) >= table.max_cells:
             key = table.overflow(key)
-            counted = [item for item in items if item[0] >= self._settled] if table.slow else items
-            if counted and name != PIPELINE:
-                as_ids = [(offset, ms, 0, f"{offset}") for offset, ms, _, _ in counted]
-                self._add(PIPELINE, _PIPELINE, bucket, ("overflow", name, None), as_ids, 1, [])
+            counted = [item for item in items if item[OFFSET] >= self._settled] if table.slow else items
+            if counted and table.name != PIPELINE:
+                over = [(item[OFFSET], item[TIME], 0, f"{item[OFFSET]}", f"{item[OFFSET]}") for item in counted]
+                self._add(_PIPELINE, bucket, ("overflow", table.name, None), over)
             cell = cells.get(key)
             if cell is not None:
                 return key, cell

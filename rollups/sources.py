@@ -11,6 +11,7 @@ Keys of one source share a hash tag (`runtime.names`):
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,8 @@ from schemas.tables import Key
 
 EXPIRED_AT_ONCE = 200
 PAGES_AT_ONCE = 500
+BESIDE_BYTES = 32_768
+"""From so much on it is worth a thread to compress."""
 
 _TAKE = """
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'serial', 0)
@@ -134,9 +137,11 @@ class SourceStore:
         changing = {one.bucket for one in encoded}
         keys = [names.source_state(source), names.source_buckets(source)]
         values: list[bytes | int] = []
-        for one in encoded:
+        aside = sum(len(one.fast) + len(one.slow) for one in encoded) > BESIDE_BYTES
+        parts = await asyncio.to_thread(squeeze, encoded) if aside else squeeze(encoded)
+        for one, (fast, slow) in zip(encoded, parts, strict=True):
             keys += (names.source_cells(source, one.bucket, "fast"), names.source_cells(source, one.bucket, "slow"))
-            values += (one.bucket, one.fast, one.slow)
+            values += (one.bucket, fast, slow)
         gone = [bucket for bucket in expired if bucket not in changing]
         for bucket in gone:
             keys += (names.source_cells(source, bucket, "fast"), names.source_cells(source, bucket, "slow"))
@@ -220,7 +225,7 @@ def _progress(written: int, clocks: bytes) -> tuple[Progress, Checkpoint]:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One change of a cut as it is written (a part that did not change is empty), and its changed cells as rows."""
+    """One change of a cut: its parts as JSON (one that did not change is empty), and its changed cells as rows."""
 
     bucket: int
     first: int
@@ -250,7 +255,12 @@ def encode(cut: Cut) -> list[Encoded]:
 
 def _value(change: Change, packed: Mapping[str, Mapping[Key, Row]]) -> bytes:
     tables = {table: list(rows.items()) for table, rows in packed.items()}
-    return zlib.compress(msgspec.json.encode({"first": change.first, "last": change.last, "tables": tables}), 1)
+    return msgspec.json.encode({"first": change.first, "last": change.last, "tables": tables})
+
+
+def squeeze(encoded: Sequence[Encoded]) -> list[tuple[bytes, bytes]]:
+    """The values of each change's parts as Redis keeps them. It runs beside the event loop: zlib lets go of Python's lock."""
+    return [(one.fast and zlib.compress(one.fast, 1), one.slow and zlib.compress(one.slow, 1)) for one in encoded]
 
 
 def decode(bucket: int, fast: bytes | None, slow: bytes | None) -> Page:

@@ -86,6 +86,11 @@ class Engine:
         """The tables whose cells are wanted."""
         return frozenset(self._fed)
 
+    @property
+    def sketched(self) -> frozenset[str]:
+        """Those of them whose quantiles a rule asks for."""
+        return frozenset(query.table for query in self._series if query.sketch)
+
     def reach_ms(self, table: str) -> int:
         """How far back from a time the cells of a table matter to a verdict on it."""
         reach = max((rule.verdict.reach_ms for rule in self._rules if table in rule.tables), default=0)

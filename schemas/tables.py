@@ -61,14 +61,25 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """How an event of one type adds to one table. Each callable takes the decoded event."""
+    """How an event of one type adds to one table. `key` takes the decoded event; `numbers`: which of the type's numbers
+    (`Facts.of`) is each of the table's measures, None where the type has none."""
 
     table: str
     key: Callable[[Any], Key]
-    measures: Callable[[Any], tuple[int | None, ...]] | None
-    identity: Callable[[Any], str]
-    at: Callable[[Any], int] | None
-    """The bucket's time in epoch ms, where it is not the event's own."""
+    numbers: tuple[int | None, ...]
+    by_cohort: bool
+    """Whether the bucket goes by the cohort's time instead of the event's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is folded of an event of one type, beside its dimensions. Each callable takes the decoded event.
+
+    of: (id, identity, *numbers). cohort_at: the time of its cohort in epoch ms, where the type has one.
+    """
+
+    of: Callable[[Any], tuple[Any, ...]]
+    cohort_at: Callable[[Any], int] | None
 
 
 _PAYMENT = ("outcome", "provider", "method", "currency", "fault", "reason")
@@ -170,24 +181,23 @@ def _key(table: Table, model: type[Data]) -> Callable[[Any], Key]:
     return attrgetter(*paths)  # of two or more names: a tuple, made in C
 
 
-def _measures(table: Table, model: type[Data]) -> Callable[[Any], tuple[int | None, ...]] | None:
-    """A function that was written out for the table: a loop over measures would cost more than the fold."""
-    if not table.measures:
-        return None
-    items = []
-    for measure in table.measures:
-        info = fields_of(model).get(measure.name)
-        if info is None:
-            items.append("None")
-            continue
+def _numbers(model: type[Data]) -> list[Measure]:
+    """The numbers that events of this model bring to any table."""
+    found = {measure.name: measure for name in model.tables for measure in TABLES[name].measures}
+    return [measure for name, measure in found.items() if name in fields_of(model)]
+
+
+def _facts(model: type[Data]) -> Facts:
+    """A function that was written out for the model: a loop over its measures would cost more than the fold."""
+    items = ["event.id", "data.transaction_id" if "payments" in model.tables else "event.id"]
+    for measure in _numbers(model):
         value = f"data.{measure.name}"
         whole = f"round({value} * 1000)" if measure.thousandths else value
-        items.append(whole if info.is_required() else f"(None if {value} is None else {whole})")
-    source = f"def measures(event):\n data = event.data\n return ({', '.join(items)},)"
+        required = fields_of(model)[measure.name].is_required()
+        items.append(whole if required else f"(None if {value} is None else {whole})")
     namespace: dict[str, Any] = {}
-    exec(source, namespace)
-    made: Callable[[Any], tuple[int | None, ...]] = namespace["measures"]
-    return made
+    exec(f"def of(event):\n data = event.data\n return ({', '.join(items)},)", namespace)
+    return Facts(namespace["of"], _cohort_at(model))
 
 
 def _cohort_at(model: type[Data]) -> Callable[[Any], int] | None:
@@ -195,21 +205,21 @@ def _cohort_at(model: type[Data]) -> Callable[[Any], int] | None:
         return None
 
     def at(event: Any) -> int:
-        initiated = event.data.initiated_at
-        return epoch_ms(event.time if initiated is None else initiated)
+        initiated = event.data.initiated_at  # in epoch ms: the decoder has seen to it
+        return epoch_ms(event.time) if initiated is None else initiated
 
     return at
 
 
 def _folds(model: type[Data]) -> tuple[Fold, ...]:
-    identity = attrgetter("data.transaction_id") if "payments" in model.tables else attrgetter("id")
+    places = {measure.name: place for place, measure in enumerate(_numbers(model))}
+    by_cohort = "initiated_at" in fields_of(model)
     return tuple(
         Fold(
             name,
             _key(TABLES[name], model),
-            _measures(TABLES[name], model),
-            identity,
-            _cohort_at(model) if name == _COHORTS else None,
+            tuple(places.get(measure.name) for measure in TABLES[name].measures),
+            by_cohort and name == _COHORTS,
         )
         for name in model.tables
     )
@@ -217,3 +227,5 @@ def _folds(model: type[Data]) -> tuple[Fold, ...]:
 
 FOLDS: dict[str, tuple[Fold, ...]] = {event_type: _folds(model) for event_type, model in DATA_OF.items()}
 """How an event of each type is folded."""
+FACTS: dict[str, Facts] = {event_type: _facts(model) for event_type, model in DATA_OF.items()}
+"""What is folded of an event of each type."""

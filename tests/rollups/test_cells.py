@@ -83,6 +83,7 @@ def test_of_two_versions_the_one_with_more_events_is_the_later():
 
 def test_samples_are_the_earliest_of_four_distinct_transactions():
     cell = Cell()
-    for ms, event, transaction in [(9, "e9", "t1"), (1, "e1", "t1"), (5, "e5", "t2"), (2, "e2", "t3"), (8, "e8", "t4"), (7, "e7", "t5")]:
+    seen = [(9, "e9", "t1"), (1, "e1", "t1"), (5, "e5", "t2"), (2, "e2", "t3"), (8, "e8", "t4"), (7, "e7", "t5")]
+    for ms, event, transaction in seen:
         cell.add_sample(ms, event, transaction)
     assert [event for _, event, _ in cell.samples] == ["e1", "e2", "e5", "e7"]

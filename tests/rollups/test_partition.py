@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import rollups.partition
 from rollups.cells import Cell
 from rollups.partition import AMEND_HORIZON_MS, DEDUPE_MS, Page, Partition, Progress
-from rollups.sources import decode, encode
+from rollups.sources import decode, encode, squeeze
 from schemas.decode import Decoder
 from schemas.time import rfc3339
 
@@ -90,11 +90,12 @@ class Redis:
         cut = fold.cut(slow=slow)
         if cut is None:
             return
-        for change in encode(cut):
-            if change.fast:
-                self.fast[change.bucket] = change.fast
-            if change.slow:
-                self.slow[change.bucket] = change.slow
+        encoded = encode(cut)
+        for change, (fast, slow) in zip(encoded, squeeze(encoded), strict=True):
+            if fast:
+                self.fast[change.bucket] = fast
+            if slow:
+                self.slow[change.bucket] = slow
         self.letters += [(letter.record.offset, letter.reason) for letter in cut.letters]
         self.progress = cut.progress
         fold.evict()

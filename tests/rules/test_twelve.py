@@ -108,7 +108,7 @@ class TestPaymentProcessingFailure:
     def test_is_not_over_because_nothing_comes_any_more(self) -> None:
         desk = Desk(shipped("payment_processing_failure"), now=T0)
         desk.play(steady(failed, T0, 10, 1.0))
-        desk.wait(1_800)
+        desk.wait(1_800)  # ten payments are too few to expect more
         assert desk.told == ["payment_processing_failure firing"]
 
 

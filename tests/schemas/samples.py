@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.decode import Decoder
 from schemas.events import DATA_OF, EVERYWHERE, SUBJECT_OF, Data
 from schemas.tables import fields_of, kind_of
+from schemas.time import epoch_ms
 
 MASK_KEY = b"a key of this test"
 CARD = "4111111111111111"  # the number that card schemes publish for tests
@@ -152,3 +153,8 @@ def twisted(draw: st.DrawFn) -> dict[str, Any]:
         else:
             holder[name] = draw(wild)
     return event
+
+
+def as_decoded(data):
+    """The data of an event as the decoder hands it out: moments are epoch ms."""
+    return {name: epoch_ms(value) if name in ("initiated_at", "started_at") else value for name, value in data.items()}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from schemas.events import DATA_OF
-from schemas.tables import FOLDS, TABLES
+from schemas.tables import FACTS, FOLDS, TABLES
 from tests.schemas.samples import decoder, encoded, events, sample, without
 
 PAYMENTS = "outcome provider method currency fault reason"
@@ -78,12 +78,14 @@ def test_a_table_that_is_full_keeps_what_is_closed_and_merges_the_rest():
 def folded(event):
     """{table: (key, measures, identity, bucket time)} of an event."""
     decoded, ms, _ = decoder(event["type"]).decode(encoded(event), None, [])
+    facts = FACTS[event["type"]]
+    _, identity, *numbers = facts.of(decoded)
     return {
         fold.table: (
             fold.key(decoded),
-            fold.measures(decoded) if fold.measures else None,
-            fold.identity(decoded),
-            fold.at(decoded) if fold.at else ms,
+            tuple(None if place is None else numbers[place] for place in fold.numbers) or None,
+            identity,
+            facts.cohort_at(decoded) if fold.by_cohort else ms,
         )
         for fold in FOLDS[event["type"]]
     }
