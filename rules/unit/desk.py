@@ -6,7 +6,7 @@ No Kafka and no Redis: what crosses them is handed over in memory, packed and un
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +50,7 @@ class Desk:
         self._names, self._count, self._lateness_ms = Names(namespace), partitions, int(lateness_s * 1000)
         self._folds: dict[Source, Partition] = {}
         self._offsets: Counter[Source] = Counter()
+        self._records: defaultdict[Source, list[_Record]] = defaultdict(list)
         self.merger = Merger(BUCKET_MS)
         self.engine = self._engine()
         self.alerts: list[AlertEvent] = []
@@ -85,12 +86,8 @@ class Desk:
         self._write(Source(self._names.events(subject), "id", number), _encoded(event), int(at * 1000))
 
     def _write(self, source: Source, value: bytes, ms: int) -> None:
-        offset = self._offsets[source]
+        self._records[source].append(_Record(self._offsets[source], ms, value))
         self._offsets[source] += 1
-        fold = self._folds[source]
-        index, missing = fold.apply([_Record(offset, ms, value)])
-        assert missing is None, "an event older than what is resident: the desk has no store"
-        assert index == 1
 
     def play(self, events: Iterable[Event], *, every_s: float = 0.25) -> list[AlertEvent]:
         """Events at their own times, with a look every so often and heartbeats as workers send them."""
@@ -145,6 +142,10 @@ class Desk:
 
     def _flush(self) -> None:
         for source, fold in self._folds.items():
+            records = self._records.pop(source, [])
+            index, missing = fold.apply(records)
+            assert missing is None, "an event older than what is resident: the desk has no store"
+            assert index == len(records)
             cut = fold.cut(slow=True)
             if cut is None:
                 continue
