@@ -35,6 +35,8 @@ CLEAR_MS = 30 * MINUTE_MS
 """A page is closed when things have been clear for so long."""
 ADOPT_MS = DAY_MS
 """What has lasted for so long is the new normal."""
+NOTHING = 0.01
+"""Share of what is expected below which nothing comes: that never becomes normal."""
 LEARNING_MS = DAY_MS
 WEEK_MS = 7 * DAY_MS
 ALIKE = 3.0
@@ -499,16 +501,23 @@ class Guard:
         return abs(self._scale.deviation(x, mu)) <= ALIKE * noise
 
     def _adopt(self) -> None:
-        """What a page is about becomes the new normal after a day, unless nothing comes at all."""
+        """What a page is about becomes the new normal after a day, unless next to nothing comes."""
         assert self._slot is not None and self._frozen is not None
+        if self._slot < self._frozen:
+            return  # what came before it began is not what it is about
         end = self._slot + self.slot_ms
         if self._band is not None:
             fade = exp(-self.slot_ms / LEVEL_MS)
             news = (self._sum, self._band.middle * self._steps)
             self._while_open = [one * fade + new for one, new in zip(self._while_open, news, strict=True)]
         held, said = self._while_open
-        if end - self._frozen < ADOPT_MS or held <= 0 or said <= 0:
+        if end - self._frozen < ADOPT_MS or said <= 0 or self._band is None:
             return
+        if held < NOTHING * said:
+            self._frozen, self._while_open = end, [0.0, 0.0]
+            return
+        if self._clear is not None or not self._alike(held / said * self._band.middle, self._sum / self._steps):
+            return  # it is changing: what is normal now will be seen
         for profile in self._profiles.values():
             profile.shift(held / said)
         self._window.clear()  # what was expected of these steps is no longer

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rules.baseline.calendar import Calendar
+from rules.baseline.calendar import Calendar, Treatment
 from rules.baseline.guard import ENOUGH, LEAST_Z, Guard, Reading, slot_ms
 from rules.baseline.words import sentence
 from tests.rules.baseline.traffic import DAY_MS, HOUR_MS, MINUTE_MS, MONDAY_MS, Traffic, by_day, opened, weekdays
@@ -94,9 +94,11 @@ def test_two_silent_minutes_in_a_busy_window_are_no_drop() -> None:
 def test_half_a_recovery_is_none() -> None:
     guard, traffic = learned(days=9.5)
     assert traffic.feed(guard, HOUR_MS, times=0.2)[-1].open
+    rings = guard.snapshot()["profiles"]["day"]["rings"]
     half = traffic.feed(guard, HOUR_MS, times=0.64)
     assert {reading.state for reading in half} == {"normal"}, "no longer below half"
     assert half[-1].open, "but far from what it was"
+    assert guard.snapshot()["profiles"]["day"]["rings"] == rings, "and no example of what is normal"
     assert not traffic.feed(guard, HOUR_MS)[-1].open
 
 
@@ -235,6 +237,8 @@ def test_a_new_normal_far_below_is_one_too() -> None:
 def test_nothing_at_all_never_becomes_normal() -> None:
     guard, traffic = learned(days=9.5)
     assert traffic.feed(guard, 4 * DAY_MS, times=0)[-1].open
+    back = traffic.feed(guard, HOUR_MS)[-1]
+    assert back.expected == pytest.approx(300, rel=0.2)
 
 
 def test_growth_is_followed_without_a_page() -> None:
@@ -284,6 +288,21 @@ def test_a_holiday_is_judged_like_a_sunday_and_an_outage_in_it_is_found() -> Non
     traffic.feed(guard, 3 * WEEK_MS + 2 * DAY_MS)
     traffic.feed(guard, 12 * HOUR_MS, times=0.2)
     assert opened(traffic.feed(guard, HOUR_MS, times=0)) == 1
+
+
+@pytest.mark.parametrize("treatment", ["sunday", "skip"])
+def test_a_special_day_is_no_example_of_a_day(treatment: Treatment) -> None:
+    guard = Guard(STEP_MS, share=0.5, calendar=Calendar(special={date(2026, 11, 11): treatment}))
+    traffic = Traffic(lambda at: 1200, STEP_MS)
+    traffic.feed(guard, 9 * DAY_MS + STEP_MS)
+    before = guard.snapshot()
+    traffic.feed(guard, DAY_MS - STEP_MS, times=0.8)
+    after = guard.snapshot()
+    assert after["profiles"]["day"] == before["profiles"]["day"]
+    assert after["profiles"]["week"]["rings"] == before["profiles"]["week"]["rings"]
+    assert after["mean"] == before["mean"]
+    traffic.feed(guard, DAY_MS)
+    assert guard.snapshot()["profiles"]["day"] != before["profiles"]["day"], "the next day is"
 
 
 def test_a_day_to_be_skipped_is_neither_judged_nor_learned_from() -> None:
