@@ -255,6 +255,27 @@ def rules_lint(
     raise typer.Exit(lint(paths))
 
 
+@rules.command("test", epilog="Example: tillwatch rules test rules/")
+def rules_test(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Folders, packs, or tests (<pack>.test.yaml); those of the rules in force unless said.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the unit tests beside rule packs: traffic in a short notation, and what must be told of it, and when.
+
+    Exit code 0 all pass, 1 some fail or have errors, 2 a path that cannot be read.
+    """
+    from cli.rules_test import test
+
+    raise typer.Exit(test(paths or [], as_json))
+
+
 @rules.command("explain", epilog="Example: tillwatch rules explain payment_processing_failure")
 def rules_explain(
     name: Annotated[

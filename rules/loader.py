@@ -46,6 +46,8 @@ BUCKET_MS = 5_000
 
 GUESSES = 50
 """Rules that are not found, up to which the nearest is looked for among all: it takes a while where there are thousands."""
+TESTS = ".test.yaml"
+"""How the names of the tests beside packs end."""
 SIGNALS = "signals.yaml"
 """The file of a folder of packs that holds signals of one's own."""
 
@@ -87,7 +89,11 @@ def _files(path: Path) -> list[Path]:
         except OSError as error:
             raise Unreadable(f"{path}: {error.strerror}") from error
         return [path]
-    found = sorted(file for file in path.glob("*.yaml") if not file.name.startswith(".") and not file.is_dir())
+    found = sorted(
+        file
+        for file in path.glob("*.yaml")
+        if not file.name.startswith(".") and not file.name.endswith(TESTS) and not file.is_dir()
+    )
     if not any(file.name != SIGNALS for file in found):
         raise Unreadable(f"{path}: no rule packs (*.yaml) in this folder")
     return found

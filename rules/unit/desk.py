@@ -77,6 +77,10 @@ class Desk:
             self._append(event, broker_s)
         return self.look()
 
+    def feed(self, event: Event, broker_s: float) -> None:
+        """An event that arrives, to be seen at the next look."""
+        self._append(event, broker_s)
+
     def _append(self, event: Event, broker_s: float | None = None) -> None:
         subject = SUBJECT_OF[event["type"]]
         subject = ANYWHERE if subject == EVERYWHERE else subject
