@@ -186,6 +186,7 @@ class Compiler:
             lag,
             self._options.min_events,
             self._z,
+            apart=queries[0].table != queries[1].table,
         )
 
     @property

@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +43,9 @@ KEYS = (
     "levels", "no_data", "during", "inhibited_by", "labels", "owner", "summary", "runbook", "enabled",
 )  # fmt: skip
 BUCKET_MS = 5_000
+ROOT = Path(__file__).resolve().parents[1]
+RUNBOOKS = Path("docs") / "runbooks"
+"""Where the runbooks lie that ship, from the root of the repository: a page has the name of its rule."""
 
 
 GUESSES = 50
@@ -306,7 +310,8 @@ class _Builder:
         resolve_after = self._duration("resolve_after")
         labels, enabled = self._labels(), self._flag("enabled", True)
         no_data, during = self._no_data(), self._during()
-        owner, summary, runbook = self._text("owner"), self._text("summary"), self._text("runbook")
+        owner, summary = self._text("owner"), self._text("summary")
+        runbook = self._text("runbook") or _shipped_runbook(self._name)
         if condition is None:
             return None
         compiler = Compiler(self._signals, self._bucket_ms, options, self._refuse)
@@ -540,6 +545,12 @@ class _Builder:
     def _version(self) -> str:
         text = repr(sorted((item, _canonical(value)) for item, (_, value) in self._items.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def _shipped_runbook(name: str) -> str | None:
+    page = RUNBOOKS / f"{name}.md"
+    return page.as_posix() if name.isidentifier() and (ROOT / page).is_file() else None
 
 
 def _canonical(node: Node) -> object:

@@ -24,6 +24,8 @@ class ShareVerdict:
     below, above: their places among the rule's parts. lag_ms: what is above comes so much later, at most. In a rush that has
     just begun most of it is still to come, so it is counted in the window that is so much later as well, and the larger
     count is taken. So there may be more above than below; the bound takes such a share as 1. z: as in `RatioJudge`.
+    apart: what is above comes from a table of its own; while that has had no event at all, the installation does not send
+    such events, and there is nothing to judge.
     """
 
     below: int
@@ -36,6 +38,7 @@ class ShareVerdict:
     lag_ms: int
     min_events: int
     z: float
+    apart: bool = False
 
     @property
     def reach_ms(self) -> int:
@@ -62,6 +65,8 @@ class ShareVerdict:
     def _counts(self, many: Sequence[Slots], since: int, scope: Scope) -> Iterator[tuple[int, int, int]]:
         """(time of the verdict, events below, events above) of each window that may be judged after `since`."""
         windows: list[Sliding] = []
+        if self.apart and many[self.above].first is None:
+            return
         for at in closed_ends(many[self.below], since, scope):
             later = at - self.delay_ms
             ends = (later - self.lag_ms, later - self.lag_ms, later)

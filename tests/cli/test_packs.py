@@ -146,7 +146,7 @@ def test_the_shipped_packs_are_copied_and_checked(run: Run, folder: Path) -> Non
 
 def test_a_changed_pack_is_kept_unless_forced(run: Run, folder: Path) -> None:
     run("setup", "alerts", "rules")
-    mine = folder / "rules" / "performance_alerts.yaml"
+    mine = folder / "rules" / "tillwatch_alerts.yaml"
     mine.write_text(f"p:\n  good: {GOOD}\n")
     kept = run("setup", "alerts", "rules")
     assert kept.exit_code == 0

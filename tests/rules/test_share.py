@@ -81,6 +81,13 @@ def test_who_paid_and_was_not_enrolled_is_missed() -> None:
     assert {one.topic for one in alert.data.evidence.offsets} == {"t.payments.v1"}
 
 
+def test_where_nobody_is_ever_enrolled_nobody_is_missed() -> None:
+    """An installation that sells something else."""
+    desk = Desk(rule("enrollment_rate < 90% over 5 minutes", no_data="hold"))
+    desk.play([succeeded(START_S + i) for i in range(60)])
+    assert desk.wait(10 * MINUTE) == []
+
+
 def test_more_than_there_should_be_is_no_alert_and_no_error() -> None:
     """Payments whose enrollments are all in the window, and those of payments before it."""
     desk = Desk(rule("enrollment_rate < 90% over 1 minute", no_data="hold"))
