@@ -23,12 +23,13 @@ class Activity:
         self._cells: dict[int, dict[Key, int]] = {}
         self.last = last
         """The start of the latest bucket with an event."""
+        self._known = last
 
     def update(self, bucket: int, key: Key, count: int) -> None:
         """The count of a cell as it is now; counts only grow."""
         if self.last is None or bucket > self.last:
             self.last = bucket
-        elif bucket < self.last - RECENT_MS:
+        elif bucket < self.last - RECENT_MS or (self._known is not None and bucket <= self._known):
             return
         cells = self._cells.setdefault(bucket, {})
         more = count - cells.get(key, 0)
@@ -38,12 +39,14 @@ class Activity:
 
     def silent_since(self, closed: int, bucket_ms: int, after_ms: int) -> int | None:
         """The end of the last bucket with an event, where nothing came for `after_ms` after it, by what is closed, though at
-        least one event a minute had come for an hour."""
+        least one event a minute had come for an hour: sixty of them, and no minute without one since the first."""
         if self.last is None or closed < self.last + bucket_ms + after_ms:
             return None
         end = self.last // MINUTE_MS + 1
-        steady = sum(count for minute, count in self._minutes.items() if end - HOUR <= minute < end) >= STEADY
-        return self.last + bucket_ms if steady else None
+        hour = {minute: count for minute, count in self._minutes.items() if end - HOUR <= minute < end and count}
+        # Payments come in no order: at two a minute one gap in fifty is longer than two minutes, and no silence.
+        gapless = bool(hour) and len(hour) == end - min(hour)
+        return self.last + bucket_ms if gapless and sum(hour.values()) >= STEADY else None
 
     def forget(self) -> None:
         """Frees what is too old to matter."""
@@ -61,7 +64,7 @@ class Activity:
 
 
 def restored(kept: Mapping[str, object]) -> Activity:
-    """The activity of what was kept. The latest buckets are counted again as their cells come, so they begin at nothing."""
+    """The activity of what was kept; its buckets are in it already, and are not counted again as their cells come."""
     minutes, last = kept["minutes"], kept["last"]
     assert isinstance(minutes, Mapping) and (last is None or isinstance(last, int))
     return Activity({int(minute): int(count) for minute, count in minutes.items()}, last)

@@ -136,12 +136,14 @@ class Track:
 
     def step(self, many: Sequence[Slots], view: View) -> Move | None:
         """The next transition, if there is one; the state is what it is after it."""
-        silence = self._silence(view)
-        if silence is not None or self.state.status == "no_data":
-            return silence
-        if not self.firing:
-            return self._begin(many, view) or self._calm(view)
-        return self._retract(many, view) or self._end(many, view) or self._update(many, view) or self._calm(view)
+        if self.state.status == "no_data":
+            late = self.state.fired and self.dirty is not None
+            return self._silence(view) or (self._end(many, view) if late else None)
+        if self.firing:
+            moved = self._retract(many, view) or self._end(many, view) or self._update(many, view)
+        else:
+            moved = self._begin(many, view)
+        return moved or self._calm(view) or self._silence(view)  # what the data say comes before that there are none
 
     def _silence(self, view: View) -> Move | None:
         state, policy = self.state, self.rule.no_data

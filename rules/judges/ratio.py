@@ -58,13 +58,14 @@ class RatioJudge:
 
     def _beyond(self, n: int, k: int) -> float | None:
         """The confidence bound (0.0 where none is wanted), None if the share is not beyond the threshold for sure."""
-        if n < self.min_events or not COMPARE[self.comparison](Fraction(k, n), self.threshold):
+        compare, threshold = COMPARE[self.comparison], self.threshold
+        if n < self.min_events or not compare(k * threshold.denominator, threshold.numerator * n):
             return None
         if not self.z or self.comparison in ("==", "!="):
             return 0.0
         low, high = wilson(k, n, self.z)
         bound = low if self.comparison in UPWARD else high
-        return bound if COMPARE[self.comparison](Fraction(bound), self.threshold) else None
+        return bound if compare(bound, float(threshold)) else None
 
     def _distinct(self, slots: Slots, start: int, end: int, upto: int) -> bool:
         identities = set()
