@@ -277,7 +277,8 @@ class Track:
         if reading is None and not lifted and self.severity == severity:
             return None
         state.updates += 1
-        return Move("updated", state.since, reading, late=late, told=not state.flapping)
+        words = "it goes on, and what explained it is over" if lifted and reading is None else None
+        return Move("updated", state.since, reading, late=late, told=not state.flapping, words=words)
 
     def _level(self, many: Sequence[Slots], view: View) -> Reading | None:
         """Works out how bad it is, and returns what was read of the worst level that is crossed."""

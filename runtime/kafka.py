@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -151,7 +152,7 @@ class _Uuid(Bytes):
         return value or bytes(16)
 
     @classmethod
-    def decode(cls, data) -> bytes:  # type: ignore[no-untyped-def,override]
+    def decode(cls, data: Any) -> bytes:
         return bytes(data.read(16))
 
 
