@@ -106,7 +106,7 @@ class Trial:
     """What one trial gave, in seconds; None: it was not told in time.
 
     first_s: from the first payment that the fault failed to the alert. five_minutes_s: likewise, of the five-minute rule;
-    floor_s: of the payment that makes its condition true; after_floor_s: from there to the alert. agrees: whether the alert's
+    floor_s: to the payment that makes its condition true; after_floor_s: from there to the alert. agrees: whether the alert's
     `first_bad_at` is that payment's time. offset_s: where in a bucket the fault began.
     """
 
@@ -120,6 +120,8 @@ class Trial:
     agrees: bool | None = None
     before: list[str] = field(default_factory=list)
     """What was told before the fault began: false pages."""
+    told: list[str] = field(default_factory=list)
+    """What was told from then on."""
 
 
 # --- the floor --------------------------------------------------------------------------------------------------------
@@ -295,9 +297,11 @@ async def trial(case: Case, settings: Settings, folder: Path, rng: random.Random
         if first is not None:
             result.first_s = round(first.at - start / 1000, 3)
         floor = floor_ms(sorted(shop.sent), start)
+        result.told = [f"{one.data['rule']} after {one.at - start / 1000:.2f} s" for one in heard[ignored:]]
+        if case.five_minutes and floor is not None:
+            result.floor_s = round((floor - start) / 1000, 3)
         if case.five_minutes and literal is not None and floor is not None:
             result.five_minutes_s = round(literal.at - start / 1000, 3)
-            result.floor_s = round((floor - start) / 1000, 3)
             result.after_floor_s = round(literal.at - floor / 1000, 3)
             result.agrees = epoch_ms(literal.data["first_bad_at"]) == floor
         return result

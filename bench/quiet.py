@@ -1,6 +1,6 @@
 """How often healthy traffic pages somebody: simulated days through the engine, with the rules as they are shipped.
 
-    python -m bench.quiet [--days N] [--volumes 2,20,1200] [--rules FOLDER] [--processes N] [--json]
+    python -m bench.quiet [--days N] [--volumes 2,20,1200] [--rules FOLDER] [--within SECONDS] [--json]
 
 Payments come at 2, 20 and 1,200 a minute, by the simulator's shape of days and weeks, mix of providers, share of declines and
 of technical failures (0.8 %); nothing is wrong at any time. Whatever fires is a false page unless another alert inhibits it,
@@ -25,7 +25,7 @@ import platform
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from itertools import count
@@ -61,8 +61,11 @@ SINGLY_BELOW = 100.0
 """Payments a minute, below which each is drawn with its steps."""
 POOL = 4_096
 """Values of a distribution that are drawn from again and again."""
-PIECE_DAYS = 3
+PIECE_DAYS = {"few": 1.0, "many": 0.25, "machines": 1.0}
 AHEAD_MS = HOUR_MS
+LOOKS_S = {"few": 5.0, "many": 30.0, "machines": 300.0}
+"""Between two looks. What fires does not depend on them; NO DATA does where gaps are about as long as it takes."""
+WITHIN_S = 600.0
 PLATFORM = "the machines beside"
 
 
@@ -417,27 +420,39 @@ def simulate(piece: Piece) -> Found:
     return found
 
 
-def pieces(volumes: Iterable[float | None], days: float, seed: int, rules: Path | None, look_s: float) -> list[Piece]:
-    """The whole in pieces, those that take longest first."""
+def pieces(days: Mapping[float | None, float], seed: int, rules: Path | None, look_s: float | None) -> list[Piece]:
+    """The days of each volume in pieces, in an order in which all volumes come forward alike."""
     made = []
-    for volume in sorted(volumes, key=lambda one: -(one or 3.0)):
-        look_ms = int(look_s * 1_000) if volume is not None else max(60_000, int(look_s * 1_000))
+    for volume, span in days.items():
         at = 0.0
-        while at < days:
-            made.append(Piece(volume, at, min(PIECE_DAYS, days - at), seed, look_ms, rules))
-            at += PIECE_DAYS
-    return made
+        while at < span:
+            look_ms = int((look_s or LOOKS_S[_kind(volume)]) * 1_000)
+            length = min(PIECE_DAYS[_kind(volume)], span - at)
+            made.append((at / span, Piece(volume, at, length, seed, look_ms, rules)))
+            at += length
+    return [piece for _, piece in sorted(made, key=lambda item: item[0])]
 
 
-def _nicely() -> None:
-    os.nice(10)
+def _kind(volume: float | None) -> str:
+    return "machines" if volume is None else "few" if volume < SINGLY_BELOW else "many"
 
 
-def run(todo: Sequence[Piece], processes: int) -> list[Found]:
-    """Simulates all pieces, several at a time; tells of each on stderr."""
-    began, done = time.perf_counter(), []
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=_nicely) as pool:
-        for found in pool.imap_unordered(simulate, todo):
+def _nicely(by: int) -> None:
+    os.nice(by)
+
+
+def run(todo: Sequence[Piece], processes: int, within_s: float, nice: int) -> list[Found]:
+    """Simulates the pieces, several at a time, as many as can be done in time; tells of each on stderr."""
+    began = time.perf_counter()
+    done: list[Found] = []
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_nicely, initargs=(nice,)) as pool:
+        coming = pool.imap_unordered(simulate, todo)
+        while len(done) < len(todo):
+            try:
+                found = coming.next(max(began + within_s - time.perf_counter(), 0.01))
+            except multiprocessing.TimeoutError:
+                print(f"  {within_s:g} s are over", file=sys.stderr, flush=True)
+                break
             done.append(found)
             piece = found.piece
             print(
@@ -547,25 +562,27 @@ def main() -> int:
         "--days-of-many", type=float, help="days at 100 payments a minute and more, where they are fewer"
     )
     parser.add_argument(
-        "--volumes", default="2,20,1200", help="payments a minute, with commas between; 0: the machines beside"
+        "--volumes", default="2,20,1200,0", help="payments a minute, with commas between; 0: the machines"
     )
-    parser.add_argument("--look", type=float, default=5.0, help="seconds between two looks of the engine (5)")
+    parser.add_argument(
+        "--look", type=float, help="seconds between two looks (5; at 100 a minute and more 30; machines 300)"
+    )
+    parser.add_argument(
+        "--within", type=float, default=WITHIN_S, help="seconds after which it tells of the days done (600)"
+    )
     parser.add_argument("--rules", type=Path, help="a folder of packs; those that ship unless given")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--nice", type=int, default=10, help="so much everything else goes first (10)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    if given.look * 1000 % BUCKET_MS:
+    if given.look and given.look * 1000 % BUCKET_MS:
         parser.error("--look: a multiple of 5 seconds")
     volumes = [float(text) or None for text in given.volumes.split(",")]
-    if "--volumes" not in " ".join(sys.argv):
-        volumes.append(None)
-    few = [volume for volume in volumes if volume is None or volume < SINGLY_BELOW]
-    many = [volume for volume in volumes if volume not in few]
-    todo = pieces(many, given.days_of_many or given.days, given.seed, given.rules, given.look)
-    todo += pieces(few, given.days, given.seed, given.rules, given.look)
+    days = {one: given.days_of_many or given.days if _kind(one) == "many" else given.days for one in volumes}
+    todo = pieces(days, given.seed, given.rules, given.look)
     rules = shipped(given.rules)
-    done = run(todo, given.processes)
+    done = run(todo, given.processes, given.within, given.nice)
     found = lines(done, rules)
     if given.json:
         print(

@@ -9,16 +9,17 @@ import pytest
 from bench.quiet import BUCKET_MS, START_MS, Drawn, Shop, Simulation, poisson
 from schemas.alert import AlertEvent
 from schemas.tables import TABLES
-from tests.support.desk import Desk, shipped
+from tests.support.desk import Desk, rules
 from tests.support.events import Event, event
 
-RULES = shipped(
-    "payment_processing_failure",
-    "payment_processing_down",
-    "provider_down",
-    "payment_failing_fast",
-    "high_payment_latency",
-)
+RULES = rules("""
+bench:
+  down: {condition: "payment_failure_rate > 50% over 5 seconds", severity: critical}
+  five_minutes: {condition: "payment_failure_rate > 5% for 5 minutes", severity: critical}
+  fast: {condition: "payment_failure_rate > 5% over 1 minute", severity: high, inhibited_by: [five_minutes]}
+  one_provider: {condition: "payment_failure_rate > 8% over 5 minutes", by: [provider], severity: high}
+  slow: {condition: "avg_payment_latency > 2500 ms over 3 minutes", severity: low}
+""")
 MINUTES = 12
 NOON_MS = START_MS + 12 * 3_600_000
 
@@ -62,7 +63,7 @@ def test_drawn_cells_and_folded_events_give_the_same_alerts(rate: float) -> None
     desk = Desk(RULES, now=NOON_MS / 1000)
     folded = desk.play(sorted(events, key=lambda one: one["time"]), every_s=5.0)
 
-    assert {"payment_failing_fast", "payment_processing_failure"} <= {str(one[0]) for one in began(told)}
+    assert {"fast", "five_minutes", "one_provider"} <= {str(one[0]) for one in began(told)}
     assert began(told) == began(folded)
 
 
