@@ -78,7 +78,7 @@ async def test_a_rule_of_each_kind_on_the_clock(running_worker: Run) -> None:
     await running.produce([probe(at + 45, True, component="db")])
     for _ in range(80):
         await running.advance(5.0)
-    found = await alerts(running.settings)
+    found = [one for one in await alerts(running.settings) if one.transition != "no_data"]  # the probes end, too
     assert sorted(told(found)[3:]) == [
         "security_breach resolved",
         "suspicious_activity resolved",
