@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from tests.integration.oracle import ms_of
 from tests.support.events import Event, failed, failed_sign_in, probe, succeeded, violation
 from tests.support.store import KillableStore
 from tests.support.topics import produce, read_all
-from tests.support.wait import eventually_async
+from tests.support.wait import eventually_async as eventually_within
+
+eventually = partial(eventually_within, limit_s=60.0)
+"""A worker starts, takes partitions from another and reads them: on a busy machine that takes its time."""
 
 
 async def alerts(settings: Settings) -> list[AlertEvent]:
@@ -92,11 +96,11 @@ async def test_another_leader_goes_on_where_the_first_ended(installation: Settin
     assert installation.kafka is not None
     await crew.start(installation)
     await produce(installation.kafka, installation.names, outage(at)[:180])
-    first = await eventually_async(lambda: _some(installation, "payment_processing_failure firing"), "an alert fires")
+    first = await eventually(lambda: _some(installation, "payment_processing_failure firing"), "an alert fires")
     await crew.leave()
     await crew.start(installation)
     await produce(installation.kafka, installation.names, outage(at)[180:])
-    await eventually_async(lambda: _some(installation, "provider_down resolved"), "it is resolved")
+    await eventually(lambda: _some(installation, "provider_down resolved"), "it is resolved")
     found = await alerts(installation)
     assert told(found, "payment_processing_failure")[:1] == ["payment_processing_failure firing"]
     assert len({one.id for one in found}) == len(found)
@@ -116,11 +120,11 @@ async def test_an_alert_is_told_once_whenever_its_judge_is_killed(
     assert installation.kafka is not None
     victim = await crew.start(installation, TILLWATCH_FAULT=f"{point}:1")
     await produce(installation.kafka, installation.names, [violation(time.time())])
-    await eventually_async(lambda: _ended(victim), "it was killed at the point")
+    await eventually(lambda: _ended(victim), "it was killed at the point")
     await crew.start(installation)
-    await eventually_async(lambda: _some(installation, "security_breach firing"), "the next leader tells")
+    await eventually(lambda: _some(installation, "security_breach firing"), "the next leader tells")
     await produce(installation.kafka, installation.names, [violation(time.time())])
-    await eventually_async(lambda: _some(installation, "security_breach updated"), "and goes on")
+    await eventually(lambda: _some(installation, "security_breach updated"), "and goes on")
     found = await alerts(installation)
     assert {one.transition: one.data.value for one in found} == {"firing": 1, "updated": 2}
     assert len({one.id for one in found if one.transition == "firing"}) == 1
@@ -135,11 +139,11 @@ async def test_an_emptied_store_tells_nothing_twice(fragile: Settings, patient: 
     at = time.time() - 200
     await crew.start(fragile)
     await produce(fragile.kafka, fragile.names, [violation(at), *(failed_sign_in(at + n) for n in range(12))])
-    before = await eventually_async(lambda: _some(fragile, "suspicious_activity firing"), "alerts fire")
-    before = await eventually_async(lambda: _some(fragile, "security_breach firing"), "both of them")
+    before = await eventually(lambda: _some(fragile, "suspicious_activity firing"), "alerts fire")
+    before = await eventually(lambda: _some(fragile, "security_breach firing"), "both of them")
     patient.empty()
     await produce(fragile.kafka, fragile.names, [violation(time.time())])
-    found = await eventually_async(lambda: _some(fragile, "security_breach updated"), "what comes then is judged")
+    found = await eventually(lambda: _some(fragile, "security_breach updated"), "what comes then is judged")
     assert told(found) == [*told(before), "security_breach updated"]
     assert found[-1].data.value == 2
 
@@ -172,9 +176,9 @@ async def test_a_replay_into_an_empty_store_has_the_same_ids(
     await admin.start()
     await admin.delete_topics([fragile.names.alerts, fragile.names.rollups])
     await admin.close()
-    await eventually_async(lambda: _recreated(fragile), "the topics are made anew")
+    await eventually(lambda: _recreated(fragile), "the topics are made anew")
     await crew.start(fragile)
-    await eventually_async(lambda: _same(fragile, first), "the same episodes began and ended")
+    await eventually(lambda: _same(fragile, first), "the same episodes began and ended")
 
 
 async def _recreated(settings: Settings) -> bool:
@@ -208,15 +212,15 @@ async def test_rules_that_change_are_in_force_without_a_restart(installation: Se
     await produce(installation.kafka, installation.names, [violation(time.time())])
 
     pack.write_text("pack: {any: {condition: 'security_violatons > 0', severity: high}}\n")  # what was in force stays
-    await eventually_async(lambda: "the rules that were in force stay" in worker.output, "the error is told")
+    await eventually(lambda: "the rules that were in force stay" in worker.output, "the error is told")
     assert "did you mean security_violations?" in worker.output
     assert await alerts(installation) == []
 
     pack.write_text(PACK.format(limit=1))
-    await eventually_async(lambda: "1 rules of" in worker.output, "the new rules are in force")
+    await eventually(lambda: "1 rules of" in worker.output, "the new rules are in force")
     await produce(installation.kafka, installation.names, [violation(time.time())])
-    await eventually_async(lambda: _some(installation, "any firing"), "the new rule fires, with what was there before")
+    await eventually(lambda: _some(installation, "any firing"), "the new rule fires, with what was there before")
 
     pack.write_text('pack: {other: {condition: "failed_auth_attempts > 5 in 5 minutes", severity: high}}\n')
-    found = await eventually_async(lambda: _some(installation, "any resolved"), "the alert of a rule that is no more ends")
+    found = await eventually(lambda: _some(installation, "any resolved"), "the alert of a rule that is no more ends")
     assert "no longer in force" in found[-1].data.summary
