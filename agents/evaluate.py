@@ -48,6 +48,9 @@ EXPIRE_EVERY_S = 60.0
 GONE = "the rule is no longer in force"
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
+QUIET_FLUSHES, UNSETTLED_S = 4, 10.0
+"""Events that come together long after they happened come partition by partition. A table holds its verdicts until none
+have come for so many flushes, but no longer than that: who always publishes late is judged, too."""
 UNHEARD_S = 30.0
 """So long after taking the lead, a partition that nothing has been heard of holds the verdicts on its table."""
 CONCURRENT = 16
@@ -73,6 +76,8 @@ class Evaluate:
         self._offset = 0
         self._written_at = self._checked_at = self._expired_at = 0.0
         self._led_at = float("-inf")
+        self._delayed: dict[str, tuple[float, float]] = {}
+        """Topic → when partials of events long past began to come, and when the last came, by the monotonic clock."""
         self._merger = Merger(settings.bucket_ms)
         self._engine = self._new_engine()
         self.end = 0
@@ -170,7 +175,7 @@ class Evaluate:
             wanted = [bucket for bucket, offset in changes.items() if bucket >= since or offset >= written]
             for bucket, page in (await self._sources.pages(source, wanted)).items():
                 merger.put(source, bucket, page, changed=changes[bucket] >= written)
-        self._merger, self._engine = merger, engine
+        self._merger, self._engine, self._delayed = merger, engine, {}
         if newest is not None:
             await self._load_absent(merger.begin(min(since, newest)))
         self._feed()
@@ -234,6 +239,8 @@ class Evaluate:
             merger.offer(source, part.table, part.bucket, part.first, part.last, cells)
         if partial.part == partial.parts - 1:
             merger.progress(source).advance(partial.next, partial.watermark, partial.newest, partial.behind)
+        if partial.tables and partial.newest is not None:
+            self._note_delay(source.topic, partial.newest)
         now = self._current.get(source.topic)
         if now is None or now.topic_id != source.topic_id or source.partition >= now.partitions:
             self._current = await until_done(
@@ -241,6 +248,21 @@ class Evaluate:
                 lambda: self._logs.ask(self._names.event_topics),
                 lambda: self.leader,
             )
+
+    def _note_delay(self, topic: str, newest_ms: int) -> None:
+        """Notes that the newest events of a partition, which came just now, are older than what may come late."""
+        if newest_ms < (self._clock.now() - self._settings.lateness) * 1000:
+            now = time.monotonic()
+            since, last = self._delayed.get(topic, (now, now))
+            self._delayed[topic] = (since if now - last < self._quiet_s else now), now
+
+    @property
+    def _quiet_s(self) -> float:
+        return QUIET_FLUSHES * self._settings.flush
+
+    def _unsettled(self, topic: str) -> bool:
+        now, (since, last) = time.monotonic(), self._delayed.get(topic, (0.0, float("-inf")))
+        return now - last < self._quiet_s and now - since < UNSETTLED_S
 
     async def _load_absent(self, buckets: Iterable[int]) -> None:
         """Hands the merger old buckets that a late event amends: of every source, as Redis has them."""
@@ -270,6 +292,7 @@ class Evaluate:
     async def flush(self) -> None:
         """Judges and writes everything now."""
         self._written_at = 0.0
+        self._delayed = {}
         await self._work(write=True)
 
     async def _work(self, *, write: bool) -> None:
@@ -354,7 +377,7 @@ class Evaluate:
         for name, table in TABLES.items():
             topics = self._names.event_topics if table.home is None else (self._names.events(table.home),)
             watermark: int | None = now_ms
-            behind = False
+            behind, unsettled = False, any(map(self._unsettled, topics))
             for topic in topics:
                 sources = by_topic.get(topic, ())
                 now = self._current.get(topic)
@@ -366,7 +389,7 @@ class Evaluate:
                     behind = behind or progress.behind
                     if watermark is not None:
                         watermark = None if progress.watermark is None else min(watermark, progress.watermark)
-            result[name] = Progress(watermark, behind, self._offset)
+            result[name] = Progress(watermark, behind, self._offset, unsettled)
         return result
 
     # --- merged rows ----------------------------------------------------------------------------------------------

@@ -597,6 +597,8 @@ class Partition:
         """A heartbeat moves the watermark of a partition that has been idle; it never counts as data."""
         if ms > broker_ms + FUTURE_MS or (self._last_beat is not None and ms < self._last_beat):
             return
+        if self._last_beat is None and self._active_at is not None:
+            self._active_at = ms  # nothing told when the events before it came: as late as can be
         self._last_beat = ms
         if self._active_at is None or ms - self._active_at >= self._idle_ms:
             low = ms - self._lateness_ms

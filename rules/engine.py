@@ -33,11 +33,12 @@ GAPS, GAPS_KNOWN, GAPS_MISSED = 20, 3, 3
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a table is known: complete up to `watermark_ms` (None: nowhere), `behind` while records wait to be read, as
-    of `offset` of the rollups topic."""
+    of `offset` of the rollups topic. unsettled: long past events are just coming in, so that no verdict is safe."""
 
     watermark_ms: int | None
     behind: bool
     offset: int
+    unsettled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,8 @@ class Engine:
         """What changed: at most one transition of each rule and group. Call again until nothing comes."""
         transitions = []
         for rule in self._rules:
+            if any(progress[table].unsettled for table in rule.tables if table in progress):
+                continue
             scope = self._scope(rule, progress)
             offset = max((progress[table].offset for table in rule.tables if table in progress), default=0)
             silent = self._silent(rule, scope)
@@ -294,7 +297,7 @@ class Engine:
         """Nothing is left to judge: how far is that, and what is too old to matter?"""
         for table in self._fed:
             one = progress.get(table)
-            if one is None or one.watermark_ms is None:
+            if one is None or one.watermark_ms is None or one.unsettled:
                 continue
             before, closed = self._closed.get(table, 0), self._floor(one.watermark_ms)
             if closed <= before:

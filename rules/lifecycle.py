@@ -31,7 +31,7 @@ NOTABLE = 0.1
 class State:
     """All times in epoch ms of event time.
 
-    since: the first bad event, or since when a `for` has held. judged: from there on a new episode may begin. alert: id of
+    again: how many episodes began in the same bucket before this one. since: the first bad event, or since when a `for` has held. judged: from there on a new episode may begin. alert: id of
     the alert that began the episode. levels: severity → since when its threshold has been crossed. moves: when episodes
     began or ended of late; untold: how many of these were not told because the state flaps. silent: since when the source
     has been silent, where that was told; fired: whether it was firing then.
@@ -40,6 +40,7 @@ class State:
     status: Status = "inactive"
     since: int = 0
     episode: int = 0
+    again: int = 0
     judged: int | None = None
     updates: int = 0
     value: float | None = None
@@ -168,7 +169,8 @@ class Track:
             return None
         state.fired, state.silent, state.status = self.firing, view.silent, "no_data"
         if not state.fired:
-            state.since, state.episode, state.updates = view.silent, view.bucket(view.silent), 0
+            state.since, state.episode = view.silent, view.bucket(view.silent)
+            state.updates = state.again = 0
             state.severity, state.inhibited_by = None, view.inhibitor
         return Move("no_data", view.silent, None)
 
@@ -178,8 +180,9 @@ class Track:
         found = self._first_bad(many, view)
         if found is None or found.reading is None:
             return None
-        state, at = self.state, found.at
-        state.status, state.since, state.episode = "firing", found.since, view.bucket(found.since)
+        state, at, episode = self.state, found.at, view.bucket(found.since)
+        state.again = state.again + 1 if state.alert is not None and episode == state.episode else 0
+        state.status, state.since, state.episode = "firing", found.since, episode
         state.updates, state.levels, state.severity, state.inhibited_by = 0, {}, None, view.inhibitor
         self.settled = {"": at}
         reading = self._grown(many, view) or found.reading

@@ -71,8 +71,11 @@ class Teller:
             inhibited_by=state.inhibited_by,
             judged_at=JudgedAt(offset=offset),
         )
-        n = state.updates if move.kind == "updated" else 0
-        return alert_event(self._namespace, move.kind, data, episode_ms=state.episode, n=n, time_ms=now_ms)
+        n = state.updates if move.kind == "updated" else state.again
+        episode = state.episode
+        if move.kind == "no_data" and state.silent is not None:  # an alert that fires may be silent more than once
+            episode = state.silent - state.silent % self._bucket_ms
+        return alert_event(self._namespace, move.kind, data, episode_ms=episode, n=n, time_ms=now_ms)
 
     @staticmethod
     def _held(part: Part, track: Track, move: Move) -> int | float | None:

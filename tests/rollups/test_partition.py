@@ -360,6 +360,17 @@ def test_heartbeats_move_the_watermark_of_an_idle_partition_only():
     assert fold.watermark == START + 31_000 - 30_000
 
 
+def test_the_first_heartbeat_does_not_take_events_that_just_came_for_old_ones():
+    fold, log = partition(), Log()
+    log.payment(START - 600_000, START)
+    log.beat(START)
+    fold.apply(log.records)
+    assert fold.watermark == START - 630_000, "what follows may be of the same ten minutes"
+    log.beat(START + 30_000)
+    fold.apply(log.records)
+    assert fold.watermark == START
+
+
 def test_heartbeats_are_no_data():
     log = Log()
     log.beat(START)

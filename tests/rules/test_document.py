@@ -56,9 +56,13 @@ def test_the_place_of_a_character(text: str, column: int, place: tuple[int, int]
     assert placed(text, column) == place
 
 
+FOLDED_AWAY = "\x85\u2028\u2029"
+"""Line breaks to YAML 1.1, which PyYAML writes plainly and reads as others."""
+
+
 @settings(max_examples=300, deadline=None)
 @given(
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=60),
+    st.text(st.characters(codec="utf-8", exclude_characters=FOLDED_AWAY), min_size=1, max_size=60),
     st.sampled_from([None, "'", '"', "|", ">"]),
     st.integers(5, 40),
     st.booleans(),

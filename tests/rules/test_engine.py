@@ -260,3 +260,40 @@ class TestWhatIsTold:
         events += [failed(T0 + 2, provider="p1") for _ in range(10)]
         desk.put(*events)
         assert desk.told == []
+
+
+class TestOneBucket:
+    """Two episodes that begin in one bucket are two alerts, each with an end of its own."""
+
+    def test_have_ids_of_their_own(self) -> None:
+        desk = Desk(rule("payment_failure_rate > 50% over 5 seconds", min_events=1, confidence=0), now=T0)
+        desk.put(failed(T0), failed(T0 + 0.1), failed(T0 + 0.2))
+        desk.put(*(succeeded(T0 + 0.05, transaction_id=f"late{n}") for n in range(9)))
+        desk.put(*(failed(T0 + 3 + n / 10, transaction_id=f"again{n}") for n in range(20)))
+        assert [alert.transition for alert in desk.alerts] == ["firing", "retracted", "firing"]
+        assert len({alert.id for alert in desk.alerts}) == 3
+        assert len({alert.data.first_bad_at // 5_000 for alert in desk.alerts if alert.data.first_bad_at}) == 1
+
+
+class TestUnsettled:
+    """While events of long ago are just coming in, partition by partition, their tables hold their verdicts."""
+
+    def test_holds_what_would_be_taken_back(self) -> None:
+        desk = Desk(rule("payment_failure_rate > 50% over 1 minute"), now=T0)
+        desk.unsettled = frozenset({"payments"})
+        assert desk.put(*(failed(T0 - 300 + n) for n in range(10))) == []
+        assert desk.put(*(succeeded(T0 - 300 + n / 2) for n in range(100))) == []
+        desk.unsettled = frozenset()
+        assert desk.put(failed(T0)) == []
+
+    def test_judges_it_afterwards(self) -> None:
+        desk = Desk(rule("payment_failure_rate > 50% over 1 minute"), now=T0)
+        desk.unsettled = frozenset({"payments"})
+        assert desk.put(*(failed(T0 - 300 + n) for n in range(10))) == []
+        desk.unsettled = frozenset()
+        assert [alert.transition for alert in desk.look()] == ["firing"]
+
+    def test_holds_no_other_table(self) -> None:
+        desk = Desk(rule("security_violations > 0"), now=T0)
+        desk.unsettled = frozenset({"payments"})
+        assert [alert.transition for alert in desk.put(violation(T0))] == ["firing"]

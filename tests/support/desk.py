@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from rules.engine import Progress
 from rules.loader import BUCKET_MS, RuleSet, load, read
 from rules.unit.desk import START_S
 from rules.unit.desk import Desk as Plain
@@ -45,11 +47,17 @@ class Desk(Plain):
     def __init__(self, of: RuleSet, **how: Any) -> None:
         self.log: dict[Source, list[tuple[bytes, int]]] = defaultdict(list)
         """What was written to each partition: (value, the broker's time in ms)."""
+        self.unsettled: frozenset[str] = frozenset()
+        """Tables into which events of long ago are just coming."""
         super().__init__(of, **how)
 
     def _write(self, source: Source, value: bytes, ms: int) -> None:
         self.log[source].append((value, ms))
         super()._write(source, value, ms)
+
+    def progress(self) -> dict[str, Progress]:
+        found = super().progress()
+        return found | {table: replace(found[table], unsettled=True) for table in self.unsettled}
 
     def replay(self, log: Mapping[Source, list[tuple[bytes, int]]], pieces: int) -> list[AlertEvent]:
         """The log of another desk, read again as a worker that is behind reads it: one partition far ahead of the next, in
