@@ -31,10 +31,11 @@ NOTABLE = 0.1
 class State:
     """All times in epoch ms of event time.
 
-    again: how many episodes began in the same bucket before this one. since: the first bad event, or since when a `for` has held. judged: from there on a new episode may begin. alert: id of
-    the alert that began the episode. levels: severity → since when its threshold has been crossed. moves: when episodes
-    began or ended of late; untold: how many of these were not told because the state flaps. silent: since when the source
-    has been silent, where that was told; fired: whether it was firing then.
+    since: the first bad event, or since when a `for` has held. episode: the bucket in which it lies; again: how many episodes
+    began in it before this one. judged: from there on a new episode may begin. alert: id of the alert that began the episode.
+    levels: severity → since when its threshold has been crossed. moves: when episodes began or ended of late; untold: how many
+    of these were not told because the state flaps. silent: since when the source has been silent, where that was told; fired:
+    whether it was firing then.
     """
 
     status: Status = "inactive"
