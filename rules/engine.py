@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median_low
 from typing import Any
@@ -206,7 +206,7 @@ class Engine:
             silent=silent,
             inhibitor=inhibitor,
         )
-        was = restored(track.kept())
+        was = replace(state, levels=dict(state.levels), moves=list(state.moves))
         move = track.step(many, view)
         if move is None:
             return None
@@ -264,6 +264,8 @@ class Engine:
     def _missing(self, slots: Slots, scope: Scope) -> int | None:
         """Since when a gauge or a probe has been silent for longer than its gaps explain."""
         if scope.closed is None or scope.end is not EVER or not slots.buckets:
+            return None
+        if scope.closed < slots.buckets[-1] + self._bucket_ms + self._no_data_after_ms:
             return None
         times = sorted({ms for slot in slots.latest(GAPS) for ms, _, _ in slot.totals.events})[-GAPS:]
         if len(times) <= GAPS_KNOWN:

@@ -36,16 +36,17 @@ class Query:
 class Slot:
     """The cells of one group and bucket, each with whether `of` marks it."""
 
-    __slots__ = ("_measure", "_sketch", "_totals", "bucket", "cells")
+    __slots__ = ("_measure", "_sketch", "_totals", "bucket", "cells", "memo")
 
     def __init__(self, bucket: int, measure: int | None, sketch: bool) -> None:
         self.bucket, self._measure, self._sketch = bucket, measure, sketch
         self.cells: dict[Key, tuple[bool, Cell]] = {}
         self._totals: Totals | None = None
+        self.memo: object = None
 
     def put(self, key: Key, marked: bool, cell: Cell) -> None:
         self.cells[key] = (marked, cell)
-        self._totals = None
+        self._totals = self.memo = None
 
     @property
     def totals(self) -> Totals:
@@ -88,16 +89,18 @@ class Totals:
 class Slots:
     """The slots of one group, in order of time."""
 
-    __slots__ = ("_by_bucket", "_measure", "_sketch", "buckets", "first")
+    __slots__ = ("_by_bucket", "_measure", "_sketch", "_sums", "buckets", "first")
 
     def __init__(self, measure: int | None = None, sketch: bool = False) -> None:
         self._measure, self._sketch = measure, sketch
         self.first: int | None = None
         """The earliest bucket there ever was."""
         self.buckets: list[int] = []
+        self._sums: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)]
         self._by_bucket: dict[int, Slot] = {}
 
     def slot(self, bucket: int) -> Slot:
+        del self._sums[bisect_left(self.buckets, bucket) + 1 :]
         held = self._by_bucket.get(bucket)
         if held is None:
             held = self._by_bucket[bucket] = Slot(bucket, self._measure, self._sketch)
@@ -132,6 +135,17 @@ class Slots:
         for bucket in self.buckets[:at]:
             del self._by_bucket[bucket]
         del self.buckets[:at]
+        self._sums = self._sums[at:] or [(0, 0, 0, 0)]
+
+    def sums(self, start: int, end: int) -> tuple[int, int, int, int]:
+        """(events, marked ones, events with the measure, their total) in the buckets that start in [start, end)."""
+        first, last = bisect_left(self.buckets, start), bisect_left(self.buckets, end)
+        sums = self._sums
+        while len(sums) <= last:
+            totals, (n, k, measured, total) = self._by_bucket[self.buckets[len(sums) - 1]].totals, sums[-1]
+            sums.append((n + totals.n, k + totals.k, measured + totals.stat.n, total + totals.stat.total))
+        low, high = sums[first], sums[last]
+        return high[0] - low[0], high[1] - low[1], high[2] - low[2], high[3] - low[3]
 
     def samples(self, start: int, end: int, *, marked: bool) -> list[Sample]:
         """The samples of the marked (or the unmarked) cells of [start, end), in order of time."""

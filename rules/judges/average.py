@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Literal
 
 from rollups.cells import Stat
-from rollups.sketch import quantile
-from rules.judges.base import COMPARE, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close
+from rollups.sketch import ALPHA, quantile
+from rules.judges.base import COMPARE, UPWARD, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close
 from rules.series import Slots
 from rules.window import Sliding
 
@@ -56,6 +56,12 @@ class AverageJudge:
         sliding = self._sliding(slots, start, scope)
         for slot in slots.between(start, scope.end):
             sliding.before(slot.bucket)
+            if self.kind == "quantile" and self.comparison in UPWARD:
+                high = max(sliding.high(), slot.totals.stat.high or 0)
+                if high * (1 + 2 * ALPHA) <= self.threshold * self.scale:
+                    if flips.changed(False):
+                        yield Point(slot.totals.last, False, slot.totals.last, None)
+                    continue
             totals = slot.totals
             stat = sliding.stat()
             stat.add(totals.stat)

@@ -38,15 +38,16 @@ class GaugeJudge:
         flips = Flips()
         run: list[int] = []
         for slot in slots.between(start - self.reach_ms, scope.end):
-            worst = self._extreme(slot, worst=True)
-            if worst is None:
+            stat = slot.totals.stat
+            value = stat.low if self.comparison in UPWARD else stat.high
+            if value is None:
                 continue
-            times = self._times(slot)
-            if not COMPARE[self.comparison](worst, self.threshold):
+            if not COMPARE[self.comparison](value * self.threshold.denominator, self.threshold.numerator * self.scale):
                 run = []
                 if slot.bucket >= start and flips.changed(False):
-                    yield Point(times[-1], False, times[-1], None)
+                    yield Point(slot.totals.last, False, slot.totals.last, None)
                 continue
+            worst, times = Fraction(value, self.scale), self._times(slot)
             interval_ms = self._interval_ms(slot)
             for ms in times:
                 if run and ms - run[-1] > max(self.hold_ms, 2 * interval_ms):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rules.judges.base import COMPARE, Flips, Over, Point, Reading, Scope, settled_at_close
-from rules.series import Slots
+from rules.series import Slot, Slots
 from schemas.tables import Key
 
 REACH_MS = 3_600_000
@@ -30,28 +30,34 @@ class StreakJudge:
         flips = Flips()
         rows: dict[object, list[int]] = defaultdict(list)
         for slot in slots.between(start - REACH_MS, scope.end):
-            for ms, which, failed in self._events(slots, slot.bucket):
+            if not rows and not any(failed for failed, _ in slot.cells.values()):
+                if slot.bucket >= start and flips.changed(COMPARE[self.comparison](0, self.threshold)):
+                    at = self._events(slot)[0][0]
+                    yield Point(at, COMPARE[self.comparison](0, self.threshold), at, None)
+                continue
+            for ms, which, failed in self._events(slot):
                 row = rows[which]
                 if failed:
                     row.append(ms)
                 else:
-                    row.clear()
-                longest = max(rows.values(), key=len)
-                bad = COMPARE[self.comparison](Fraction(len(longest)), self.threshold)
+                    del rows[which]
+                longest = max(rows.values(), key=len, default=[])
+                bad = COMPARE[self.comparison](len(longest) * self.threshold.denominator, self.threshold.numerator)
                 if slot.bucket >= start and flips.changed(bad):
                     reading = Reading(Fraction(len(longest)), longest[0], ms + 1, len(longest)) if bad else None
                     yield Point(ms, bad, ms, reading)
 
-    def _events(self, slots: Slots, bucket: int) -> list[tuple[int, object, bool]]:
+    def _events(self, slot: Slot) -> list[tuple[int, object, bool]]:
         """What happened in a bucket, in order; of the same millisecond, successes last."""
-        events = []
-        for slot in slots.between(bucket, bucket + 1):
+        if slot.memo is None:
+            events = []
             for key, (failed, cell) in slot.cells.items():
-                times = cell.times if cell.times is not None else cell.recent or [bucket]
+                times = cell.times if cell.times is not None else cell.recent or [slot.bucket]
                 which = self.each(key)
                 events += [(ms, not failed, str(which), which, failed) for ms in times]
-        events.sort(key=lambda event: event[:3])
-        return [(ms, which, failed) for ms, _, _, which, failed in events]
+            events.sort(key=lambda event: event[:3])
+            slot.memo = [(ms, which, failed) for ms, _, _, which, failed in events]
+        return slot.memo  # type: ignore[return-value]
 
     def over(self, slots: Slots, since: int, scope: Scope) -> Over | None:
         bucket = since - since % scope.bucket_ms
