@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 from redis.asyncio import Redis
 
+from agents import imports
 from agents.faults import crash_point
 from agents.guard import Guard
 from agents.outbox import HEADER, Entry, NotLeader, Outbox
@@ -26,7 +27,9 @@ from rollups.partition import AMEND_HORIZON_MS
 from rollups.sources import SourceStore
 from rollups.tables import NotWriter, TableStore
 from rules.engine import Engine, Progress, Transition
+from rules.learned import Imported, Learned
 from rules.loader import RuleSet
+from rules.rule import Rule
 from runtime.clock import Clock
 from runtime.kafka import TopicLog, TopicLogs
 from runtime.names import Source
@@ -46,6 +49,10 @@ WRITE_EVERY_S, WRITE_LATEST_S = 1.0, 5.0
 CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
 GONE = "the rule is no longer in force"
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+HISTORY_MS = 28 * 86_400_000
+FINE_HISTORY_MS = 3 * HOUR_MS
+"""A baseline that has no state is learned from so much of the merged tables, the last hours by the minute."""
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
 QUIET_FLUSHES, UNSETTLED_S = 4, 10.0
@@ -56,6 +63,10 @@ UNHEARD_S = 30.0
 CONCURRENT = 16
 
 
+class Outdated(RuntimeError):
+    """What this leader knows from Redis is not what is there now."""
+
+
 class Evaluate:
     """Handler of the rollups topic (agents.transport.Handler). One partition: one leader, warm standbys."""
 
@@ -63,6 +74,8 @@ class Evaluate:
         self, settings: Settings, clock: Clock, redis: Redis, kafka: str, rules: RuleSet, guard: Guard
     ) -> None:
         self._settings, self._clock, self._kafka, self._rules = settings, clock, kafka, rules
+        self._redis = redis
+        self._imports = 0
         self._names = settings.names
         self._sources = SourceStore(redis, self._names, settings.bucket_ms)
         self._tables = TableStore(redis, self._names)
@@ -102,6 +115,10 @@ class Evaluate:
     def offset(self) -> int:
         """The offset of the rollups topic up to which everything is merged."""
         return self._offset
+
+    def baselines(self) -> Iterator[tuple[Rule, Learned]]:
+        """Every baseline, with the first of the rules that ask for it."""
+        return self._engine.baselines.all()
 
     # --- leadership -----------------------------------------------------------------------------------------------
 
@@ -152,6 +169,7 @@ class Evaluate:
         await self._outbox.take(token, await self._alerts_tail())
         self._current = await self._logs.ask(self._names.event_topics)
         merger, engine = Merger(self._settings.bucket_ms), self._new_engine()
+        imported = await self._restore_baselines(engine)
         engine.restore(self._outbox.states.values(), self._outbox.engine)
         judged: Mapping[str, int] = self._outbox.engine.get("judged", {})
         latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
@@ -162,6 +180,8 @@ class Evaluate:
         )
         # What the verdicts that are still open look at; all there is where it is not known how far was judged.
         since = min((judged.get(table, latest) - engine.reach_ms(table) for table in engine.tables), default=newest or 0)
+        unlearned = [at for table in engine.tables if (at := engine.baselines.since(table)) is not None]
+        since = min([since, *unlearned])
         for source, state in states.items():
             if state is None:
                 continue
@@ -175,11 +195,36 @@ class Evaluate:
             wanted = [bucket for bucket, offset in changes.items() if bucket >= since or offset >= written]
             for bucket, page in (await self._sources.pages(source, wanted)).items():
                 merger.put(source, bucket, page, changed=changes[bucket] >= written)
+        await self._learn(engine, imported)
         self._merger, self._engine, self._delayed = merger, engine, {}
         if newest is not None:
             await self._load_absent(merger.begin(min(since, newest)))
         self._feed()
         return end
+
+    async def _restore_baselines(self, engine: Engine) -> list[Imported]:
+        self._imports = await imports.count(self._redis, self._names)
+        imported = await imports.load(self._redis, self._names)
+        strangers = engine.baselines.restore(await self._outbox.baselines(), imported)
+        await self._outbox.forget_baselines(strangers)
+        return imported
+
+    async def _learn(self, engine: Engine, imported: Sequence[Imported]) -> None:
+        """Gives history to the baselines that have none: hours of the merged rows, and minutes where cells are held from."""
+        baselines = engine.baselines
+        for table in baselines.tables:
+            held = engine.known_from(table)
+            latest = -(-held // MINUTE_MS) * MINUTE_MS if held else int(self._clock.now() * 1000)
+            split = latest - latest % HOUR_MS - FINE_HISTORY_MS
+            for resolution, width, start, stop in (
+                ("1h", HOUR_MS, latest - HISTORY_MS, split),
+                ("1m", MINUTE_MS, split, latest),
+            ):
+                async for rows in self._tables.chunks(table, resolution, start, stop, sketches=False):
+                    baselines.remember(table, width, rows)
+                    await asyncio.sleep(0)
+        for _ in baselines.learn(imported):
+            await asyncio.sleep(0)
 
     def _outlived(self, source: Source, watermark: int | None, newest: int) -> bool:
         """Whether a log that was deleted is past amending by now."""
@@ -308,7 +353,7 @@ class Evaluate:
                     await self._write_rows()
             except NotWanted:
                 pass
-            except (NotLeader, NotWriter) as error:
+            except (NotLeader, NotWriter, Outdated) as error:
                 self._generation = -1
                 if not self.app.chunks.stale():
                     log.warning("%s; taking the lead again", error)
@@ -346,7 +391,9 @@ class Evaluate:
             await self._save("marking alerts as sent", [replace(entry, sent=True) for entry in unsent])
 
     async def _save(self, what: str, entries: Sequence[Entry]) -> None:
-        await self._kept(what, lambda: self._outbox.save(entries, self._engine.kept()))
+        baselines = self._engine.baselines
+        await self._kept(what, lambda: self._outbox.save(entries, self._engine.kept(), baselines.changed()))
+        baselines.kept()
 
     async def _kept(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         return await until_done(what, call, lambda: self.leader)
@@ -414,6 +461,8 @@ class Evaluate:
         if check:
             self._checked_at = now
             await self._save("checking the lead", [])
+            if await self._kept("looking for imports", lambda: imports.count(self._redis, self._names)) != self._imports:
+                raise Outdated("history was imported")
             for table, one in progress.items():
                 if one.watermark_ms is not None:
                     at = one.watermark_ms

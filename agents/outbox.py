@@ -7,9 +7,10 @@ can adopt what a Redis that came back without its last second (or empty) has for
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -18,17 +19,17 @@ from runtime.names import Names
 
 HEADER = "tw_state"
 
-# KEYS: leader, alerts. ARGV: token, serial that this leader wrote last, serial, what the engine keeps beside the states, then
-# pairs (fingerprint, entry).
+# KEYS: leader, alerts, baselines. ARGV: token, serial that this leader wrote last, serial, what the engine keeps beside the
+# states, the number of baselines; then pairs (name, baseline), then pairs (fingerprint, entry).
 _SAVE = """
 local held = redis.call('HMGET', KEYS[1], 'token', 'serial')
 if held[1] ~= ARGV[1] then return 0 end
 local serial = held[2]
 if serial ~= ARGV[2] and serial ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], 'serial', ARGV[3], 'engine', ARGV[4])
-for i = 5, #ARGV, 2 do
-  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
-end
+local baselines = tonumber(ARGV[5])
+for i = 6, 5 + 2 * baselines, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+for i = 6 + 2 * baselines, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
@@ -100,17 +101,32 @@ class Outbox:
         held = self.entries.get(fingerprint)
         return now_ms if held is None else max(held.number + 1, now_ms)
 
-    async def save(self, entries: Sequence[Entry], engine: Mapping[str, Any]) -> None:
-        """Writes states and what the engine keeps, all or nothing; without states it is also a check that this is still the
-        leader's Redis."""
-        serial = self._serial + 1
-        args: list[str | int | bytes] = [self._token, self._serial, serial, msgspec.json.encode(engine)]
+    async def save(
+        self, entries: Sequence[Entry], engine: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Writes states, what the engine keeps and baselines that changed, all or nothing; without states it is also a check
+        that this is still the leader's Redis."""
+        serial, baselines = self._serial + 1, baselines or {}
+        args: list[str | int | bytes] = [self._token, self._serial, serial, msgspec.json.encode(engine), len(baselines)]
+        for name, baseline in baselines.items():
+            args += (name, zlib.compress(msgspec.json.encode(baseline), 1))
         for entry in entries:
             args += (entry.fingerprint, entry.encode())
-        if not await self._script(keys=[self._names.leader, self._names.alert_states], args=args):
+        names = self._names
+        if not await self._script(keys=[names.leader, names.alert_states, names.baselines], args=args):
             raise NotLeader("the leader's token or serial in Redis is not ours")
         self._serial, self.engine = serial, dict(engine)
         self.entries.update({entry.fingerprint: entry for entry in entries})
+
+    async def baselines(self) -> dict[str, dict[str, Any]]:
+        """What is kept of each baseline, by its name."""
+        stored = await self._redis.hgetall(self._names.baselines)
+        return {_text(name): msgspec.json.decode(zlib.decompress(cast(bytes, value))) for name, value in stored.items()}
+
+    async def forget_baselines(self, names: Sequence[str]) -> None:
+        """Removes what no rule asks for any more."""
+        if names:
+            await self._redis.hdel(self._names.baselines, *names)
 
     async def forget(self, fingerprints: Sequence[str]) -> None:
         """Removes states that nobody needs any more. To be called by the leader, after a `save` that went through."""

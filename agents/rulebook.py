@@ -6,7 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from rules.loader import RuleSet, Unreadable, load
+from rules.loader import CALENDAR, RuleSet, Unreadable, load
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,9 @@ class Rulebook:
     def _look(self) -> _Print:
         """Names, sizes and times of the files."""
         found = []
-        for file in sorted(self._path.glob("*.yaml")) if self._path.is_dir() else [self._path]:
+        folder = self._path if self._path.is_dir() else self._path.parent
+        packs = folder.glob("*.yaml") if self._path.is_dir() else [self._path]
+        for file in [*sorted(packs), folder / CALENDAR]:
             try:
                 stat = file.stat()
             except OSError:

@@ -44,7 +44,6 @@ from local.simulator import (
     daily_shape,
 )
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell
-from rules.condition import OfBaseline
 from rules.engine import Engine, Progress
 from rules.loader import RuleSet, load
 from rules.rule import Rule
@@ -372,7 +371,7 @@ class Found:
 
 def baselined(rule: Rule) -> bool:
     """Whether it compares with a baseline."""
-    return rule.learning or any(isinstance(part.test.value, OfBaseline) for part in rule.parts)
+    return rule.baselined
 
 
 def chosen(rules: RuleSet, feed: type[Feed]) -> RuleSet:

@@ -28,6 +28,8 @@ rules = typer.Typer(no_args_is_help=True, help="Rules as code: check and explain
 app.add_typer(setup, name="setup", rich_help_panel="Settings")
 app.add_typer(tail, name="tail", rich_help_panel="Look")
 app.add_typer(rules, name="rules", rich_help_panel="Rules")
+baseline = typer.Typer(no_args_is_help=True, help="What is usual: history for the rules that compare with it.")
+app.add_typer(baseline, name="baseline", rich_help_panel="Rules")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
@@ -314,3 +316,27 @@ def rules_backtest(
     from cli.backtest import backtest
 
     raise typer.Exit(backtest(file, below=below, window_s=window_s, zone=zone, holidays=holidays, as_json=as_json))
+
+
+@baseline.command(
+    "import", epilog="Example: tillwatch baseline import ozow.csv --signal payment_volume --group provider=ozow"
+)
+def baseline_import(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV: time,value; even steps of 1 min to 1 h.", show_default=False)
+    ],
+    signal: Annotated[str, typer.Option(metavar="NAME", help="Whose history it is.", show_default=False)],
+    group: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K=V", help="Of which group; may be given several times.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a baseline history from a file, so that it need not be learned for a week.
+
+    A value of a count is what its step held. It takes the place of what was imported for the same series before; what
+    Tillwatch has counted itself goes before it. Workers may run meanwhile.
+    """
+    from cli.baseline import import_history
+
+    raise typer.Exit(import_history(file, signal=signal, group=group or (), as_json=as_json))

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.series import read_series
 from cli.terminal import USAGE, fail, note, out, print_json, say
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def backtest(file: Path, *, below: str, window_s: float, zone: str | None, holid
     from rules.baseline.guard import Guard
 
     calendar = _calendar(zone, holidays)
-    history = _read(file)
+    history = read_series(file)
     window_ms = round(window_s * 1000)
     guard = Guard(history.step_ms, window_ms, _share(below), counts=history.counts, calendar=calendar)
     found = pages(guard, history)
@@ -64,20 +65,6 @@ def _special(holidays: Path) -> dict[date, Treatment]:
         fail(f"{holidays}: {error.strerror}", USAGE)
     except ValueError as error:
         fail(f"{holidays}: {error}", USAGE)
-
-
-def _read(file: Path) -> History:
-    from rules.baseline.history import read
-
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            return read(lines)
-    except OSError as error:
-        fail(f"{file}: {error.strerror}", USAGE)
-    except UnicodeDecodeError:
-        fail(f"{file} is not text in UTF-8", USAGE)
-    except ValueError as error:
-        fail(f"{file}: {error}", USAGE)
 
 
 def _explained(page: Page, calendar: Calendar) -> str:

@@ -79,7 +79,7 @@ def _as_json(rule: Rule, sentence: str, ends: str) -> dict[str, object]:
         "channels": list(rule.channels),
         "explanation": sentence,
         "resolves": ends,
-        "learning": rule.learning,
+        "baseline": rule.baselined,
         "enabled": rule.enabled,
     }
 

@@ -25,11 +25,11 @@ from rules.condition import (
 )
 from rules.judges.average import AverageJudge
 from rules.judges.base import UPWARD, Judge
+from rules.judges.baseline import BaselineJudge
 from rules.judges.compound import Combination, Leaf, Negation, Verdict
 from rules.judges.count import QUIET_MS, BelowJudge, CountJudge, SpanlessJudge
 from rules.judges.gauge import GaugeJudge
 from rules.judges.hold import HoldJudge
-from rules.judges.learning import LearningJudge
 from rules.judges.ratio import RatioJudge
 from rules.judges.share import ShareVerdict
 from rules.judges.streak import StreakJudge
@@ -38,6 +38,7 @@ from rules.series import Query, each_of
 from rules.signals import Filter, Signal, Unit, shown_value, wrong_kind
 from schemas.tables import TABLES, Table
 
+MINUTE_MS = 60_000
 LONGEST_MS = 4 * 3_600_000
 """How far a verdict looks back: the cells of that time are kept in memory. A whole day is for a baseline."""
 
@@ -122,8 +123,8 @@ class Compiler:
         measure = signal.measured(table)[0] if signal.measure is not None else None
         query = Query(table.name, self.by, where, signal.of, measure, signal.aggregate == "quantile")
         if isinstance(test.value, OfBaseline):
-            judge = self._baseline(test, signal)
-            return None if judge is None else (Part(test, signal, query, learning=True), judge)
+            learned = self._baseline(test, signal)
+            return None if learned is None else (Part(test, signal, query, baseline=learned), self._held(test, learned))
         if threshold is None:
             return None
         maker = {
@@ -385,7 +386,7 @@ class Compiler:
             return None
         return StreakJudge(test.comparison, threshold, each_of(query, signal.each))
 
-    def _baseline(self, test: Test, signal: Signal) -> Judge | None:
+    def _baseline(self, test: Test, signal: Signal) -> BaselineJudge | None:
         assert isinstance(test.value, OfBaseline)
         self._no_resolve(signal, "it is over when the volume is back")
         if signal.aggregate not in ("count", "sum"):
@@ -395,8 +396,23 @@ class Compiler:
         if test.value.share <= 0:
             self._refuse("condition", test.value.column, "expected a share above 0%", None)
             return None
+        if test.comparison in ("==", "!="):
+            text = f"a volume is compared with its baseline by < or >, not by {test.comparison}"
+            self._refuse("condition", test.comparison_column, text, "<")
+            return None
+        share, upward = test.value.share, test.comparison in UPWARD
+        if (share < 1) if upward else (share > 1):
+            text = f"{test.comparison} {test.value} is usual: expected a share {'above' if upward else 'below'} 100%"
+            self._refuse("condition", test.value.column, text, None)
+            return None
         window = self._window(test, signal)
-        return None if window is None else LearningJudge(window)
+        if window is None:
+            return None
+        if window % MINUTE_MS:
+            text = f"a baseline is judged in whole minutes, not over {duration_text(window)}"
+            self._refuse("condition", test.value.column, text, None)
+            return None
+        return BaselineJudge(test.comparison, share, window, self._options.min_events, signal.aggregate == "sum")
 
 
 _RANGES = {"ratio": "from 0% to 100%", "percent": "from 0% to 100%"}

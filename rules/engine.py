@@ -13,6 +13,7 @@ from rollups.cells import Cell
 from rules.activity import Activity
 from rules.activity import restored as restored_activity
 from rules.judges.base import Scope
+from rules.learned import Baselines
 from rules.lifecycle import Track, View, restored
 from rules.loader import RuleSet
 from rules.rule import Name, Part, Rule
@@ -62,7 +63,7 @@ class Engine:
         no_data_after_ms: int,
         spans: Spans = lambda start, end: {},
     ) -> None:
-        self._rules = [rule for rule in rules.rules if rule.enabled and not rule.learning]
+        self._rules = [rule for rule in rules.rules if rule.enabled]
         self._namespace, self._bucket_ms = namespace, bucket_ms
         self._historical_after_ms, self._no_data_after_ms = historical_after_ms, no_data_after_ms
         self._teller = Teller(namespace, bucket_ms, spans)
@@ -81,6 +82,7 @@ class Engine:
                     series = self._series[part.query] = Series(part.query)
                     self._fed[part.query.table].append(series)
                 self._readers[part.query].append(rule)
+        self.baselines = Baselines(self._rules, self._series, rules.calendar)
 
     @property
     def tables(self) -> frozenset[str]:
@@ -106,7 +108,7 @@ class Engine:
         return {"judged": dict(self._closed), "activity": activity}
 
     def restore(self, states: Iterable[Mapping[str, Any]], kept: Mapping[str, Any]) -> None:
-        """Takes over the states and `kept`. Before what was judged no episode begins."""
+        """Takes over the states and `kept`. Before what was judged no episode begins. Baselines are restored before."""
         judged = dict(kept.get("judged", {}))
         latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
         self._floors = {table: judged.get(table, latest) for table in self._fed} if judged else {}
@@ -121,6 +123,9 @@ class Engine:
                     self._track(rule, tuple(state["group"].values()))
             if not rule.by and any(self._activity[table].last is not None for table in rule.tables):
                 self._track(rule, ())
+        for query, group in self.baselines.groups:
+            for rule in self._readers[query]:
+                self._track(rule, group)
 
     def orphans(self) -> list[str]:
         """Fingerprints of alerts that fire and whose rule or grouping is no more; each is named once."""
@@ -173,6 +178,7 @@ class Engine:
     def judge(self, now_ms: int, progress: Mapping[str, Progress]) -> list[Transition]:
         """What changed: at most one transition of each rule and group. Call again until nothing comes."""
         transitions = []
+        self._learn(progress)
         for rule in self._rules:
             if any(progress[table].unsettled for table in rule.tables if table in progress):
                 continue
@@ -188,6 +194,17 @@ class Engine:
             self._settle(progress)
         return transitions
 
+    def _learn(self, progress: Mapping[str, Progress]) -> None:
+        """Baselines take in the minutes that are closed by now."""
+
+        def closed(table: str) -> int | None:
+            one = progress.get(table)
+            return None if one is None or one.unsettled else one.watermark_ms
+
+        for query, group, at in self.baselines.step(closed, self.known_from):
+            for rule in self._readers[query]:
+                self._track(rule, group).mark(self._floor(at))
+
     def _step(
         self, track: Track, scope: Scope, silent: int | None, now_ms: int, offset: int
     ) -> Transition | None:
@@ -201,7 +218,7 @@ class Engine:
         view = View(
             scope,
             floor=min((self._floors.get(table, 0) for table in rule.tables), default=0),
-            known=max((self._known_from(table) for table in rule.tables), default=0),
+            known=max((self.known_from(table) for table in rule.tables), default=0),
             before=max((self._closed.get(table, 0) for table in rule.tables), default=0),
             silent=silent,
             inhibitor=inhibitor,
@@ -237,7 +254,7 @@ class Engine:
     def _floor(self, ms: int) -> int:
         return ms - ms % self._bucket_ms
 
-    def _known_from(self, table: str) -> int:
+    def known_from(self, table: str) -> int:
         """From there on every cell of a table is held, or there is none."""
         floor = self._floors.get(table)
         return max(self._forgotten.get(table, 0), 0 if floor is None else floor - self.reach_ms(table))

@@ -206,7 +206,7 @@ class Track:
                 held = point
         if held is not None:
             due = self._on_duty(held)
-            if due <= max((slots.last() or 0) for slots in many):
+            if due <= max(scope.closed or 0, *((slots.last() or 0) for slots in many)):
                 return held._replace(at=due)
             self.dirty = start
             return None
@@ -223,8 +223,8 @@ class Track:
     def _retract(self, many: Sequence[Slots], view: View) -> Move | None:
         """Takes it back where the events that came late make it never true."""
         state = self.state
-        if self.dirty is None or self.dirty > state.since:
-            return None
+        if self.dirty is None or self.dirty > state.since or self.rule.baselined:
+            return None  # a baseline has learned from what came in time
         start = view.bucket(state.since)
         if start - self.rule.verdict.reach_ms < view.known or view.scope.end <= start:
             return None
@@ -322,7 +322,7 @@ class Track:
     def _otherwise(self, many: Sequence[Slots], view: View) -> Reading | None:
         """The first verdict as the events that came late make it, if its value is quite another."""
         start, held = view.bucket(self.state.since), self.state.value
-        if held is None or start - self.rule.verdict.reach_ms < view.known:
+        if held is None or start - self.rule.verdict.reach_ms < view.known or self.rule.baselined:
             return None
         points = self.rule.verdict.points(many, start, view.scope)
         again = next((point.reading for point in points if point.bad), None)

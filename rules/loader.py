@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import TopologicalSorter
 from itertools import pairwise
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from rules.baseline.calendar import Calendar, read_calendar, usual
 from rules.compile import Compiler, Options
 from rules.condition import (
     Condition,
@@ -54,6 +55,8 @@ TESTS = ".test.yaml"
 """How the names of the tests beside packs end."""
 SIGNALS = "signals.yaml"
 """The file of a folder of packs that holds signals of one's own."""
+CALENDAR = "calendar.txt"
+"""The file beside them that says which days are special, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class RuleSet:
 
     rules: tuple[Rule, ...] = ()
     problems: tuple[Problem, ...] = ()
+    calendar: Calendar = field(default_factory=usual)
+    """Of the baselines."""
 
 
 class Unreadable(OSError):
@@ -71,11 +76,13 @@ class Unreadable(OSError):
 def load(paths: Iterable[Path] | None = None, bucket_ms: int = BUCKET_MS) -> RuleSet:
     """The rules of these files, and of the `*.yaml` of these folders; of the packs that ship where None are given.
 
-    A `signals.yaml` is no pack: its signals are known beside those that ship, in its own folder's packs and in all others.
+    A `signals.yaml` is no pack: its signals are known beside those that ship, in its own folder's packs and in all others. A
+    `calendar.txt` beside them is that of the baselines.
     Raises Unreadable.
     """
     packs: dict[Path, Path] = {}
     signals: dict[Path, Path] = {}
+    calendars: dict[Path, Path] = {}
     for path in [PACKS] if paths is None else paths:
         found = _files(path)
         for file in [*found, found[0].parent / SIGNALS]:
@@ -83,7 +90,36 @@ def load(paths: Iterable[Path] | None = None, bucket_ms: int = BUCKET_MS) -> Rul
                 packs.setdefault(file.resolve(), file)
             elif file.is_file() and file.resolve() != FILE:
                 signals.setdefault(file.resolve(), file)
-    return read(map(_text, packs.values()), bucket_ms, map(_text, signals.values()))
+        calendar = found[0].parent / CALENDAR
+        if calendar.is_file():
+            calendars.setdefault(calendar.resolve(), calendar)
+    rules = read(map(_text, packs.values()), bucket_ms, map(_text, signals.values()))
+    return _dated(rules, map(_text, calendars.values()))
+
+
+def signals(paths: Iterable[Path] | None = None) -> dict[str, Signal]:
+    """The signals that rules of these paths know, as `load` takes them: those that ship, and one's own. Raises Unreadable."""
+    found = dict(shipped())
+    for path in [] if paths is None else paths:
+        file = _files(path)[0].parent / SIGNALS
+        if file.is_file() and file.resolve() != FILE:
+            own = read_signals(Document(*_text(file)), shipped())
+            found |= {name: signal for name, signal in own.items() if signal is not None}
+    return found
+
+
+def _dated(rules: RuleSet, texts: Iterable[tuple[str, bytes | OSError]]) -> RuleSet:
+    """The rules with the calendar of the first of these texts."""
+    for file, text in texts:
+        try:
+            if isinstance(text, OSError):
+                raise ValueError(text.strerror)
+            return replace(rules, calendar=read_calendar(text.decode("utf-8-sig")))
+        except ValueError as error:  # of which bytes that are no UTF-8 are one
+            line, _, why = str(error).removeprefix("line ").partition(": ")
+            problem = Problem(file, int(line), 1, why) if line.isdigit() else Problem(file, 1, 1, str(error))
+            return replace(rules, problems=(*rules.problems, problem))
+    return rules
 
 
 def _files(path: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from rules.condition import Condition, Test
 from rules.judges.base import UPWARD
@@ -13,6 +13,10 @@ from rules.schedule import Schedule
 from rules.series import Query
 from rules.signals import Signal
 from schemas.severity import SeverityName
+from schemas.tables import Value
+
+if TYPE_CHECKING:
+    from rules.judges.baseline import BaselineJudge
 
 MIN_EVENTS = 5
 CONFIDENCE = 0.95
@@ -25,16 +29,22 @@ Name = tuple[str, str]
 class Part:
     """One test of a condition with its signal and what it looks at.
 
-    learning: it has no verdict yet. resolve: what it is compared with to be over, where that is not the threshold. above:
-    what a share counts above the part before it; no test of its own.
+    baseline: what judges it, where it is compared with one. resolve: what it is compared with to be over, where that is not the
+    threshold. above: what a share counts above the part before it; no test of its own.
     """
 
     test: Test
     signal: Signal
     query: Query
-    learning: bool = False
+    baseline: BaselineJudge | None = None
     resolve: Test | None = None
     above: bool = False
+
+    @property
+    def narrowed(self) -> dict[str, Value]:
+        """What a rule narrows its signal to: dimensions with the one value that they may have."""
+        usual = dict(self.signal.where)
+        return {name: values[0] for name, values in self.query.where if usual.get(name) != values}
 
 
 NoData = Literal["ok", "zero", "alert", "hold"]
@@ -86,15 +96,16 @@ class Rule:
         return (self.pack, self.name)
 
     @property
-    def learning(self) -> bool:
-        """Whether it cannot judge yet."""
-        return any(part.learning for part in self.parts)
+    def baselined(self) -> bool:
+        """Whether it compares with a baseline."""
+        return any(part.baseline is not None for part in self.parts)
 
     @property
     def timed(self) -> bool:
         """Whether its verdict may change because time passes, without an event."""
         return any(
             part.test.comparison not in UPWARD
+            or part.baseline is not None
             or part.signal.aggregate == "share"
             or (part.test.span is not None and part.test.span.lasts)
             for part in self.parts

@@ -10,10 +10,14 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from rollups.cells import Cell, Sample, Stat
 from rules.signals import Filter
 from schemas.tables import OTHER, TABLES, Key, Value
+
+if TYPE_CHECKING:
+    from rules.learned import Learned
 
 Group = tuple[Value, ...]
 """Values of the dimensions by which a rule groups, in their order."""
@@ -89,7 +93,7 @@ class Totals:
 class Slots:
     """The slots of one group, in order of time."""
 
-    __slots__ = ("_by_bucket", "_measure", "_sketch", "_sums", "buckets", "first")
+    __slots__ = ("_by_bucket", "_measure", "_sketch", "_sums", "buckets", "first", "learned")
 
     def __init__(self, measure: int | None = None, sketch: bool = False) -> None:
         self._measure, self._sketch = measure, sketch
@@ -98,6 +102,8 @@ class Slots:
         self.buckets: list[int] = []
         self._sums: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)]
         self._by_bucket: dict[int, Slot] = {}
+        self.learned: dict[object, Learned] = {}
+        """The baselines of the tests that look at it, by their judges."""
 
     def slot(self, bucket: int) -> Slot:
         del self._sums[bisect_left(self.buckets, bucket) + 1 :]
@@ -176,21 +182,29 @@ class Series:
 
     def update(self, bucket: int, key: Key, cell: Cell) -> Group | None:
         """Takes in a cell as it is now; returns the group that it belongs to, None if it is none of ours."""
-        try:
-            route = self._routes[key]
-        except KeyError:
-            route = self._route(key)
+        route = self.route(key)
         if route is None:
             return None
         group, marked = route
         if self._open and any(key[at] == OTHER for at in self._open):
             self.full.add(bucket)
             return None
+        self.of(group).slot(bucket).put(key, marked, cell)
+        return group
+
+    def of(self, group: Group) -> Slots:
+        """The slots of a group, made where there are none."""
         slots = self.groups.get(group)
         if slots is None:
             slots = self.groups[group] = Slots(self.query.measure, self.query.sketch)
-        slots.slot(bucket).put(key, marked, cell)
-        return group
+        return slots
+
+    def route(self, key: Key) -> tuple[Group, bool] | None:
+        """The group that a key belongs to, and whether `of` marks it; None if it is none of ours."""
+        try:
+            return self._routes[key]
+        except KeyError:
+            return self._route(key)
 
     def _route(self, key: Key) -> tuple[Group, bool] | None:
         if len(self._routes) >= ROUTES:
@@ -206,7 +220,7 @@ class Series:
         empty = []
         for group, slots in self.groups.items():
             slots.forget(before)
-            if not slots.buckets:
+            if not slots.buckets and not slots.learned:
                 empty.append(group)
         for group in empty:
             del self.groups[group]

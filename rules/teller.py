@@ -53,7 +53,7 @@ class Teller:
             status=_STATUS[state.status],
             group=group,
             value=_number(part, reading.value) if reading is not None else self._held(part, track, move),
-            threshold=None if (limit := threshold(part)) is None else _number(part, limit),
+            threshold=None if (limit := _threshold(part, reading)) is None else _number(part, limit),
             unit=_unit(part, group),
             window=Window(start=start, end=end),
             first_bad_at=state.since,
@@ -97,8 +97,8 @@ class Teller:
     def _slices(self, part: Part, slots: Slots, start: int, end: int) -> tuple[Slice, ...]:
         """The values of dimensions that most of what is wrong has, and that not everything has."""
         ratio = part.signal.aggregate == "ratio"
-        if not ratio and part.signal.aggregate != "count":
-            return ()
+        if part.baseline is not None or (not ratio and part.signal.aggregate != "count"):
+            return ()  # of a volume that is missing, what is there tells nothing
         marked_fail = not ratio or part.test.comparison in (">", ">=")
         fixed = _SAID | {*part.query.by} | {name for name, values in part.query.where if len(values) == 1}
         wrong: Counter[tuple[str, Value]] = Counter()
@@ -121,6 +121,10 @@ class Teller:
             if count >= NOTABLE * wrongs and (not ratio or count * total > everything[name, value] * wrongs)
         ]
         return tuple(found[:SLICES])
+
+
+def _threshold(part: Part, reading: Reading | None) -> Fraction | None:
+    return reading.limit if reading is not None and reading.limit is not None else threshold(part)
 
 
 def _number(part: Part, value: Fraction) -> int | float:

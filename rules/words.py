@@ -31,9 +31,9 @@ _TIMES = {"ms": (Fraction(1, 1000), "ms"), "s": (Fraction(1), "s"), "m": (Fracti
 _TIMES["d"] = (Fraction(86_400), "days")
 
 
-def threshold(part: Part) -> Fraction:
-    """The threshold in the signal's unit."""
-    return _limit(part.test, part.signal)
+def threshold(part: Part) -> Fraction | None:
+    """The threshold in the signal's unit; None of a baseline, which has one only for a moment."""
+    return None if part.baseline is not None else _limit(part.test, part.signal)
 
 
 def _limit(test: Test, signal: Signal) -> Fraction:
@@ -96,6 +96,8 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
     signal, test = part.signal, part.test
     if reading is None:
         return _without(part, over)
+    if reading.said is not None:
+        return reading.said
     if over and test.span is None and signal.aggregate == "count":
         return f"no {signal.one or signal.all} for {duration_text(QUIET_MS)}"
     ending = part.resolve if over else None
@@ -187,8 +189,11 @@ def ends(rule: Rule) -> str:
 
 def _end(rule: Rule, part: Part) -> str:
     signal, test = part.signal, part.test
-    if part.learning:
-        return "when the volume is back"
+    if isinstance(test.value, OfBaseline):
+        least = "" if test.comparison in UPWARD else f", with at least {rule.min_events} {signal.counted(rule.min_events)}"
+        closed = duration_text(test.span.window_ms or test.span.hold_ms or 0) if test.span else ""
+        side = _LEVEL[OPPOSITE[test.comparison]]
+        return f"when a closed window of {closed} is {side} {decimal(test.value.share * 100)} % of what is usual{least}"
     if signal.aggregate == "streak":
         return f"with the first {signal.one or 'event'} that has not {signal.bad}"
     if signal.aggregate == "count" and test.span is None:
@@ -229,10 +234,10 @@ def _means(rule: Rule, part: Part) -> str:
     if isinstance(test.value, OfBaseline):
         share = f"{_LEVEL[comparison]} {decimal(test.value.share * 100)} %"
         return (
-            f"when the {signal.title}{filters} of the last {window} is {share} of what is usual at this time of "
-            "day and week (it answers LEARNING, and does not fire, until that is known)"
+            f"when the {signal.title}{filters} of the last {window} is {share} of what is usual at this time of day and "
+            f"week, and improbable for this series{held} (it answers LEARNING until it knows a day)"
         )
-    limit = amount(part, threshold(part))
+    limit = amount(part, _limit(test, signal))
     if signal.unit == "s":
         limit = str(test.value)
     if signal.aggregate in ("ratio", "share"):
@@ -247,7 +252,7 @@ def _means(rule: Rule, part: Part) -> str:
             f"least {rule.min_events} {signal.counted(rule.min_events)} and {different}{sure}"
         )
     if signal.aggregate == "count" and span is None:
-        if (threshold(part) == 0 and comparison == ">") or (threshold(part) == 1 and comparison == ">="):
+        if (comparison, _limit(test, signal)) in ((">", Fraction(0)), (">=", Fraction(1))):
             return f"as soon as there is one {signal.one or signal.all}{filters}"
         return (
             f"as soon as there are {_THAN[comparison]} {limit} {signal.all}{filters}, each less than "
@@ -277,7 +282,7 @@ def _share(comparison: str) -> str:
 
 
 def _of_limit(part: Part) -> str:
-    return part.signal.counted(threshold(part))
+    return part.signal.counted(_limit(part.test, part.signal))
 
 
 def _any(window: str) -> str:
@@ -286,8 +291,7 @@ def _any(window: str) -> str:
 
 def _filters(part: Part) -> str:
     """What a rule narrows its signal to."""
-    usual = dict(part.signal.where)
-    given = [f"{name} {shown_value(values[0])}" for name, values in part.query.where if usual.get(name) != values]
+    given = [f"{name} {shown_value(value)}" for name, value in part.narrowed.items()]
     return f" with {' and '.join(given)}" if given else ""
 
 

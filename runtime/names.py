@@ -100,6 +100,15 @@ class Names:
     def alert_states(self) -> str:
         return f"{self.namespace}:{{evaluate}}:alerts"
 
+    @property
+    def baselines(self) -> str:
+        return f"{self.namespace}:{{evaluate}}:baselines"
+
+    @property
+    def imports(self) -> str:
+        """History for baselines, put there by `tillwatch baseline import`."""
+        return f"{self.namespace}:{{evaluate}}:imports"
+
     def worker(self, name: str) -> str:
         """What one worker says of itself, for `tillwatch status`; expires."""
         return f"{self.namespace}:worker:{name}"

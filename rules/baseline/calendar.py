@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,8 @@ Treatment = Literal["sunday", "skip"]
 
 DAY_MS = 86_400_000
 DEFAULT_ZONE = "Africa/Johannesburg"
+FIRST_YEAR, YEARS = 2020, 40
+"""The public holidays of these years are known without being asked for."""
 _SUNDAY = 6
 
 
@@ -71,6 +74,34 @@ def special_days(text: str) -> dict[date, Treatment]:
             raise ValueError(f"line {number}: expected 'sunday', 'skip' or nothing behind the date")
         found[day] = "sunday" if treatment == "sunday" else "skip"
     return found
+
+
+def read_calendar(text: str) -> Calendar:
+    """The calendar of a text: `zone Europe/Paris` on a line of its own where it is not South Africa's, and special days as
+    `special_days` has them; without any day South Africa's zone has its public holidays. Raises ValueError, which names the
+    line."""
+    zone, rest = DEFAULT_ZONE, []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words or words[0] != "zone":
+            rest.append(line)
+            continue
+        rest.append("")
+        if len(words) != 2:
+            raise ValueError(f"line {number}: expected 'zone' and a name such as {DEFAULT_ZONE}")
+        try:
+            zone = Calendar(words[1]).zone
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    days = special_days("\n".join(rest))
+    return Calendar(zone, days) if days or zone != DEFAULT_ZONE else usual()
+
+
+@cache
+def usual() -> Calendar:
+    """South Africa's, with its public holidays judged like Sundays."""
+    years = range(FIRST_YEAR, FIRST_YEAR + YEARS)
+    return Calendar(DEFAULT_ZONE, like_sundays(day for year in years for day in south_african_holidays(year)))
 
 
 def like_sundays(days: Iterable[date]) -> dict[date, Treatment]:

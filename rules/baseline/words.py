@@ -12,10 +12,11 @@ _DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays
 def sentence(title: str, reading: Reading, calendar: Calendar) -> str:
     """`Payments: 41 in 15 min, expected 118 (105 to 131) from the last 7 days at 14:15, down 65 %, 9.2 times normal noise
     (pages above 4.0).`"""
-    return f"{title}: {_said(reading, calendar)}."
+    return f"{title}: {said(reading, calendar)}."
 
 
-def _said(reading: Reading, calendar: Calendar) -> str:
+def said(reading: Reading, calendar: Calendar) -> str:
+    """The same without the title."""
     if reading.state == "skipped":
         return "a special day that is not judged"
     if reading.state == "learning" and reading.known_ms < LEARNING_MS:

@@ -32,7 +32,8 @@ class Reading:
     """What was compared, in the signal's unit, and what it rests on.
 
     start, end: the window. n: events in it; k: those of them that are marked, where the signal marks some; bound: the
-    confidence bound of a ratio. place: which of the condition's tests it is about.
+    confidence bound of a ratio. place: which of the condition's tests it is about. limit: what it was compared with, where the
+    test does not say; said: how that came about.
     """
 
     value: Fraction
@@ -42,6 +43,8 @@ class Reading:
     k: int | None = None
     bound: float | None = None
     place: int = 0
+    limit: Fraction | None = None
+    said: str | None = None
 
 
 class Point(NamedTuple):

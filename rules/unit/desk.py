@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from rollups.cells import pack, unpack
 from rollups.merger import Merger
 from rollups.partition import Partition
 from rules.engine import Engine, Progress, Transition
+from rules.learned import Imported
 from rules.loader import BUCKET_MS, RuleSet
 from runtime.names import Names, Source
 from schemas.alert import AlertEvent
@@ -41,10 +42,18 @@ class _Record:
 
 
 class Desk:
-    """One installation in memory, `partitions` for each subject. `now` is the present in epoch seconds."""
+    """One installation in memory, `partitions` for each subject. `now` is the present in epoch seconds, `history` what its
+    baselines have learned."""
 
     def __init__(
-        self, of: RuleSet, *, now: float = START_S, partitions: int = 1, lateness_s: float = 30.0, namespace: str = "t"
+        self,
+        of: RuleSet,
+        *,
+        now: float = START_S,
+        partitions: int = 1,
+        lateness_s: float = 30.0,
+        namespace: str = "t",
+        history: Sequence[Imported] = (),
     ) -> None:
         self.rules, self.now, self.namespace = of, now, namespace
         self._names, self._count, self._lateness_ms = Names(namespace), partitions, int(lateness_s * 1000)
@@ -53,6 +62,9 @@ class Desk:
         self._records: defaultdict[Source, list[_Record]] = defaultdict(list)
         self.merger = Merger(BUCKET_MS)
         self.engine = self._engine()
+        self.engine.baselines.restore({}, history)
+        for _ in self.engine.baselines.learn(history):
+            pass
         self.alerts: list[AlertEvent] = []
         self.states: dict[str, Mapping[str, Any]] = {}
         self.behind = False

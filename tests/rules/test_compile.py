@@ -7,11 +7,11 @@ from fractions import Fraction
 import pytest
 
 from rules.judges.average import AverageJudge
+from rules.judges.baseline import BaselineJudge
 from rules.judges.compound import Leaf
 from rules.judges.count import BelowJudge, CountJudge, SpanlessJudge
 from rules.judges.gauge import GaugeJudge
 from rules.judges.hold import HoldJudge
-from rules.judges.learning import LearningJudge
 from rules.judges.ratio import RatioJudge
 from rules.judges.streak import StreakJudge
 from rules.loader import load, read
@@ -47,7 +47,7 @@ def judge(condition: str, **keys: object) -> object:
         ("cpu_usage > 85%", GaugeJudge),
         ("cpu_usage > 85% for 5 minutes", GaugeJudge),
         ("health_check_failures > 3 consecutive", StreakJudge),
-        ("payment_volume < 50% of baseline for 15 minutes", LearningJudge),
+        ("payment_volume < 50% of baseline for 15 minutes", BaselineJudge),
     ],
 )
 def test_each_kind_of_question_has_its_judge(condition: str, kind: type) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.desk import START_S, Desk, shipped
+from rules.learned import Imported
+from tests.support.desk import START_S, Desk, rule, shipped
 from tests.support.events import (
     Event,
     call,
@@ -324,11 +325,129 @@ class TestSecurityBreach:
         assert each(desk, [failed_sign_in(T0)]) == [""]
 
 
+USUAL = 60
+"""Payments a minute, day and night."""
+
+
+def usual(days: int = 9, **group: str) -> Imported:
+    """History of so many days, by the hour."""
+    rows = [(int(T0 - hours * 3_600) * 1_000, 60.0 * USUAL) for hours in range(24 * days, 0, -1)]
+    return Imported("file", "payment_volume", group, 3_600_000, rows)
+
+
+def minutes(start: float, count: int, a_minute: int, **data: Any) -> list[Event]:
+    """Payments that are spread evenly over so many minutes."""
+    return steady(succeeded, start, count * a_minute, 60 / a_minute, **data)
+
+
 class TestPaymentVolumeDrop:
     """payment_volume < 50% of baseline for 15 minutes"""
 
-    def test_says_that_it_is_learning(self) -> None:
-        (rule,) = shipped("payment_volume_drop").rules
-        assert rule.learning
+    def _desk(self, **how: Any) -> Desk:
+        return Desk(shipped("payment_volume_drop"), now=T0, history=[usual()], **how)
+
+    def _play(self, desk: Desk, *parts: Iterable[Event]) -> None:
+        desk.play([event for part in parts for event in part], every_s=5.0)
+
+    def test_learns_before_it_says_anything(self) -> None:
         desk = Desk(shipped("payment_volume_drop"), now=T0)
-        assert set(each(desk, steady(succeeded, T0, 20, 1.0))) == {""}
+        self._play(desk, minutes(T0, 20, USUAL))
+        desk.wait(1_800)
+        assert desk.told == []
+        (learned,) = desk.engine.baselines.of(desk.rules.rules[0])
+        assert learned.guard.learning and desk.now * 1_000 - learned.until < 90_000
+
+    def test_what_is_usual_is_not_told(self) -> None:
+        desk = self._desk()
+        self._play(desk, minutes(T0, 40, USUAL))
+        assert desk.told == []
+
+    def test_a_drop_is_told_as_soon_as_the_window_is_below_half(self) -> None:
+        desk = self._desk()
+        self._play(desk, minutes(T0, 20, USUAL))
+        desk.wait(479)
+        assert desk.told == [], "after seven and a half minutes of nothing, half of the window came"
+        desk.wait(91)
+        assert desk.told == ["payment_volume_drop firing"]
+        (alert,) = desk.alerts
+        assert alert.data.first_bad_at == (T0 + 20 * 60 + 8 * 60) * 1_000
+        assert (alert.data.value, alert.data.threshold, alert.data.unit) == (7 * USUAL, 450, "count")
+        assert "420 in 15 min, expected 900 (900 to 900) from the last 7 days at" in alert.data.arithmetic
+        assert "down 53 %" in alert.data.summary
+
+    def test_a_drop_to_sixty_percent_is_its_near_miss(self) -> None:
+        desk = self._desk()
+        self._play(desk, minutes(T0, 20, USUAL), minutes(T0 + 1_200, 60, USUAL * 6 // 10))
+        assert desk.told == []
+
+    def test_a_drop_to_forty_percent_is_not(self) -> None:
+        desk = self._desk()
+        self._play(desk, minutes(T0, 20, USUAL), minutes(T0 + 1_200, 30, USUAL * 4 // 10))
+        assert desk.told == ["payment_volume_drop firing"]
+
+    def test_is_over_when_a_closed_window_is_back_above_half(self) -> None:
+        desk = self._desk()
+        self._play(desk, minutes(T0, 20, USUAL), minutes(T0 + 2_400, 30, USUAL))
+        assert desk.told == ["payment_volume_drop firing", "payment_volume_drop resolved"]
+        over = desk.alerts[1].data
+        assert over.window.end == (T0 + 2_400 + 8 * 60) * 1_000, "eight of fifteen minutes are 53 %"
+        assert over.value == 8 * USUAL
+
+    def test_it_is_not_over_while_nothing_comes(self) -> None:
+        desk = self._desk()
+        self._play(desk, minutes(T0, 20, USUAL))
+        desk.wait(6 * 3_600)
+        assert desk.told == ["payment_volume_drop firing"]
+
+    @pytest.mark.parametrize("at", [300, 500, 700])
+    def test_another_judge_goes_on_where_the_first_ended(self, at: float) -> None:
+        desk, other = self._desk(), self._desk()
+        for one in (desk, other):
+            self._play(one, minutes(T0, 20, USUAL))
+        desk.wait(at)
+        desk.restart()
+        desk.wait(3_600 - at)
+        other.wait(3_600)
+        for one in (desk, other):
+            self._play(one, minutes(one.now, 30, USUAL))
+        assert desk.told == ["payment_volume_drop firing", "payment_volume_drop resolved"]
+        assert [alert.id for alert in desk.alerts] == [alert.id for alert in other.alerts]
+
+    def test_a_monitor_that_was_away_tells_nothing_of_it(self) -> None:
+        desk, away = self._desk(), 6 * 60
+        self._play(desk, minutes(T0, 20, USUAL))
+        desk.now += away  # nothing is read, and no heartbeat is written
+        desk.behind = True
+        for event in minutes(T0 + 1_200, 6, USUAL):
+            desk.put(event, broker_s=_at(event))
+        desk.behind = False
+        self._play(desk, minutes(desk.now, 10, USUAL))
+        assert desk.told == []
+
+
+class TestRisesAndGroups:
+    """Baselines beyond the twelve."""
+
+    def test_a_rise(self) -> None:
+        found = rule("payment_volume > 200% of baseline for 15 minutes")
+        desk = Desk(found, now=T0, history=[usual()])
+        desk.play([*minutes(T0, 20, USUAL), *minutes(T0 + 1_200, 25, 3 * USUAL), *minutes(T0 + 2_700, 40, USUAL)], every_s=5.0)
+        desk.wait(60)
+        assert desk.told == ["rule firing", "rule resolved"]
+        assert desk.alerts[0].data.value > desk.alerts[0].data.threshold >= 1_800
+
+    def test_each_group_has_its_own(self) -> None:
+        found = rule("payment_volume < 50% of baseline for 15 minutes", by=["provider"])
+        desk = Desk(found, now=T0, history=[usual(provider="ozow"), usual(provider="peach")])
+        ozow, peach = (minutes(T0 + lag, 60, USUAL, provider=name) for lag, name in ((0, "ozow"), (0.1, "peach")))
+        events = sorted([*ozow[: 20 * USUAL], *peach], key=_at)
+        desk.play(events, every_s=5.0)
+        assert desk.told == ["rule firing"]
+        assert desk.alerts[0].data.group == {"provider": "ozow"}
+
+    def test_history_of_a_group_that_is_silent_is_enough(self) -> None:
+        found = rule("payment_volume < 50% of baseline for 15 minutes", by=["provider"])
+        desk = Desk(found, now=T0, history=[usual(provider="ozow")])
+        desk.play(minutes(T0, 60, USUAL, provider="peach"), every_s=5.0)
+        assert desk.told == ["rule firing"]
+        assert desk.alerts[0].data.group == {"provider": "ozow"}

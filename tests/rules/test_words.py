@@ -189,8 +189,8 @@ SHIPPED = {
     ),
     "payment_volume_drop": (
         "Fires (medium) when the payment volume of the last 15 minutes is below 50 % of what is usual at this time of day and "
-        "week (it answers LEARNING, and does not fire, until that is known).",
-        "Resolves when the volume is back.",
+        "week, and improbable for this series (it answers LEARNING until it knows a day).",
+        "Resolves when a closed window of 15 minutes is at least 50 % of what is usual, with at least 5 finished payments.",
     ),
     "system_down": (
         "Fires (critical) when more than 3 health checks in a row failed for the same instance and place, judged for each "

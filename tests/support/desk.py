@@ -47,6 +47,7 @@ class Desk(Plain):
     def __init__(self, of: RuleSet, **how: Any) -> None:
         self.log: dict[Source, list[tuple[bytes, int]]] = defaultdict(list)
         """What was written to each partition: (value, the broker's time in ms)."""
+        self._baselines: dict[str, Any] = {}
         self.unsettled: frozenset[str] = frozenset()
         """Tables into which events of long ago are just coming."""
         super().__init__(of, **how)
@@ -58,6 +59,10 @@ class Desk(Plain):
     def progress(self) -> dict[str, Progress]:
         found = super().progress()
         return found | {table: replace(found[table], unsettled=True) for table in self.unsettled}
+
+    def _keep_baselines(self) -> None:
+        self._baselines |= json.loads(json.dumps(self.engine.baselines.changed()))
+        self.engine.baselines.kept()
 
     def replay(self, log: Mapping[Source, list[tuple[bytes, int]]], pieces: int) -> list[AlertEvent]:
         """The log of another desk, read again as a worker that is behind reads it: one partition far ahead of the next, in
@@ -76,7 +81,9 @@ class Desk(Plain):
     def restart(self) -> None:
         """Another judge takes over: it has the states, how far was judged, and the cells, and nothing else."""
         kept = json.loads(json.dumps(self.engine.kept()))
+        self._keep_baselines()
         self.engine = self._engine()
+        self.engine.baselines.restore(self._baselines, ())
         self.engine.restore(json.loads(json.dumps(list(self.states.values()))), kept)
         for bucket, tables in self.merger._buckets.items():
             for table, cells in tables.items():
