@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -53,6 +54,7 @@ MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 HISTORY_MS = 28 * 86_400_000
 FINE_HISTORY_MS = 3 * HOUR_MS
 """A baseline that has no state is learned from so much of the merged tables, the last hours by the minute."""
+BASELINES_TOLD = 50
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
 QUIET_FLUSHES, UNSETTLED_S = 4, 10.0
@@ -119,6 +121,18 @@ class Evaluate:
     def baselines(self) -> Iterator[tuple[Rule, Learned]]:
         """Every baseline, with the first of the rules that ask for it."""
         return self._engine.baselines.all()
+
+    def told_baselines(self) -> list[dict[str, object]]:
+        """What is known of the first baselines, for `tillwatch status`."""
+        return [
+            {
+                "rule": rule.name,
+                "group": dict(zip(rule.by, one.group, strict=True)),
+                "state": one.state,
+                "says": one.words(one.readings[-1]) if one.readings else "",
+            }
+            for rule, one in islice(self.baselines(), BASELINES_TOLD)
+        ]
 
     # --- leadership -----------------------------------------------------------------------------------------------
 

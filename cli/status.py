@@ -87,7 +87,7 @@ def judge(found: Found, names: Names) -> Report:
             DOWN, "no worker runs: start one with 'tillwatch worker' (or all on one machine: 'tillwatch up')", parts
         )
     leader = next((one for one in found.workers if one.get("leader")), None)
-    parts = [*_topics(found, names), _evaluate(found, leader), *_workers(found), _alerts(found)]
+    parts = [*_topics(found, names), _evaluate(found, leader), *_baselines(leader), *_workers(found), _alerts(found)]
     for verdict in (DOWN, BEHIND, NO_DATA):
         guilty = [part for part in parts if part.state == verdict]
         if guilty:
@@ -139,6 +139,15 @@ def _evaluate(found: Found, leader: Mapping[str, Any] | None) -> Part:
     return Part(
         "evaluate", "leader", OK, leader["leader_lag"], age, _flush_age(found, leader), f"led by {leader['name']}"
     )
+
+
+def _baselines(leader: Mapping[str, Any] | None) -> Iterable[Part]:
+    """What the rules that compare with a baseline know: one that is learning, or knows nothing of now, judges nothing."""
+    for one in (leader or {}).get("baselines", ()):
+        group = ", ".join(f"{name} {value}" for name, value in one["group"].items())
+        name = f"{one['rule']}{f' ({group})' if group else ''}"
+        more = {"rule": one["rule"], "group": one["group"]}
+        yield Part(name, "baseline", one["state"].upper(), detail=one["says"], more=more)
 
 
 def _workers(found: Found) -> Iterable[Part]:
@@ -302,7 +311,7 @@ def _show(report: Report) -> None:
     for part in report.parts:
         table.add_row(
             part.name,
-            Text(part.state, style=_STYLES[part.state]),
+            Text(part.state, style=_STYLES.get(part.state, "")),
             "" if part.lag is None else f"{part.lag:,}",
             _age(part.watermark_age_s),
             _age(part.last_flush_age_s),

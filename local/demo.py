@@ -13,9 +13,11 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
+from agents import imports
 from local.flow import recent
 from local.machine import Machine, machine
 from local.narrator import Line, Narrator
+from local.past import volume
 from local.scenarios import Scenario
 from local.simulator import Simulator, daily_shape
 from local.traffic import Traffic, publish
@@ -34,8 +36,9 @@ LATENESS_S, IDLE_S = 5.0, 10.0
 """Shorter than the settings' defaults, so that `resolved` comes soon."""
 HISTORY_S = 300.0
 """What the shop did before: a window of five minutes is full from the beginning."""
+PAST_DAYS = 8
 QUIET_S = 10
-_CYCLE_S = 900.0
+_CYCLE_S = 1200.0
 _TICK_S = 0.1
 _POLL_MS = 100
 _ROUND: tuple[tuple[str, float, float, dict[str, str | float]], ...] = (
@@ -45,6 +48,7 @@ _ROUND: tuple[tuple[str, float, float, dict[str, str | float]], ...] = (
     ("database_down", 160, 190, {}),
     ("provider_outage", 260, 305, {"provider": "ozow"}),
     ("provider_outage", 400, 445, {"provider": "peach"}),
+    ("volume_drop", 480, 1020, {"share": 0.95}),
 )
 """What goes wrong in each cycle: scenario, start and end in seconds, parameters."""
 
@@ -65,6 +69,16 @@ async def run(settings: Settings, seconds: float | None, out: Callable[[Line], N
     async with machine(mine, workers, say, scratch=True) as running:
         left = None if seconds is None else max(seconds - (time.monotonic() - began), 0.0)
         return await _story(running, teller, left)
+
+
+async def _import_past(settings: Settings, rate: float, end_s: float) -> None:
+    """What `tillwatch baseline import` does with a file."""
+    redis = connect(settings)
+    try:
+        past = volume(rate, end_s, PAST_DAYS, secrets.randbits(32))
+        await imports.store(redis, settings.names, "payment_volume", {}, past)
+    finally:
+        await redis.aclose()
 
 
 class _Teller:
@@ -88,11 +102,13 @@ async def _story(running: Machine, teller: _Teller, seconds: float | None) -> bo
     rate = PAYMENTS_A_SECOND / daily_shape(start_s)  # whatever the hour, so that the story is the same
     scenarios = list(plan(start_s, seconds))
     narrator = Narrator(scenarios, teller.start_ms)
+    await _import_past(running.settings, rate, start_s - HISTORY_S)
     simulator = Simulator(secrets.randbits(32), start_s - HISTORY_S, rate, scenarios)
     teller.say(
         f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second; "
         f"what it did in the last {HISTORY_S / 60:g} minutes comes first"
     )
+    teller.say(f"what is usual is learned from the {PAST_DAYS} days before, so that a drop in volume is told, too")
     if scenarios:
         teller.say(f"all is well; the first outage comes in {scenarios[0].start_s - start_s:.0f} s")
     tasks = [

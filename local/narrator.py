@@ -10,6 +10,8 @@ from local.scenarios import Scenario
 from schemas.alert import AlertEvent
 
 DETECT_LIMIT_S = 30
+PATIENCE_S = {"volume_drop": 540}
+"""Of what cannot be detected so soon: a window of 15 minutes is below half after seven and a half without a payment."""
 RESOLVE_LIMIT_S = 60
 _SLACK_MS = 2_000
 _AFTERMATH_MS = 60_000
@@ -102,7 +104,8 @@ class Narrator:
             yield from self._explain(one, now_ms)
 
     def _explain(self, one: Injected, now_ms: int) -> Iterator[Line]:
-        if one.begun and one.detected_ms is None and now_ms - one.asked_ms >= DETECT_LIMIT_S * 1000:
+        limit_s = PATIENCE_S.get(one.scenario.name, DETECT_LIMIT_S)
+        if one.begun and one.detected_ms is None and now_ms - one.asked_ms >= limit_s * 1000:
             one.asked_ms = now_ms
             since_s = (now_ms - one.start_ms) / 1000
             yield self.at(now_ms, f"not detected yet: {one.scenario.name}, {since_s:.0f} s after it began")

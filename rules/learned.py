@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollups.cells import Cell
 from rules.baseline.calendar import Calendar
-from rules.baseline.guard import MINUTE_MS, Guard, Reading
+from rules.baseline.guard import MINUTE_MS, Guard, Reading, State
 from rules.baseline.history import Row, warm
 from rules.baseline.words import said as in_words
 from rules.rule import Rule
@@ -50,6 +50,13 @@ class Learned:
     def until(self) -> int | None:
         """The end of the last minute that was judged."""
         return self.guard.next_ms
+
+    @property
+    def state(self) -> State:
+        """How it judged the last minute, or would."""
+        if self.readings:
+            return self.readings[-1].state
+        return "learning" if self.guard.learning else "unknown"
 
     def advance(self, value: Callable[[int], float | None], start: int, end: int) -> int | None:
         """Judges the minutes from `start` on that end by `end`; returns the first after which the verdict was another."""

@@ -153,10 +153,10 @@ def test_the_first_outage_comes_soon_and_each_round_has_the_same() -> None:
     assert scenarios[0].name == "provider_outage"
     assert scenarios[0].start_s - START_S <= 30
     rounds = [
-        [one.name for one in scenarios if START_S + 900 * number <= one.start_s < START_S + 900 * (number + 1)]
-        for number in range(int(PLAN_S // 900))
+        [one.name for one in scenarios if START_S + 1200 * number <= one.start_s < START_S + 1200 * (number + 1)]
+        for number in range(int(PLAN_S // 1200))
     ]
-    assert len(rounds[0]) == 6
+    assert len(rounds[0]) == 7
     assert all(one == rounds[0] for one in rounds)
 
 
