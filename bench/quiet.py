@@ -11,7 +11,7 @@ Nothing is folded event by event: the cells of each bucket are drawn directly, w
 than 64 events keeps, and go into the engine with a watermark that moves on. tests/bench/test_quiet.py holds that this gives
 the alerts that the same events give through the real fold and merge. Up to 100 payments a minute each payment is drawn
 with its own steps; above, the finished ones of a bucket are drawn together. The days are cut into pieces that run side by
-side, each with an hour ahead that is not counted. Rules that compare with a baseline are left out: they are still learning.
+side, each with an hour ahead that is not counted, and with eight days of history for the rules that compare with a baseline.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from random import Random
 from typing import Any, Protocol
 
 from local import cast
+from local import past as before
 from local.simulator import (
     ABANDONED,
     FRAUD,
@@ -45,6 +46,7 @@ from local.simulator import (
 )
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell
 from rules.engine import Engine, Progress
+from rules.learned import Imported
 from rules.loader import RuleSet, load
 from rules.rule import Rule
 from schemas.alert import AlertEvent
@@ -62,6 +64,7 @@ POOL = 4_096
 """Values of a distribution that are drawn from again and again."""
 PIECE_DAYS = {"few": 1.0, "many": 0.25, "machines": 1.0}
 AHEAD_MS = HOUR_MS
+PAST_DAYS = 8
 LOOKS_S = {"few": 5.0, "many": 30.0, "machines": 300.0}
 """Between two looks. What fires does not depend on them; NO DATA does where gaps are about as long as it takes."""
 WITHIN_S = 600.0
@@ -91,17 +94,6 @@ class Feed(Protocol):
 
     def draw(self, bucket: int) -> Drawn:
         """The events of the next bucket; buckets follow one another."""
-
-
-def poisson(rng: Random, mean: float) -> int:
-    """A number of events. Above 200 it is taken from the normal distribution, which differs by less than the eye can see."""
-    if mean > 200:
-        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
-    limit, product, n = math.exp(-mean), rng.random(), 0
-    while product > limit:
-        product *= rng.random()
-        n += 1
-    return n
 
 
 def _key(table: str, **dimensions: Any) -> Key:
@@ -180,13 +172,13 @@ class Shop:
         """Finished payments by class, and requests, each a number and then their times."""
         rng = self._rng
         random, choices = rng.random, rng.choices
-        finished = poisson(rng, mean * (1 - ABANDONED))
+        finished = before.poisson(rng, mean * (1 - ABANDONED))
         counts = Counter(choices(range(len(self._classes)), self._weights, k=finished))
         for number, n in counts.items():
             key, method = self._classes[number]
             times = [bucket + int(random() * BUCKET_MS) for _ in range(n)]
             add.drawn["payments", key] = Batch(times, [choices(self._prices, k=n), choices(self._pools[method], k=n)])
-        for target, n in (("POST /checkout", poisson(rng, mean)), ("GET /courses", poisson(rng, 2 * mean))):
+        for target, n in (("POST /checkout", before.poisson(rng, mean)), ("GET /courses", before.poisson(rng, 2 * mean))):
             if n:
                 times = [bucket + int(random() * BUCKET_MS) for _ in range(n)]
                 key = _key("requests", component="checkout", target=target, outcome="ok")
@@ -195,9 +187,9 @@ class Shop:
     def _each(self, bucket: int, mean: float, add: _Add) -> None:
         """Payments one by one: begun, redirected, finished when the customer has made up his mind and the provider answers."""
         rng = self._rng
-        for _ in range(poisson(rng, mean)):
+        for _ in range(before.poisson(rng, mean)):
             self._begin(bucket + int(rng.random() * BUCKET_MS), add, bucket)
-        for _ in range(poisson(rng, 2 * mean)):
+        for _ in range(before.poisson(rng, 2 * mean)):
             key = _key("requests", component="checkout", target=cast.ROUTES.draw(rng), outcome="ok")
             add("requests", key, bucket + int(rng.random() * BUCKET_MS), rng.choice(self._pages))
         for key, ms, values in self._later.pop(bucket, ()):
@@ -322,6 +314,12 @@ class Simulation:
         self._look_ms, self._looks = look_ms, 0
         self._sketched = {p.query.table for rule in rules.rules for p in rule.parts if p.query.sketch}
 
+    def learn(self, history: Imported) -> None:
+        """Gives the baselines history."""
+        self.engine.baselines.restore({}, [history])
+        for _ in self.engine.baselines.learn([history]):
+            pass
+
     def bucket(self, bucket: int, drawn: Mapping[tuple[str, Key], Batch]) -> list[AlertEvent]:
         """Takes in the events of a bucket that is over, and says what is told then."""
         for (table, key), batch in drawn.items():
@@ -369,11 +367,6 @@ class Found:
     cpu_s: float = 0.0
 
 
-def baselined(rule: Rule) -> bool:
-    """Whether it compares with a baseline."""
-    return rule.baselined
-
-
 def chosen(rules: RuleSet, feed: type[Feed]) -> RuleSet:
     """The rules that a feed suffices for."""
     return RuleSet(tuple(rule for rule in rules.rules if suffices(rule, feed)))
@@ -381,7 +374,7 @@ def chosen(rules: RuleSet, feed: type[Feed]) -> RuleSet:
 
 def suffices(rule: Rule, feed: type[Feed]) -> bool:
     counts = all(part.signal.aggregate == "count" for part in rule.parts)
-    return rule.tables <= feed.tables and not baselined(rule) and (counts or not rule.tables & feed.counted)
+    return rule.tables <= feed.tables and (counts or not rule.tables & feed.counted)
 
 
 def shipped(folder: Path | None) -> RuleSet:
@@ -396,9 +389,12 @@ def simulate(piece: Piece) -> Found:
     """One piece, from an hour before its first day."""
     rng = Random(f"{piece.seed} {piece.volume} {piece.first_day}")
     feed: Feed = Machines(rng) if piece.volume is None else Shop(piece.volume, rng)
-    simulation = Simulation(chosen(shipped(piece.rules), type(feed)), piece.look_ms)
-    found = Found(piece)
     counted = START_MS + int(piece.first_day * DAY_MS)
+    simulation = Simulation(chosen(shipped(piece.rules), type(feed)), piece.look_ms)
+    if piece.volume is not None:
+        past = before.volume(piece.volume / 60, (counted - AHEAD_MS) / 1000, PAST_DAYS, rng.getrandbits(32))
+        simulation.learn(Imported("past", "payment_volume", {}, past.step_ms, past.rows))
+    found = Found(piece)
     began = time.process_time()
     for bucket in range(counted - AHEAD_MS, counted + int(piece.days * DAY_MS), BUCKET_MS):
         for alert in simulation.bucket(bucket, feed.draw(bucket)):

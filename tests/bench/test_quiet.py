@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from bench.quiet import BUCKET_MS, START_MS, Drawn, Shop, Simulation, poisson
+from bench.quiet import BUCKET_MS, START_MS, Drawn, Shop, Simulation
+from local.past import poisson
 from schemas.alert import AlertEvent
 from schemas.tables import TABLES
 from tests.support.desk import Desk, rules
