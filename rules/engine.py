@@ -75,6 +75,8 @@ class Engine:
         self._activity: dict[str, Activity] = defaultdict(Activity)
         self._floors: dict[str, int] = {}
         self._closed: dict[str, int] = {}
+        self._begun: dict[str, int] = {}
+        """Up to where each table was closed when it was judged first: that nothing came before is not known."""
         self._forgotten: dict[str, int] = {}
         for rule in self._rules:
             for part in rule.parts:
@@ -102,17 +104,17 @@ class Engine:
     # --- what is kept -------------------------------------------------------------------------------------------------
 
     def kept(self) -> dict[str, Any]:
-        """What is kept beside the states: up to where each table was judged for good, in event time (`judged`), and how
-        much went on there."""
+        """What is kept beside the states: up to where each table was judged for good, in event time (`judged`), from where on
+        (`begun`), and how much went on there."""
         activity = {table: one.kept() for table, one in self._activity.items()}
-        return {"judged": dict(self._closed), "activity": activity}
+        return {"judged": dict(self._closed), "begun": dict(self._begun), "activity": activity}
 
     def restore(self, states: Iterable[Mapping[str, Any]], kept: Mapping[str, Any]) -> None:
         """Takes over the states and `kept`. Before what was judged no episode begins. Baselines are restored before."""
         judged = dict(kept.get("judged", {}))
         latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
         self._floors = {table: judged.get(table, latest) for table in self._fed} if judged else {}
-        self._closed = dict(self._floors)
+        self._closed, self._begun = dict(self._floors), dict(kept.get("begun", {}))
         for table, one in kept.get("activity", {}).items():
             self._activity[table] = restored_activity(one)
         for state in states:
@@ -199,9 +201,12 @@ class Engine:
 
         def closed(table: str) -> int | None:
             one = progress.get(table)
-            return None if one is None or one.unsettled else one.watermark_ms
+            return None if one is None or one.unsettled or table not in self._begun else one.watermark_ms
 
-        for query, group, at in self.baselines.step(closed, self.known_from):
+        def known(table: str) -> int:
+            return max(self.known_from(table), self._begun[table])
+
+        for query, group, at in self.baselines.step(closed, known):
             for rule in self._readers[query]:
                 self._track(rule, group).mark(self._floor(at))
 
@@ -322,6 +327,7 @@ class Engine:
             if closed <= before:
                 continue
             self._closed[table] = closed
+            self._begun.setdefault(table, closed)
             if before:
                 self._mark_timed(table, before)
             old = self._floor(closed - self.reach_ms(table) - LATE_MS)
