@@ -1,5 +1,5 @@
-"""The twelve rules through the real agents on a clock: nothing at a near miss, each with the event that is one too many, and over
-when it must be; while one judge judges, and while another takes over in the middle."""
+"""The twelve rules through the real agents on a clock: nothing at a near miss, each with the event that is one too many, and
+over when it must be; while one judge judges, and while another takes over in the middle."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_each_fires_when_it_must_and_is_over_when_it_must(
         if takes_over and minute == 4:
             await shop.another_judge()
     assert await shop.rules_told() == []
-    for minute in range(2):
+    for _ in range(2):
         await shop.minute(resources=95.0)
     assert await shop.rules_told() == ["high_memory_usage"]
     for minute in range(3):
@@ -165,7 +165,7 @@ async def test_each_fires_when_it_must_and_is_over_when_it_must(
         if takes_over and minute == 1:
             await shop.another_judge(joins=True)
     assert await shop.rules_told() == ["high_memory_usage"]
-    for minute in range(2):
+    for _ in range(2):
         await shop.minute(resources=95.0)
     holding = ["high_cpu_usage", "high_memory_usage"]
     assert await shop.rules_told() == holding
