@@ -93,7 +93,7 @@ async def test_ten_delayed_minutes_are_judged_when_they_happened(running_worker:
     assert len(down) == 1
     assert at + 60 <= (down[0].first_bad_at or 0) / 1000 <= at + 90, "once so many had failed that it was sure"
     assert down[0].late and not down[0].historical
-    assert down[0].detected_at / 1000 == running.clock.now()
+    assert down[0].detected_at == int(running.clock.now() * 1000)
 
 
 async def test_a_monitor_that_was_away_for_six_minutes_tells_nothing_of_it(running_worker: Run) -> None:
