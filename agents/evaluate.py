@@ -58,8 +58,9 @@ BASELINES_TOLD = 50
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
 QUIET_FLUSHES, UNSETTLED_S = 4, 10.0
-"""Events that come together long after they happened come partition by partition. A table holds its verdicts until none
+"""Events that come together long after they happened come partition by partition. Verdicts on them are held until none
 have come for so many flushes, but no longer than that: who always publishes late is judged, too."""
+PAYMENTS, COHORTS = "payments", "payment_cohorts"
 UNHEARD_S = 30.0
 """So long after taking the lead, a partition that nothing has been heard of holds the verdicts on its table."""
 CONCURRENT = 16
@@ -92,7 +93,7 @@ class Evaluate:
         self._written_at = self._checked_at = self._expired_at = 0.0
         self._led_at = float("-inf")
         self._delayed: dict[str, tuple[float, float]] = {}
-        """Topic → when partials of events long past began to come, and when the last came, by the monotonic clock."""
+        """Table → when cells of events long past began to come, and when the last came, by the monotonic clock."""
         self._merger = Merger(settings.bucket_ms)
         self._engine = self._new_engine()
         self.end = 0
@@ -298,8 +299,7 @@ class Evaluate:
             merger.offer(source, part.table, part.bucket, part.first, part.last, cells)
         if partial.part == partial.parts - 1:
             merger.progress(source).advance(partial.next, partial.watermark, partial.newest, partial.behind)
-        if partial.tables and partial.newest is not None:
-            self._note_delay(source.topic, partial.newest)
+        self._note_delays(partial)
         now = self._current.get(source.topic)
         if now is None or now.topic_id != source.topic_id or source.partition >= now.partitions:
             self._current = await until_done(
@@ -308,20 +308,27 @@ class Evaluate:
                 lambda: self.leader,
             )
 
-    def _note_delay(self, topic: str, newest_ms: int) -> None:
-        """Notes that the newest events of a partition, which came just now, are older than what may come late."""
-        if newest_ms < (self._clock.now() - self._settings.lateness) * 1000:
-            now = time.monotonic()
-            since, last = self._delayed.get(topic, (now, now))
-            self._delayed[topic] = (since if now - last < self._quiet_s else now), now
+    def _note_delays(self, partial: Partial) -> None:
+        """Notes which tables got events that are older than what may come late. A cohort always is: payments take time."""
+        now, past = time.monotonic(), self._long_past()
+        for table in {part.table for part in partial.tables if part.bucket < past} - {COHORTS}:
+            since, last = self._delayed.get(table, (now, now))
+            self._delayed[table] = (since if now - last < self._quiet_s else now), now
+
+    def _long_past(self) -> int:
+        """Buckets that start before this are of events that came late."""
+        return int((self._clock.now() - self._settings.lateness) * 1000) - self._settings.bucket_ms
 
     @property
     def _quiet_s(self) -> float:
         return QUIET_FLUSHES * self._settings.flush
 
-    def _unsettled(self, topic: str) -> bool:
-        now, (since, last) = time.monotonic(), self._delayed.get(topic, (0.0, float("-inf")))
-        return now - last < self._quiet_s and now - since < UNSETTLED_S
+    def _unsettled(self, table: str) -> int | None:
+        """See `rules.engine.Progress`."""
+        table = PAYMENTS if table == COHORTS else table
+        now, (since, last) = time.monotonic(), self._delayed.get(table, (0.0, float("-inf")))
+        coming = now - last < self._quiet_s and now - since < UNSETTLED_S
+        return self._long_past() if coming else None
 
     async def _load_absent(self, buckets: Iterable[int]) -> None:
         """Hands the merger old buckets that a late event amends: of every source, as Redis has them."""
@@ -438,7 +445,7 @@ class Evaluate:
         for name, table in TABLES.items():
             topics = self._names.event_topics if table.home is None else (self._names.events(table.home),)
             watermark: int | None = now_ms
-            behind, unsettled = False, any(map(self._unsettled, topics))
+            behind = False
             for topic in topics:
                 sources = by_topic.get(topic, ())
                 now = self._current.get(topic)
@@ -450,7 +457,7 @@ class Evaluate:
                     behind = behind or progress.behind
                     if watermark is not None:
                         watermark = None if progress.watermark is None else min(watermark, progress.watermark)
-            result[name] = Progress(watermark, behind, self._offset, unsettled)
+            result[name] = Progress(watermark, behind, self._offset, self._unsettled(name))
         return result
 
     # --- merged rows ----------------------------------------------------------------------------------------------

@@ -34,12 +34,13 @@ GAPS, GAPS_KNOWN, GAPS_MISSED = 20, 3, 3
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a table is known: complete up to `watermark_ms` (None: nowhere), `behind` while records wait to be read, as
-    of `offset` of the rollups topic. unsettled: long past events are just coming in, so that no verdict is safe."""
+    of `offset` of the rollups topic. unsettled: events from before this time are just coming in, partition by partition, so
+    that no verdict on them is safe yet; None while there are none."""
 
     watermark_ms: int | None
     behind: bool
     offset: int
-    unsettled: bool = False
+    unsettled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +183,14 @@ class Engine:
         transitions = []
         self._learn(progress)
         for rule in self._rules:
-            if any(progress[table].unsettled for table in rule.tables if table in progress):
-                continue
+            bounds = [progress[table].unsettled for table in rule.tables if table in progress]
+            held = max((bound for bound in bounds if bound is not None), default=-1)
             scope = self._scope(rule, progress)
             offset = max((progress[table].offset for table in rule.tables if table in progress), default=0)
             silent = self._silent(rule, scope)
             for track in self._tracks[rule.full_name].values():
+                if track.dirty is not None and track.dirty < held:
+                    continue
                 if track.busy or silent is not None or rule.regular:
                     found = self._step(track, scope, silent, now_ms, offset)
                     if found is not None:
@@ -201,7 +204,7 @@ class Engine:
 
         def closed(table: str) -> int | None:
             one = progress.get(table)
-            return None if one is None or one.unsettled or table not in self._begun else one.watermark_ms
+            return None if one is None or one.unsettled is not None or table not in self._begun else one.watermark_ms
 
         def known(table: str) -> int:
             return max(self.known_from(table), self._begun[table])
@@ -321,7 +324,7 @@ class Engine:
         """Nothing is left to judge: how far is that, and what is too old to matter?"""
         for table in self._fed:
             one = progress.get(table)
-            if one is None or one.watermark_ms is None or one.unsettled:
+            if one is None or one.watermark_ms is None or one.unsettled is not None:
                 continue
             before, closed = self._closed.get(table, 0), self._floor(one.watermark_ms)
             if closed <= before:

@@ -58,7 +58,7 @@ class Desk(Plain):
 
     def progress(self) -> dict[str, Progress]:
         found = super().progress()
-        return found | {table: replace(found[table], unsettled=True) for table in self.unsettled}
+        return found | {table: replace(found[table], unsettled=int(self.now * 1000) - 30_000) for table in self.unsettled}
 
     def _keep_baselines(self) -> None:
         self._baselines |= json.loads(json.dumps(self.engine.baselines.changed()))
