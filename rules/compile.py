@@ -32,6 +32,7 @@ from rules.judges.gauge import GaugeJudge
 from rules.judges.hold import HoldJudge
 from rules.judges.ratio import RatioJudge
 from rules.judges.share import ShareVerdict
+from rules.judges.silence import SilenceJudge
 from rules.judges.streak import StreakJudge
 from rules.rule import Part
 from rules.series import Query, each_of
@@ -136,6 +137,7 @@ class Compiler:
             "max": self._gauge,
             "last": self._gauge,
             "streak": self._streak,
+            "silence": self._silence,
         }[signal.aggregate]
         judge = maker(test, signal, query, threshold)
         return None if judge is None else (Part(test, signal, query, resolve=self._options.resolve), judge)
@@ -385,6 +387,22 @@ class Compiler:
             self._refuse("condition", column, text, "consecutive")
             return None
         return StreakJudge(test.comparison, threshold, each_of(query, signal.each))
+
+    def _silence(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
+        self._no_resolve(signal, f"it is over with the next {signal.one or 'event'}")
+        if test.comparison != ">":
+            text = f"{signal.name} is compared by >: silence that has lasted longer than this"
+            self._refuse("condition", test.comparison_column, text, ">")
+            return None
+        if test.span is not None:
+            self._refuse("condition", test.span.column, f"{signal.name} is a time itself: it takes no span", None)
+            return None
+        limit_ms = int(threshold * 1000)
+        if not self._bucket_ms <= limit_ms <= LONGEST_MS:
+            longest, least = duration_text(LONGEST_MS), duration_text(self._bucket_ms)
+            self._refuse("condition", test.value.column, f"expected {least} to {longest}, not {test.value}", None)
+            return None
+        return SilenceJudge(limit_ms)
 
     def _baseline(self, test: Test, signal: Signal) -> BaselineJudge | None:
         assert isinstance(test.value, OfBaseline)

@@ -370,7 +370,7 @@ class _Builder:
             resolve=None if options.resolve is None else f"{options.resolve.comparison} {options.resolve.value}",
             resolve_after_ms=resolve_after,
             levels=levels,
-            no_data=no_data or ("hold" if compiler.parts[0].signal.aggregate in ("count", "sum") else "alert"),
+            no_data=no_data or ("hold" if compiler.parts[0].signal.aggregate in ("count", "sum", "silence") else "alert"),
             during=during,
             labels=labels,
             owner=owner,

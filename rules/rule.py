@@ -106,7 +106,7 @@ class Rule:
         return any(
             part.test.comparison not in UPWARD
             or part.baseline is not None
-            or part.signal.aggregate == "share"
+            or part.signal.aggregate in ("share", "silence")
             or (part.test.span is not None and part.test.span.lasts)
             for part in self.parts
         )

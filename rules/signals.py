@@ -15,7 +15,7 @@ from rules.condition import ConditionError, is_name, nearest, parse_duration, qu
 from rules.document import NULL, Document, plain, shown
 from schemas.tables import TABLES, Measure, Table, Value
 
-Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "share", "max", "last", "streak"]
+Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "share", "max", "last", "streak", "silence"]
 AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 Unit = Literal["ratio", "percent", "s", "count", "minor"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -30,6 +30,7 @@ _NEEDS: dict[Aggregate, tuple[str, ...]] = {
     "max": ("measure",),
     "last": ("measure",),
     "streak": ("of", "bad", "each"),
+    "silence": (),
 }
 """What an aggregate needs beside what every signal needs."""
 _MAY: dict[Aggregate, tuple[str, ...]] = {"share": ("of_table", "delay", "lag")}
@@ -280,6 +281,8 @@ def unit_of(aggregate: Aggregate, measure: str | None) -> Unit:
     """The unit that a signal has."""
     if aggregate in ("ratio", "share"):
         return "ratio"
+    if aggregate == "silence":
+        return "s"
     if measure is None:
         return "count"
     return "s" if measure.endswith("_ms") else "minor" if measure == "amount" else "percent" if measure == "value" else "count"

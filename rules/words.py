@@ -115,6 +115,8 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
         return f"{share} ({value}); {side} bound {bound} {beyond}"
     if signal.aggregate == "count":
         return f"{reading.n:,} {signal.counted(reading.n)}{during} {beyond}"
+    if signal.aggregate == "silence":
+        return f"no {signal.one or signal.all} for {value} {beyond}"
     if signal.aggregate == "streak":
         return f"{reading.n:,} {signal.counted(reading.n)} in a row {signal.bad} {beyond}"
     if signal.aggregate in ("max", "last"):
@@ -141,6 +143,8 @@ def _without(part: Part, over: bool) -> str:
     """What there is to say where no number was read."""
     if not over:
         return f"{part.test.signal} is not {_SIGN[part.test.comparison]} {part.test.value}"
+    if part.signal.aggregate == "silence":
+        return f"a {part.signal.one or 'new event'} came"
     if part.signal.aggregate == "streak":
         one = part.signal.one or "event"
         return f"{'an' if one[0] in 'aeiou' else 'a'} {one} succeeded"
@@ -194,6 +198,8 @@ def _end(rule: Rule, part: Part) -> str:
         closed = duration_text(test.span.window_ms or test.span.hold_ms or 0) if test.span else ""
         side = _LEVEL[OPPOSITE[test.comparison]]
         return f"when a closed window of {closed} is {side} {decimal(test.value.share * 100)} % of what is usual{least}"
+    if signal.aggregate == "silence":
+        return f"with the next {signal.one or 'event'}"
     if signal.aggregate == "streak":
         return f"with the first {signal.one or 'event'} that has not {signal.bad}"
     if signal.aggregate == "count" and test.span is None:
@@ -260,6 +266,8 @@ def _means(rule: Rule, part: Part) -> str:
         )
     if signal.aggregate == "count":
         return f"when there are {_THAN[comparison]} {limit} {_of_limit(part)}{filters} within {_any(window)}{held}"
+    if signal.aggregate == "silence":
+        return f"when nothing has come for {limit} ({signal.all}{filters}), though something came before"
     if signal.aggregate == "streak":
         each = " and ".join(name for name in signal.each if name not in rule.by)
         per = f" for the same {each}" if each else ""
@@ -304,6 +312,8 @@ def definition(signal: Signal) -> str:
         return f"events in {signal.of_table or table}{marked} for each of those in {table}{chosen}{after}"
     if signal.aggregate == "ratio":
         return f"share of the events in {table}{chosen} that have{marked.removeprefix(' with')}"
+    if signal.aggregate == "silence":
+        return f"time since the latest event in {table}{chosen}"
     if signal.aggregate == "streak":
         return f"events in {table}{chosen}{marked} in a row, for each {', '.join(signal.each)}"
     if signal.aggregate == "count":
