@@ -39,7 +39,7 @@ from rules.series import Query, each_of
 from rules.signals import Filter, Signal, Unit, shown_value, wrong_kind
 from schemas.tables import TABLES, Table
 
-MINUTE_MS = 60_000
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 LONGEST_MS = 4 * 3_600_000
 """How far a verdict looks back: the cells of that time are kept in memory. A whole day is for a baseline."""
 
@@ -128,6 +128,9 @@ class Compiler:
             return None if learned is None else (Part(test, signal, query, baseline=learned), self._held(test, learned))
         if threshold is None:
             return None
+        if signal.aggregate == "daily":
+            daily = self._daily(test, signal, threshold)
+            return None if daily is None else (Part(test, signal, query, baseline=daily), daily)
         maker = {
             "count": self._count,
             "sum": self._average,
@@ -403,6 +406,18 @@ class Compiler:
             self._refuse("condition", test.value.column, f"expected {least} to {longest}, not {test.value}", None)
             return None
         return SilenceJudge(limit_ms)
+
+    def _daily(self, test: Test, signal: Signal, threshold: Fraction) -> BaselineJudge | None:
+        self._no_resolve(signal, "it is over when the threshold is reached again")
+        if test.comparison in ("==", "!="):
+            text = f"a day's volume is compared by < or >, not by {test.comparison}"
+            self._refuse("condition", test.comparison_column, text, "<")
+            return None
+        span = test.span
+        if span is not None and (span.consecutive or span.lasts or (span.window_ms or span.hold_ms) != DAY_MS):
+            self._refuse("condition", span.column, f"{signal.name} is of 24 hours: it takes no other span", "in 24 hours")
+            return None
+        return BaselineJudge(test.comparison, Fraction(1), DAY_MS, 0, False, threshold)
 
     def _baseline(self, test: Test, signal: Signal) -> BaselineJudge | None:
         assert isinstance(test.value, OfBaseline)

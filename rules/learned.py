@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rollups.cells import Cell
+from rules.baseline import day
 from rules.baseline.calendar import Calendar
+from rules.baseline.day import Day
 from rules.baseline.guard import MINUTE_MS, Guard, Reading, State
 from rules.baseline.history import Row, warm
 from rules.baseline.words import said as in_words
@@ -40,7 +42,7 @@ class Learned:
     since it was kept last."""
 
     group: Group
-    guard: Guard
+    guard: Guard | Day
     calendar: Calendar
     imported: str | None = None
     readings: list[Reading] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Learned:
 
     def words(self, reading: Reading) -> str:
         """`41 in 15 min, expected 118 (105 to 131) from the last 7 days at 14:15, down 65 %, …`"""
-        return in_words(reading, self.calendar)
+        return day.said(reading) if isinstance(self.guard, Day) else in_words(reading, self.calendar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,10 @@ class Baselines:
     def _new(self, test: _Test, group: Group, slots: Slots | None = None) -> Learned:
         judge = test.judge
         share, calendar = float(judge.share), self._calendar
-        if judge.upward:
+        guard: Guard | Day
+        if judge.day is not None:
+            guard = Day(judge.comparison, float(judge.day))
+        elif judge.upward:
             guard = Guard(MINUTE_MS, judge.window_ms, rise=share, direction="rise", calendar=calendar)
         else:
             guard = Guard(MINUTE_MS, judge.window_ms, share, calendar=calendar)
@@ -300,7 +305,10 @@ class Baselines:
             rows = [row for row in rows if learned.until is None or row[0] >= learned.until]
             at_once = LEARNED_AT_ONCE if width == MINUTE_MS else max(len(rows), 1)
             for at in range(0, len(rows), at_once):
-                warm(learned.guard, rows[at : at + at_once], width)
+                if isinstance(learned.guard, Day):
+                    learned.guard.take(rows[at : at + at_once], width)
+                else:
+                    warm(learned.guard, rows[at : at + at_once], width)
                 yield
 
     def _groups(self, test: _Test, imports: Iterable[Imported]) -> Iterator[Group]:
@@ -336,7 +344,7 @@ def _mark(query: Query, judge: BaselineJudge) -> str:
     return _digest(
         [
             query.table, query.by, query.where, query.of, query.measure,
-            judge.comparison, str(judge.share), judge.window_ms, judge.total,
+            judge.comparison, str(judge.share), judge.window_ms, judge.total, str(judge.day),
         ]
     )  # fmt: skip
 

@@ -49,6 +49,8 @@ RUNBOOKS = Path("docs") / "runbooks"
 """Where the runbooks lie that ship, from the root of the repository: a page has the name of its rule."""
 
 
+COUNTED = frozenset({"count", "sum", "silence", "daily"})
+"""Aggregates that go on by themselves where nothing comes any more."""
 GUESSES = 50
 """Rules that are not found, up to which the nearest is looked for among all: it takes a while where there are thousands."""
 TESTS = ".test.yaml"
@@ -370,7 +372,7 @@ class _Builder:
             resolve=None if options.resolve is None else f"{options.resolve.comparison} {options.resolve.value}",
             resolve_after_ms=resolve_after,
             levels=levels,
-            no_data=no_data or ("hold" if compiler.parts[0].signal.aggregate in ("count", "sum", "silence") else "alert"),
+            no_data=no_data or ("hold" if compiler.parts[0].signal.aggregate in COUNTED else "alert"),
             during=during,
             labels=labels,
             owner=owner,
@@ -425,7 +427,9 @@ class _Builder:
         if node is None:
             return ()
         items = self._document.items(node, "severities with their thresholds")
-        if not isinstance(condition, Test) or isinstance(condition.value, OfBaseline):
+        signal = self._signals.get(condition.signal) if isinstance(condition, Test) else None
+        learned = signal is not None and signal.aggregate == "daily"
+        if not isinstance(condition, Test) or isinstance(condition.value, OfBaseline) or learned:
             self._document.wrong(node, "'levels' are thresholds of a single comparison; this condition is another")
             return ()
         found: list[Level] = []

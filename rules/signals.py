@@ -15,7 +15,7 @@ from rules.condition import ConditionError, is_name, nearest, parse_duration, qu
 from rules.document import NULL, Document, plain, shown
 from schemas.tables import TABLES, Measure, Table, Value
 
-Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "share", "max", "last", "streak", "silence"]
+Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "share", "max", "last", "streak", "silence", "daily"]
 AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 Unit = Literal["ratio", "percent", "s", "count", "minor"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -31,6 +31,7 @@ _NEEDS: dict[Aggregate, tuple[str, ...]] = {
     "last": ("measure",),
     "streak": ("of", "bad", "each"),
     "silence": (),
+    "daily": (),
 }
 """What an aggregate needs beside what every signal needs."""
 _MAY: dict[Aggregate, tuple[str, ...]] = {"share": ("of_table", "delay", "lag")}

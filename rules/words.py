@@ -33,7 +33,7 @@ _TIMES["d"] = (Fraction(86_400), "days")
 
 def threshold(part: Part) -> Fraction | None:
     """The threshold in the signal's unit; None of a baseline, which has one only for a moment."""
-    return None if part.baseline is not None else _limit(part.test, part.signal)
+    return None if isinstance(part.test.value, OfBaseline) else _limit(part.test, part.signal)
 
 
 def _limit(test: Test, signal: Signal) -> Fraction:
@@ -97,7 +97,9 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
     if reading is None:
         return _without(part, over)
     if reading.said is not None:
-        return reading.said
+        compared = OPPOSITE[test.comparison] if over else test.comparison
+        daily = f" {signal.all} {_SIGN[compared]} {amount(part, _limit(test, signal))}" if signal.aggregate == "daily" else ""
+        return f"{reading.said}{daily}"
     if over and test.span is None and signal.aggregate == "count":
         return f"no {signal.one or signal.all} for {duration_text(QUIET_MS)}"
     ending = part.resolve if over else None
@@ -198,6 +200,9 @@ def _end(rule: Rule, part: Part) -> str:
         closed = duration_text(test.span.window_ms or test.span.hold_ms or 0) if test.span else ""
         side = _LEVEL[OPPOSITE[test.comparison]]
         return f"when a closed window of {closed} is {side} {decimal(test.value.share * 100)} % of what is usual{least}"
+    if signal.aggregate == "daily":
+        side = _THAN[OPPOSITE[test.comparison]]
+        return f"when 24 hours held {side} {amount(part, _limit(test, signal))} {signal.all} again"
     if signal.aggregate == "silence":
         return f"with the next {signal.one or 'event'}"
     if signal.aggregate == "streak":
@@ -266,6 +271,9 @@ def _means(rule: Rule, part: Part) -> str:
         )
     if signal.aggregate == "count":
         return f"when there are {_THAN[comparison]} {limit} {_of_limit(part)}{filters} within {_any(window)}{held}"
+    if signal.aggregate == "daily":
+        wait = "it answers LEARNING until it knows a day"
+        return f"when the last 24 hours held {_THAN[comparison]} {limit} {signal.all}{filters} ({wait})"
     if signal.aggregate == "silence":
         return f"when nothing has come for {limit} ({signal.all}{filters}), though something came before"
     if signal.aggregate == "streak":
@@ -312,6 +320,8 @@ def definition(signal: Signal) -> str:
         return f"events in {signal.of_table or table}{marked} for each of those in {table}{chosen}{after}"
     if signal.aggregate == "ratio":
         return f"share of the events in {table}{chosen} that have{marked.removeprefix(' with')}"
+    if signal.aggregate == "daily":
+        return f"number of events in {table}{chosen}, of the last 24 hours"
     if signal.aggregate == "silence":
         return f"time since the latest event in {table}{chosen}"
     if signal.aggregate == "streak":

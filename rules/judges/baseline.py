@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rules.baseline.guard import MINUTE_MS
 from rules.baseline.guard import Reading as Said
 from rules.judges.base import COMPARE, UPWARD, Flips, Over, Point, Reading, Scope
 from rules.learned import Learned
@@ -16,17 +17,18 @@ from rules.series import Slots
 class BaselineJudge:
     """True while the value of the closed window is beyond this share of what is expected, and improbable for its series. It is
     over when the plain value is back: of a drop, with at least `min_events` events. total: a total of the measure is judged
-    instead of a count."""
+    instead of a count. day: what is expected, where that is a fixed number for 24 hours."""
 
     comparison: str
     share: Fraction
     window_ms: int
     min_events: int
     total: bool
+    day: Fraction | None = None
 
     @property
     def reach_ms(self) -> int:
-        return self.window_ms
+        return self.window_ms if self.day is None else MINUTE_MS  # a day is kept by the minute, not as cells
 
     @property
     def upward(self) -> bool:

@@ -100,7 +100,8 @@ def test_on_the_way_down_it_is_compared_with_resolve(condition: str, resolve: st
 def test_every_signal_can_be_used_in_a_rule(name: str) -> None:
     signal = shipped()[name]
     limit = {"ratio": "50%", "percent": "50%", "s": "5 seconds"}.get(signal.unit, "5")
-    span = {"streak": "consecutive", "max": "for 5 minutes"}.get(signal.aggregate, "over 5 minutes")
+    spans = {"streak": "consecutive", "max": "for 5 minutes", "daily": "in 24 hours", "silence": ""}
+    span = spans.get(signal.aggregate, "over 5 minutes")
     found = made(f"{name} > {limit} {span}")
     assert found.parts[0].signal is signal
     assert set(found.by) == set(signal.by)

@@ -451,3 +451,31 @@ class TestRisesAndGroups:
         desk.play(minutes(T0, 60, USUAL, provider="peach"), every_s=5.0)
         assert desk.told == ["rule firing"]
         assert desk.alerts[0].data.group == {"provider": "ozow"}
+
+
+class TestDailyVolume:
+    """A volume of 24 hours against a fixed number, judged as minutes close."""
+
+    def _desk(self, condition: str) -> Desk:
+        return Desk(rule(condition), now=T0)
+
+    def test_learns_for_a_day_and_tells_of_the_minute_that_was_too_few(self) -> None:
+        desk = self._desk("daily_volume < 300")
+        # One payment every four minutes for 25 hours: 360 a day, then none: 299 after 61 of them are gone.
+        desk.play(steady(succeeded, T0, 375, 240), every_s=60.0)
+        assert desk.told == []
+        desk.wait(3_600 * 4)
+        assert desk.told == []
+        desk.wait(60 * 20)
+        assert desk.told == ["rule firing"]
+        data = desk.alerts[0].data
+        assert (data.value, data.threshold, data.unit) == (299, 300, "count")
+        assert data.arithmetic == "299 in 24 hours finished payments < 300"
+
+    def test_is_over_when_there_are_as_many_again(self) -> None:
+        desk = self._desk("daily_volume > 400 in 24 hours")
+        desk.play([*steady(succeeded, T0, 370, 240), *steady(succeeded, T0 + 88_800, 60, 10)], every_s=60.0)
+        assert desk.told == ["rule firing"]
+        assert 400 < desk.alerts[0].data.value <= 406, "by the minute"
+        desk.wait(3_600 * 6)
+        assert desk.told == ["rule firing", "rule resolved"]
