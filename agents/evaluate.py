@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -27,7 +27,7 @@ from rollups.merger import Merger
 from rollups.partition import AMEND_HORIZON_MS
 from rollups.sources import SourceStore
 from rollups.tables import NotWriter, TableStore
-from rules.engine import Engine, Progress, Transition
+from rules.engine import Engine, Progress, Standing, Transition
 from rules.learned import Imported, Learned
 from rules.loader import RuleSet
 from rules.rule import Rule
@@ -55,6 +55,7 @@ HISTORY_MS = 28 * 86_400_000
 FINE_HISTORY_MS = 3 * HOUR_MS
 """A baseline that has no state is learned from so much of the merged tables, the last hours by the minute."""
 BASELINES_TOLD = 50
+STANDINGS_EVERY_S = 3.0
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
 QUIET_FLUSHES, UNSETTLED_S = 4, 10.0
@@ -79,6 +80,8 @@ class Evaluate:
         self._settings, self._clock, self._kafka, self._rules = settings, clock, kafka, rules
         self._redis = redis
         self._imports = 0
+        self._standings: list[Standing] = []
+        self._stood_at = float("-inf")
         self._names = settings.names
         self._sources = SourceStore(redis, self._names, settings.bucket_ms)
         self._tables = TableStore(redis, self._names)
@@ -122,6 +125,14 @@ class Evaluate:
     def baselines(self) -> Iterator[tuple[Rule, Learned]]:
         """Every baseline, with the first of the rules that ask for it."""
         return self._engine.baselines.all()
+
+    def standings(self) -> dict[str, object]:
+        """How many rules are in force, and which do not stand well; worked out every few seconds."""
+        now = time.monotonic()
+        if now - self._stood_at >= STANDINGS_EVERY_S:
+            self._stood_at = now
+            self._standings = self._engine.states(self.table_progress(int(self._clock.now() * 1000)))
+        return {"count": len(self._engine.rules), "states": [asdict(one) for one in self._standings]}
 
     def told_baselines(self) -> list[dict[str, object]]:
         """What is known of the first baselines, for `tillwatch status`."""

@@ -164,6 +164,7 @@ class Worker:
             "leader_lag": max(self.evaluate.end - self.evaluate.offset, 0) if self.evaluate.leader else 0,
             "table_watermarks": {table: one.watermark_ms for table, one in progress.items()},
             "baselines": self.evaluate.told_baselines() if self.evaluate.leader else [],
+            "rules": self.evaluate.standings() if self.evaluate.leader else {},
         }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OK, BEHIND, NO_DATA, DOWN = "OK", "BEHIND", "NO_DATA", "DOWN"
 _STYLES = {OK: "green", BEHIND: "yellow", NO_DATA: "magenta", DOWN: "bold red"}
+_LOUD = ("no_data", "behind", "unknown", "learning")
 STALLED_S = 15.0
 """A worker that has not flushed for so long waits for something."""
 
@@ -87,7 +88,8 @@ def judge(found: Found, names: Names) -> Report:
             DOWN, "no worker runs: start one with 'tillwatch worker' (or all on one machine: 'tillwatch up')", parts
         )
     leader = next((one for one in found.workers if one.get("leader")), None)
-    parts = [*_topics(found, names), _evaluate(found, leader), *_baselines(leader), *_workers(found), _alerts(found)]
+    judged = [_evaluate(found, leader), *_rules(leader), *_baselines(leader)]
+    parts = [*_topics(found, names), *judged, *_workers(found), _alerts(found)]
     for verdict in (DOWN, BEHIND, NO_DATA):
         guilty = [part for part in parts if part.state == verdict]
         if guilty:
@@ -139,6 +141,23 @@ def _evaluate(found: Found, leader: Mapping[str, Any] | None) -> Part:
     return Part(
         "evaluate", "leader", OK, leader["leader_lag"], age, _flush_age(found, leader), f"led by {leader['name']}"
     )
+
+
+def _rules(leader: Mapping[str, Any] | None) -> Iterable[Part]:
+    """How many rules stand how; those that are not well by name."""
+    told = (leader or {}).get("rules") or {}
+    if not told:
+        return
+    by_state: dict[str, list[str]] = {}
+    for one in told["states"]:
+        group = ", ".join(str(value) for value in one["group"].values())
+        by_state.setdefault(one["state"], []).append(f"{one['rule']}{f' ({group})' if group else ''}")
+    words = [
+        f"{len(names)} {state.upper() if state in _LOUD else state}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+        for state, names in by_state.items()
+    ]
+    detail = "; ".join([_count(told["count"], "rule"), *words])
+    yield Part("rules", "rules", OK, detail=detail, more={"count": told["count"], "states": told["states"]})
 
 
 def _baselines(leader: Mapping[str, Any] | None) -> Iterable[Part]:

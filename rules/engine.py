@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median_low
 from typing import Any
 
@@ -13,6 +13,9 @@ from rollups.cells import Cell
 from rules.activity import Activity
 from rules.activity import restored as restored_activity
 from rules.judges.base import Scope
+from rules.judges.compound import Leaf
+from rules.judges.gauge import GaugeJudge
+from rules.judges.hold import HoldJudge
 from rules.learned import Baselines
 from rules.lifecycle import Track, View, restored
 from rules.loader import RuleSet
@@ -27,6 +30,9 @@ LATE_MS = 30 * 60_000
 FORGOTTEN_MS = 24 * 3_600_000
 """So long after the end of an episode its state is kept: well beyond the amend horizon."""
 EVER = 2**62
+GRAVEST = ("firing", "no_data", "behind", "unknown", "learning", "pending")
+STANDINGS = 200
+"""So many are told of at most."""
 GAPS, GAPS_KNOWN, GAPS_MISSED = 20, 3, 3
 """A gauge or a probe is silent after so many of its usual gaps, which are known from so many of its latest events."""
 
@@ -41,6 +47,17 @@ class Progress:
     behind: bool
     offset: int
     unsettled: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a rule and group stands: `firing`, `no_data`, `behind` (records wait to be read), `unknown` (some of it may have gone
+    to `other`), `learning` or `pending`; since when, in epoch ms of event time."""
+
+    rule: str
+    group: Mapping[str, Any]
+    state: str
+    since: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,11 @@ class Engine:
                     self._fed[part.query.table].append(series)
                 self._readers[part.query].append(rule)
         self.baselines = Baselines(self._rules, self._series, rules.calendar)
+
+    @property
+    def rules(self) -> list[Rule]:
+        """Those that are judged."""
+        return self._rules
 
     @property
     def tables(self) -> frozenset[str]:
@@ -274,6 +296,36 @@ class Engine:
             for part in rule.parts
             for bucket in self._series[part.query].full
         )
+
+    def states(self, progress: Mapping[str, Progress]) -> list[Standing]:
+        """How each rule and group stands, but for those that are well; the gravest first, and so many at most. A rule that
+        cannot be judged stands there once, without a group."""
+        found: list[Standing] = []
+        for rule in self._rules:
+            tables = [progress[table] for table in rule.tables if table in progress]
+            scope = self._scope(rule, progress)
+            if any(one.behind for one in tables):
+                found.append(Standing(rule.name, {}, "behind", None))
+            if scope.closed is not None and self._unknown(rule, scope.closed):
+                found.append(Standing(rule.name, {}, "unknown", None))
+            for learned in self.baselines.of(rule):
+                if learned.state in ("learning", "unknown"):
+                    group = dict(zip(rule.by, learned.group, strict=True))
+                    found.append(Standing(rule.name, group, learned.state, None))
+            tracks = islice(self._tracks[rule.full_name].values(), STANDINGS)
+            found += [one for track in tracks if (one := self._standing(track, scope)) is not None]
+        return sorted(found, key=lambda one: GRAVEST.index(one.state))[:STANDINGS]
+
+    def _standing(self, track: Track, scope: Scope) -> Standing | None:
+        state, verdict = track.state, track.rule.verdict
+        if state.status in ("firing", "no_data"):
+            return Standing(track.rule.name, track.named_group, state.status, state.since)
+        judge = verdict.judge if isinstance(verdict, Leaf) else None
+        if isinstance(judge, GaugeJudge | HoldJudge) and isinstance(verdict, Leaf):
+            since = judge.pending(self._slots(track.rule.parts[verdict.place], track.group), scope)
+            if since is not None:
+                return Standing(track.rule.name, track.named_group, "pending", since)
+        return None
 
     # --- silence and inhibition ---------------------------------------------------------------------------------------
 

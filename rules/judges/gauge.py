@@ -57,6 +57,17 @@ class GaugeJudge:
                 if slot.bucket >= start and flips.changed(bad):
                     yield Point(ms, bad, run[0], Reading(worst, run[0], ms + 1, len(run)) if bad else None)
 
+    def pending(self, slots: Slots, scope: Scope) -> int | None:
+        """Since when its samples have been beyond the threshold, where they are but have not been for long enough."""
+        since: int | None = None
+        for slot in slots.between((slots.last() or 0) - self.reach_ms, scope.end):
+            stat = slot.totals.stat
+            value = stat.low if self.comparison in UPWARD else stat.high
+            if value is not None:
+                beyond = COMPARE[self.comparison](Fraction(value, self.scale), self.threshold)
+                since = (slot.bucket if since is None else since) if beyond else None
+        return since if since is not None and (slots.last() or 0) - since < self.hold_ms else None
+
     def _present(self, run: list[int], ms: int, interval_ms: int) -> bool:
         if not interval_ms or not self.hold_ms:
             return True

@@ -57,6 +57,16 @@ class HoldJudge:
             over = self.inner.over(slots, begin.at, scope)
             yield begin.at, 2**62 if over is None else over[0], begin.reading
 
+    def pending(self, slots: Slots, scope: Scope) -> int | None:
+        """Since when the inner verdict has been true, where it is but has not lasted long enough."""
+        last = slots.last()
+        if last is None:
+            return None
+        seen = max(last + scope.bucket_ms, scope.closed or 0)
+        stretches = list(self._stretches(slots, seen - self.reach_ms, scope))
+        begin, end = stretches[-1][:2] if stretches else (0, 0)
+        return begin if end > seen and begin + self.hold_ms > seen else None
+
     def over(self, slots: Slots, since: int, scope: Scope) -> Over | None:
         return self.inner.over(slots, since, scope)
 

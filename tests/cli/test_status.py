@@ -102,3 +102,21 @@ def test_behind_goes_before_no_data_because_late_data_look_like_none() -> None:
 def test_every_part_has_the_shape_of_the_contract() -> None:
     for part in judge(_found(_worker()), NAMES).parts:
         assert {"name", "lag", "watermark_age_s"} <= json.loads(json.dumps(part.as_json())).keys()
+
+
+def test_how_the_rules_stand_is_told() -> None:
+    states = [
+        {"rule": "provider_down", "group": {"provider": "ozow"}, "state": "firing", "since": 1},
+        {"rule": "payment_volume_drop", "group": {}, "state": "learning", "since": None},
+    ]
+    report = judge(_found(_worker(rules={"count": 38, "states": states})), NAMES)
+    rules = next(part for part in report.parts if part.kind == "rules")
+    assert rules.detail == "38 rules; 1 firing: provider_down (ozow); 1 LEARNING: payment_volume_drop"
+    assert rules.as_json()["states"] == states
+
+
+def test_what_a_baseline_knows_is_told() -> None:
+    told = [{"rule": "payment_volume_drop", "group": {}, "state": "learning", "says": "LEARNING, 4 of 24 hours"}]
+    report = judge(_found(_worker(baselines=told)), NAMES)
+    part = next(part for part in report.parts if part.kind == "baseline")
+    assert (part.state, part.detail, report.verdict) == ("LEARNING", "LEARNING, 4 of 24 hours", OK)

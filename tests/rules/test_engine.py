@@ -297,3 +297,38 @@ class TestUnsettled:
         desk = Desk(rule("security_violations > 0"), now=T0)
         desk.unsettled = frozenset({"payments"})
         assert [alert.transition for alert in desk.put(violation(T0))] == ["firing"]
+
+
+class TestStandings:
+    """What does not stand well is told, by its state."""
+
+    def _states(self, desk: Desk) -> list[tuple[str, dict[str, object], str]]:
+        return [(one.rule, dict(one.group), one.state) for one in desk.engine.states(desk.progress())]
+
+    def test_pending_and_firing(self) -> None:
+        desk = Desk(shipped("high_memory_usage", "security_breach"), now=T0)
+        desk.play([usage(T0 + 10 * n, "memory", 95.0, host="app-1") for n in range(20)])
+        desk.put(usage(T0 + 200, "memory", 50.0, host="app-2"), violation(T0 + 200))
+        assert self._states(desk) == [
+            ("security_breach", {}, "firing"),
+            ("high_memory_usage", {"host": "app-1"}, "pending"),
+        ]
+        assert desk.engine.states(desk.progress())[1].since == T0 * 1000
+        desk.play([usage(T0 + 210 + 10 * n, "memory", 95.0, host="app-1") for n in range(45)])
+        assert ("high_memory_usage", {"host": "app-1"}, "firing") in self._states(desk)
+
+    def test_held_for_a_while(self) -> None:
+        desk = Desk(rule("payment_failure_rate > 50% over 1 minute for 5 minutes"), now=T0)
+        desk.play(burst(T0, 120, 1.0, 1.0))
+        assert self._states(desk) == [("rule", {}, "pending")]
+        desk.play(burst(T0 + 120, 300, 1.0, 1.0))
+        assert self._states(desk) == [("rule", {}, "firing")]
+
+    def test_behind_and_learning(self) -> None:
+        desk = Desk(shipped("payment_volume_drop"), now=T0)
+        desk.play(burst(T0, 300, 1.0, 0.0))
+        desk.wait(60)
+        assert self._states(desk) == [("payment_volume_drop", {}, "learning")]
+        desk.behind = True
+        desk.put(succeeded(desk.now))
+        assert self._states(desk)[0] == ("payment_volume_drop", {}, "behind")
