@@ -291,7 +291,8 @@ _EXPECTED = {
 
 def _odd_values(values: list[bytes], first: int) -> list[int]:
     """The places (the first is `first`) of values whose bytes need more than the fast way. Halved until it is known which."""
-    if _plain(b"\n".join(values)) and max(map(len, values), default=0) <= MAX_BYTES:
+    text = b"\n".join(values)
+    if len(text) <= MAX_BYTES and _plain(text):
         return []
     if len(values) == 1:
         return [first]
@@ -301,17 +302,12 @@ def _odd_values(values: list[bytes], first: int) -> list[int]:
 
 def _odd_sides(records: Sequence[Record]) -> list[int]:
     """The places of records whose key or headers need more than the fast way."""
-    odd = []
-    if holds_card(b"\n".join([record.key or b"" for record in records])):
-        odd += [index for index, record in enumerate(records) if record.key is not None and holds_card(record.key)]
-    usual: Sequence[tuple[str, bytes]] = ()
-    for index, record in enumerate(records):
-        headers = record.headers
-        if headers and headers != usual:  # a producer sends the same ones again and again
-            if _structured(headers):
-                usual = headers
-            else:
-                odd.append(index)
+    keys = [record.key or b"" for record in records]
+    odd = [index for index, key in enumerate(keys) if holds_card(key)] if holds_card(b"\n".join(keys)) else []
+    headers = [record.headers for record in records]
+    usual = next(iter(headers), ())  # a producer sends the same ones again and again
+    if headers.count(usual) < len(headers) or (usual and not _structured(usual)):
+        odd += [index for index, one in enumerate(headers) if one and not _structured(one)]
     return odd
 
 

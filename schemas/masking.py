@@ -23,6 +23,7 @@ _GROUP = re.compile("[0-9]+")
 # For the quick look: digits, blanks and dashes become one letter, so that a long run of them is a substring search.
 _QUICK = bytes(ord("0") if chr(byte) in "0123456789 -" else ord(".") for byte in range(256))
 _LONG = b"0" * SHORTEST
+_GAPS = b" -"
 _LONGEST_CHAR = 4
 """Bytes of a character in UTF-8, at most."""
 BACKSLASH = ord("\\")
@@ -137,7 +138,9 @@ def holds_card(value: bytes) -> bool:
     while at >= 0:
         start, end = quick.rfind(b".", 0, at) + 1, quick.find(b".", at)
         end = len(quick) if end < 0 else end
-        if card_spans(_text(value[max(0, start - _LONGEST_CHAR) : end + _LONGEST_CHAR])):
+        if len(value[start:end].translate(None, _GAPS)) >= SHORTEST and card_spans(
+            _text(value[max(0, start - _LONGEST_CHAR) : end + _LONGEST_CHAR])
+        ):
             return True
         at = quick.find(_LONG, end)
     return False
