@@ -13,7 +13,7 @@ Three positions matter, each an offset of the log:
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
@@ -22,7 +22,7 @@ from typing import Any
 
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, earliest_samples
 from schemas.decode import Decoder, Record, Refused
-from schemas.tables import FACTS, FOLDS, TABLES, Fold, Key
+from schemas.tables import FACTS, FOLDS, TABLES, Facts, Fold, Item, Key
 
 AMEND_HORIZON_MS = 6 * 3600 * 1000
 FUTURE_MS = 60_000
@@ -113,12 +113,12 @@ class Cut:
 
 SLOW_TABLES = frozenset(name for name, table in TABLES.items() if table.slow)
 
-Item = tuple[Any, ...]
-"""(offset, time in ms, cohort's time in ms, id, identity, and the numbers of the event's type)."""
 OFFSET, TIME, COHORT, ID, IDENTITY, NUMBERS = range(6)
+_SAMPLE = {when: itemgetter(when, ID, IDENTITY) for when in (TIME, COHORT)}
+"""An item as a sample, by the place of the time that counts."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Target:
     """A table as events of one type are folded into it. measures: for each of the table's, its place in an item (None: the
     type has none) and whether it is sketched."""
@@ -130,32 +130,36 @@ class _Target:
     keeps_recent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Step:
-    """Tables that share a key, so that it is worked out once."""
+    """Tables that share a key, so that it is worked out once. by_cohort: whether one of them goes by the cohort's time."""
 
     key: Callable[[Any], Key]
     targets: tuple[_Target, ...]
-
-
-def _single(table: str) -> _Target:
-    """For what is counted without being an event of the table's own."""
-    held = TABLES[table]
-    return _Target(table, slow=held.slow, keeps_recent=held.keeps_recent)
+    by_cohort: bool = False
 
 
 PIPELINE = "pipeline"
+
+
+def _single(table: str) -> _Step:
+    """For what is counted without being an event of the table's own."""
+    held = TABLES[table]
+    return _Step(tuple, (_Target(table, slow=held.slow, keeps_recent=held.keeps_recent),))
+
+
 _PIPELINE, _SECURITY, _ACTORS = _single(PIPELINE), _single("security"), _single("actors")
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How events of one type are folded. slow_steps: into the tables of high cardinality alone."""
+    """How events of one type are folded. slow_steps: into the tables of high cardinality alone. by_cohort: whether a table
+    goes by the cohort's time."""
 
-    facts: Callable[[Any], tuple[Any, ...]]
+    facts: Facts
     steps: tuple[_Step, ...]
     slow_steps: tuple[_Step, ...]
-    cohort_at: Callable[[Any], int] | None
+    by_cohort: bool
 
 
 def _target(fold: Fold) -> _Target:
@@ -172,16 +176,22 @@ def _plan(event_type: str) -> _Plan:
     for fold in FOLDS[event_type]:
         table = TABLES[fold.table]
         shared.setdefault((table.dimensions, table.slow), []).append(fold)
-    steps = tuple(_Step(alike[0].key, tuple(map(_target, alike))) for alike in shared.values())
+    steps = tuple(
+        _Step(alike[0].key, tuple(map(_target, alike)), any(fold.by_cohort for fold in alike)) for alike in shared.values()
+    )
     slow_steps = tuple(step for step in steps if step.targets[0].slow)
-    facts = FACTS[event_type]
-    return _Plan(facts.of, steps, slow_steps, facts.cohort_at)
+    return _Plan(FACTS[event_type], steps, slow_steps, any(step.by_cohort for step in steps))
 
 
 _PLANS = {event_type: _plan(event_type) for event_type in FOLDS}
-_Groups = dict[int, dict[_Target, dict[Key, list[Item]]]]
-"""Items by bucket, table and key."""
-NO_COHORT = -1
+
+_Buckets = defaultdict[int, list[Item]]
+_Keys = defaultdict[Key, tuple[_Buckets, _Buckets]]
+"""The items of a key by bucket: that of their own time, and that of their cohort's."""
+
+
+def _keys() -> _Keys:
+    return defaultdict(lambda: (defaultdict(list), defaultdict(list)))
 
 
 class Partition:
@@ -217,7 +227,7 @@ class Partition:
         self._letter_bytes = 0
         self._waiting = 0
         self._written = self.next
-        self._groups: _Groups = {}
+        self._groups: defaultdict[_Step, _Keys] = defaultdict(_keys)
         self._decoded: tuple[Sequence[Record], list[Any], list[int]] = ((), [], [])
         """The chunk that was begun, with its events and their times."""
         self._gathered = 0
@@ -340,9 +350,9 @@ class Partition:
             if floor is not None and bucket < floor and bucket not in pages:
                 break
             plan = plans[kind]
-            cohort_ms, cohort = 0, NO_COHORT
-            if plan.cohort_at is not None:
-                cohort_ms = plan.cohort_at(event)
+            item = plan.facts(event, offset, at)
+            if plan.by_cohort:
+                cohort_ms = item[COHORT]
                 if not oldest <= cohort_ms <= stamp + FUTURE_MS:
                     break
                 cohort = cohort_ms - cohort_ms % bucket_ms
@@ -369,22 +379,11 @@ class Partition:
                 steps = plan.slow_steps
             else:
                 continue
-            item = (offset, at, cohort_ms, *plan.facts(event))
             for step in steps:
-                key = step.key(event)
-                for target in step.targets:
-                    where = cohort if target.by_cohort else bucket
-                    tables = groups.get(where)
-                    if tables is None:
-                        tables = groups[where] = {}
-                    keys = tables.get(target)
-                    if keys is None:
-                        keys = tables[target] = {}
-                    items = keys.get(key)
-                    if items is None:
-                        keys[key] = [item]
-                    else:
-                        items.append(item)
+                own, cohorts = groups[step][step.key(event)]
+                own[bucket].append(item)
+                if step.by_cohort:
+                    cohorts[cohort].append(item)
         else:
             index = len(records)
         if index > start:
@@ -442,9 +441,10 @@ class Partition:
         floor = self._floor
         if floor is not None and bucket < floor and bucket not in self._pages:
             return bucket
-        cohort_ms, cohort = 0, NO_COHORT
-        if plan.cohort_at is not None:
-            cohort_ms = plan.cohort_at(event)
+        item = plan.facts(event, offset, ms)
+        cohort: int | None = None
+        if plan.by_cohort:
+            cohort_ms: int = item[COHORT]
             if oldest <= cohort_ms <= record.timestamp + FUTURE_MS:
                 cohort = cohort_ms - cohort_ms % bucket_ms
                 if self._absent(cohort):
@@ -458,15 +458,12 @@ class Partition:
         to_fast = offset >= self.next
         if not to_fast and offset < self.slow_next:
             return None
-        item = (offset, ms, cohort_ms, *plan.facts(event))
         for step in plan.steps if to_fast else plan.slow_steps:
-            key = step.key(event)
-            for target in step.targets:
-                if not target.by_cohort:
-                    self._gather(target, bucket, key, item)
-                elif cohort != NO_COHORT:
-                    self._gather(target, cohort, key, item)
-        if to_fast and cohort == NO_COHORT and plan.cohort_at is not None:
+            own, cohorts = self._groups[step][step.key(event)]
+            own[bucket].append(item)
+            if step.by_cohort and cohort is not None:
+                cohorts[cohort].append(item)
+        if to_fast and plan.by_cohort and cohort is None:
             self._single(_PIPELINE, ("cohort_out_of_range", kind, None), bucket, ms, offset, event.id)
         if notes is not None:
             if to_fast and notes.extension:
@@ -482,22 +479,20 @@ class Partition:
                 self._single(_ACTORS, (violated, event.source), bucket, ms, offset, event.id)
         return None
 
-    def _single(self, target: _Target, key: Key, bucket: int, ms: int, offset: int, event_id: str) -> None:
+    def _single(self, step: _Step, key: Key, bucket: int, ms: int, offset: int, event_id: str) -> None:
         """Adds one to a cell."""
-        self._gather(target, bucket, key, (offset, ms, 0, event_id, event_id))
-
-    def _gather(self, target: _Target, bucket: int, key: Key, item: Item) -> None:
-        self._groups.setdefault(bucket, {}).setdefault(target, {}).setdefault(key, []).append(item)
+        self._groups[step][key][0][bucket].append((offset, ms, 0, event_id, event_id))
 
     def _settle(self) -> None:
         """Adds the gathered events to their cells, group by group in the order of their first events: new cells come in the
         same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
-        groups, self._groups, self._gathered = self._groups, {}, 0
+        groups, self._groups, self._gathered = self._groups, defaultdict(_keys), 0
         ordered = [
             (items[0][OFFSET], bucket, target, key, items)
-            for bucket, tables in groups.items()
-            for target, keys in tables.items()
-            for key, items in keys.items()
+            for step, keys in groups.items()
+            for key, own_and_cohorts in keys.items()
+            for target in step.targets
+            for bucket, items in own_and_cohorts[target.by_cohort].items()
         ]
         ordered.sort(key=itemgetter(0))
         for _, bucket, target, key, items in ordered:
@@ -527,16 +522,21 @@ class Partition:
             changed[key] = cell
             self._waiting += 1
 
-        columns = tuple(zip(*items, strict=True))
-        times = columns[COHORT if target.by_cohort else TIME]
-        values: list[tuple[Sequence[int], bool]] = []
-        for place, sketch in target.measures:
-            column: Sequence[Any] = () if place is None else columns[place]
-            values.append(([value for value in column if value is not None] if None in column else column, sketch))
+        when = COHORT if target.by_cohort else TIME
+        times = [item[when] for item in items]
+        values = [
+            ([] if place is None else [value for item in items if (value := item[place]) is not None], sketch)
+            for place, sketch in target.measures
+        ]
         cell.fold(times, values)
-        held = cell.samples
-        if len(held) < KEPT_SAMPLES or min(times) <= held[-1][0]:
-            cell.samples = earliest_samples([*held, *zip(times, columns[ID], columns[IDENTITY], strict=True)])
+        held, sample = cell.samples, _SAMPLE[when]
+        if len(held) < KEPT_SAMPLES < len(items):  # the first few tell how early the others have to be
+            held = earliest_samples([*held, *map(sample, items[:KEPT_SAMPLES])])
+        if len(held) == KEPT_SAMPLES:
+            latest = held[-1][0]
+            items = [item for item in items if item[when] <= latest]
+        if items:
+            cell.samples = earliest_samples([*held, *map(sample, items)])
         if target.keeps_recent:
             cell.recent = nlargest(KEPT_RECENT, [*(cell.recent or ()), *times])
 
@@ -550,7 +550,7 @@ class Partition:
             counted = [item for item in items if item[OFFSET] >= self._settled] if table.slow else items
             if counted and table.name != PIPELINE:
                 over = [(item[OFFSET], item[TIME], 0, f"{item[OFFSET]}", f"{item[OFFSET]}") for item in counted]
-                self._add(_PIPELINE, bucket, ("overflow", table.name, None), over)
+                self._add(_PIPELINE.targets[0], bucket, ("overflow", table.name, None), over)
             cell = cells.get(key)
             if cell is not None:
                 return key, cell

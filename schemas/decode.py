@@ -114,8 +114,6 @@ def _event_struct(event_type: str, model: type[Data], data: type[msgspec.Struct]
         gc=False,
         namespace={
             "TYPE": event_type,
-            "VERB": event_type.partition(".")[2],
-            "NONE": None,
             "MOMENTS": tuple(name for name, info in fields_of(model).items() if kind_of(info) == "moment"),
         },
     )

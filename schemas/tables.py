@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, TypeVar
 
 from pydantic.fields import FieldInfo
@@ -16,7 +15,6 @@ from pydantic.fields import FieldInfo
 from schemas.annotations import Dimension, Kind
 from schemas.annotations import Measure as MeasureMark
 from schemas.events import DATA_OF, EVERYWHERE, SUBJECT_OF, Data
-from schemas.time import epoch_ms
 
 Value = str | bool | int | None
 Key = tuple[Value, ...]
@@ -61,8 +59,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """How an event of one type adds to one table. `key` takes the decoded event; `numbers`: which of the type's numbers
-    (`Facts.of`) is each of the table's measures, None where the type has none."""
+    """How an event of one type adds to one table. `key` takes the decoded event; `numbers`: which of the numbers of its
+    `Item` is each of the table's measures, None where the type has none."""
 
     table: str
     key: Callable[[Any], Key]
@@ -71,15 +69,11 @@ class Fold:
     """Whether the bucket goes by the cohort's time instead of the event's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is folded of an event of one type, beside its dimensions. Each callable takes the decoded event.
-
-    of: (id, identity, *numbers). cohort_at: the time of its cohort in epoch ms, where the type has one.
-    """
-
-    of: Callable[[Any], tuple[Any, ...]]
-    cohort_at: Callable[[Any], int] | None
+Item = tuple[Any, ...]
+"""(offset, time, cohort's time, id, identity, *numbers): what is folded of an event, beside its dimensions. Times in epoch
+ms; the cohort's is 0 where the type has none."""
+Facts = Callable[[Any, int, int], Item]
+"""Takes a decoded event, its offset and its time in epoch ms."""
 
 
 _PAYMENT = ("outcome", "provider", "method", "currency", "fault", "reason")
@@ -167,18 +161,29 @@ def _table(name: str) -> Table:
 TABLES: dict[str, Table] = {name: _table(name) for name in _LAYOUT}
 
 
-def _key(table: Table, model: type[Data]) -> Callable[[Any], Key]:
-    paths = []
-    for name in table.dimensions:
+# An event passes a handful of these functions. Each is written out for its type, as a loop over names would cost more than
+# all the rest of the fold.
+
+
+def _written(parameters: str, values: list[str]) -> Callable[..., Any]:
+    """A function that returns a tuple of these expressions, of two values or more."""
+    function: Callable[..., Any] = eval(f"lambda {parameters}: ({', '.join(values)})")
+    return function
+
+
+def _key(table: Table, event_type: str) -> Callable[[Any], Key]:
+    fields = fields_of(DATA_OF[event_type])
+    verb = event_type.partition(".")[2]
+    constants = dict.fromkeys(_VERBS, verb) | {"kind": event_type}
+
+    def value(name: str) -> str:
         if table.name == "pipeline":
-            paths.append({"kind": "TYPE", "type": "NONE", "source": "source"}[name])
-        elif name == "kind":
-            paths.append("TYPE")
-        elif name in fields_of(model) and mark(fields_of(model)[name], Dimension) is not None:
-            paths.append(f"data.{name}")
-        else:
-            paths.append("VERB" if name in _VERBS else "NONE")
-    return attrgetter(*paths)  # of two or more names: a tuple, made in C
+            return "event.source" if name == "source" else repr(event_type if name == "kind" else None)
+        if name != "kind" and name in fields and mark(fields[name], Dimension) is not None:
+            return f"event.data.{name}"
+        return repr(constants.get(name))
+
+    return _written("event", [value(name) for name in table.dimensions])
 
 
 def _numbers(model: type[Data]) -> list[Measure]:
@@ -188,36 +193,28 @@ def _numbers(model: type[Data]) -> list[Measure]:
 
 
 def _facts(model: type[Data]) -> Facts:
-    """A function that was written out for the model: a loop over its measures would cost more than the fold."""
-    items = ["event.id", "data.transaction_id" if "payments" in model.tables else "event.id"]
-    for measure in _numbers(model):
-        value = f"data.{measure.name}"
-        whole = f"round({value} * 1000)" if measure.thousandths else value
-        required = fields_of(model)[measure.name].is_required()
-        items.append(whole if required else f"(None if {value} is None else {whole})")
-    namespace: dict[str, Any] = {}
-    exec(f"def of(event):\n data = event.data\n return ({', '.join(items)},)", namespace)
-    return Facts(namespace["of"], _cohort_at(model))
+    fields = fields_of(model)
+
+    def value(name: str, absent: str = "None", whole: str = "{}") -> str:
+        held = f"event.data.{name}"
+        whole = whole.format(held)
+        return whole if fields[name].is_required() else f"{absent} if {held} is None else {whole}"
+
+    # What does not say when it was initiated is its own cohort.
+    cohort = value("initiated_at", absent="ms") if "initiated_at" in fields else "0"
+    identity = value("transaction_id") if "payments" in model.tables else "event.id"
+    numbers = [value(one.name, whole="round({} * 1000)" if one.thousandths else "{}") for one in _numbers(model)]
+    return _written("event, offset, ms", ["offset", "ms", cohort, "event.id", identity, *numbers])
 
 
-def _cohort_at(model: type[Data]) -> Callable[[Any], int] | None:
-    if "initiated_at" not in fields_of(model):
-        return None
-
-    def at(event: Any) -> int:
-        initiated = event.data.initiated_at  # in epoch ms: the decoder has seen to it
-        return epoch_ms(event.time) if initiated is None else initiated
-
-    return at
-
-
-def _folds(model: type[Data]) -> tuple[Fold, ...]:
+def _folds(event_type: str) -> tuple[Fold, ...]:
+    model = DATA_OF[event_type]
     places = {measure.name: place for place, measure in enumerate(_numbers(model))}
     by_cohort = "initiated_at" in fields_of(model)
     return tuple(
         Fold(
             name,
-            _key(TABLES[name], model),
+            _key(TABLES[name], event_type),
             tuple(places.get(measure.name) for measure in TABLES[name].measures),
             by_cohort and name == _COHORTS,
         )
@@ -225,7 +222,7 @@ def _folds(model: type[Data]) -> tuple[Fold, ...]:
     )
 
 
-FOLDS: dict[str, tuple[Fold, ...]] = {event_type: _folds(model) for event_type, model in DATA_OF.items()}
+FOLDS: dict[str, tuple[Fold, ...]] = {event_type: _folds(event_type) for event_type in DATA_OF}
 """How an event of each type is folded."""
 FACTS: dict[str, Facts] = {event_type: _facts(model) for event_type, model in DATA_OF.items()}
 """What is folded of an event of each type."""

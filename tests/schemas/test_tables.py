@@ -78,14 +78,14 @@ def test_a_table_that_is_full_keeps_what_is_closed_and_merges_the_rest():
 def folded(event):
     """{table: (key, measures, identity, bucket time)} of an event."""
     decoded, ms, _ = decoder(event["type"]).decode(encoded(event), None, [])
-    facts = FACTS[event["type"]]
-    _, identity, *numbers = facts.of(decoded)
+    offset, time, cohort_ms, _, identity, *numbers = FACTS[event["type"]](decoded, 7, ms)
+    assert (offset, time) == (7, ms)
     return {
         fold.table: (
             fold.key(decoded),
             tuple(None if place is None else numbers[place] for place in fold.numbers) or None,
             identity,
-            facts.cohort_at(decoded) if fold.by_cohort else ms,
+            cohort_ms if fold.by_cohort else ms,
         )
         for fold in FOLDS[event["type"]]
     }
