@@ -22,7 +22,6 @@ from agents.guard import Guard
 from agents.outbox import HEADER, Entry, NotLeader, Outbox
 from agents.retry import NotWanted, until_done
 from agents.transport import Chunk, ChunkApp
-from rollups.cells import unpack
 from rollups.merger import Merger
 from rollups.partition import AMEND_HORIZON_MS
 from rollups.sources import SourceStore
@@ -306,8 +305,7 @@ class Evaluate:
         merger = self._merger
         await self._load_absent(merger.absent(part.bucket for part in partial.tables))
         for part in partial.tables:
-            cells = [(tuple(key), unpack(row, part.bucket)) for key, row in part.rows]
-            merger.offer(source, part.table, part.bucket, part.first, part.last, cells)
+            merger.offer(source, part.table, part.bucket, part.first, part.last, part.rows)
         if partial.part == partial.parts - 1:
             merger.progress(source).advance(partial.next, partial.watermark, partial.newest, partial.behind)
         self._note_delays(partial)

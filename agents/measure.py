@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 from aiokafka import TopicPartition
 from faust.types import TP
 from redis.asyncio import Redis
@@ -20,7 +21,7 @@ from agents.retry import AWAY, NotWanted, end, until_done
 from agents.together import Together
 from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
 from rollups.partition import BEAT_MS, Cut, Letter, Page, Partition, Progress
-from rollups.sources import Encoded, Held, Refused, SourceStore, encode
+from rollups.sources import Encoded, Held, Refused, SourceStore, encode, unpacked
 from runtime.clock import Clock
 from runtime.kafka import KafkaUnreachable, TopicLog, TopicLogs, fetched_ends
 from runtime.names import Source
@@ -29,7 +30,7 @@ from schemas.deadletter import letter
 from schemas.decode import Decoder
 from schemas.heartbeat import heartbeat
 from schemas.masking import Masker
-from schemas.rollup import Partial, TablePart, encode_partials
+from schemas.rollup import PackedPart, Partial, encode_partials
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ REVOKE_LIMIT_S = 3.0
 ASSIGN_WAIT_S = 10.0
 PART_BYTES = 500_000
 """Size from which a partial is split; the broker's limit is 1 MiB."""
-ROWS_A_PART = 100
 POLL_S = 0.05
 BEAT_LIMIT_S = 3.0
 BEHIND_FLUSHES = 4
@@ -211,7 +211,7 @@ class Measure:
         pages = await until_done(
             f"loading bucket {bucket}", lambda: self._store.pages(owned.held.source, [bucket]), lambda: not owned.gone
         )
-        return pages[bucket]
+        return unpacked(bucket, pages[bucket])
 
     async def _wait_for_flush(self, owned: Owned) -> None:
         async with self._flushed:
@@ -327,12 +327,12 @@ class Measure:
 
     def _partials(self, owned: Owned, cut: Cut, encoded: list[Encoded]) -> list[bytes]:
         """The cut as messages of the rollups topic; the last of them carries the clocks."""
-        parts = []
-        for change in encoded:
-            for table, rows in change.rows.items():
-                for start in range(0, len(rows), ROWS_A_PART):
-                    some = rows[start : start + ROWS_A_PART]
-                    parts.append(TablePart(table, change.bucket, change.first, change.last, some))
+        parts = [
+            PackedPart(table, change.bucket, change.first, change.last, msgspec.Raw(some))
+            for change in encoded
+            for table, rows in change.rows.items()
+            for some in rows
+        ]
         return encode_partials(
             Partial(
                 source=str(owned.held.source),

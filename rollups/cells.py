@@ -13,9 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
+from itertools import chain, zip_longest
 from typing import Any
 
+import msgspec
+
 from rollups.sketch import Bins, add_bins, add_values
+from schemas.rollup import Row, StatRow
 
 EXACT_BELOW = 64
 """A cell of fewer events keeps their exact times."""
@@ -172,59 +176,100 @@ def later(held: Cell | None, offered: Cell) -> Cell:
     return offered if held is None or offered.count > held.count else held
 
 
-# --- on the wire and in Redis: plain JSON values -------------------------------------------------------------------
-
-Row = list[Any]
-"""A cell as JSON: [count, times, samples, recent, stats]; see `pack`."""
+# --- on the wire and in Redis: JSON --------------------------------------------------------------------------------
 
 _BIG = 2**63
+_flat = chain.from_iterable
+
+PackedCell = tuple[Any, ...]
+"""A `Row` to be encoded; see `pack`."""
 
 
-def pack(cell: Cell, bucket: int) -> Row:
-    """[count, times or 0, samples, recent or 0, stats]. Times are ms since the bucket's start.
+def pack(cell: Cell, bucket: int) -> PackedCell:
+    """(count, times or 0, samples, recent or 0, stats). Times are ms since the bucket's start.
 
-    A stat is [n, sum, min, max, bins] with bins as [bin, count, bin, count, …] or 0, or 0 for a measure that no event
+    A stat is (n, sum, min, max, bins) with bins as [bin, hits, bin, hits, …] or 0, or 0 for a measure that no event
     carried. A sum beyond 63 bits is a string of digits, since many JSON readers would round it.
     """
-    stats = [
-        [
-            stat.n,
-            stat.total if stat.total < _BIG else str(stat.total),
-            stat.low,
-            stat.high,
-            [number for item in sorted(stat.bins.items()) for number in item] if stat.bins else 0,
-        ]
-        if stat.n
-        else 0
-        for stat in cell.stats
-    ]
-    return [
+    times, recent = cell.times, cell.recent
+    return (
         cell.count,
-        0 if cell.times is None else [ms - bucket for ms in cell.times],
-        [[ms - bucket, event_id, identity] for ms, event_id, identity in cell.samples],
-        0 if cell.recent is None else [ms - bucket for ms in cell.recent],
-        stats,
-    ]
-
-
-def unpack(row: Sequence[Any], bucket: int) -> Cell:
-    """The cell of a row that `pack` made."""
-    count, times, samples, recent, stats = row
-    return Cell(
-        count=count,
-        times=None if times == 0 else [bucket + ms for ms in times],
-        samples=[(bucket + ms, event_id, identity) for ms, event_id, identity in samples],
-        recent=None if recent == 0 else [bucket + ms for ms in recent],
-        stats=[
-            Stat()
-            if stat == 0
-            else Stat(
-                stat[0],
-                int(stat[1]),
-                stat[2],
-                stat[3],
-                dict(zip(stat[4][::2], stat[4][1::2], strict=True)) if stat[4] else None,
+        0 if times is None else [ms - bucket for ms in times],
+        [(ms - bucket, event_id, identity) for ms, event_id, identity in cell.samples],
+        0 if recent is None else [ms - bucket for ms in recent],
+        [
+            (
+                stat.n,
+                stat.total if stat.total < _BIG else str(stat.total),
+                stat.low,
+                stat.high,
+                list(_flat(stat.bins.items())) if stat.bins else 0,
             )
-            for stat in stats
+            if stat.n
+            else 0
+            for stat in cell.stats
         ],
     )
+
+
+_many_times = msgspec.json.Decoder(list[list[int] | int])
+_many_samples = msgspec.json.Decoder(list[list[Sample]])
+_bins = msgspec.json.Decoder(list[int] | int)
+_row = msgspec.json.Decoder(Row)
+
+
+def as_row(cell: Cell, bucket: int) -> Row:
+    """The row of a cell as it comes off the wire."""
+    return _row.decode(msgspec.json.encode(pack(cell, bucket)))
+
+
+def unpack(row: Row, bucket: int) -> Cell:
+    """The cell of a row that `pack` made."""
+    return added([row], bucket)
+
+
+def added(rows: Sequence[Row], bucket: int, *, sketches: bool = True) -> Cell:
+    """The sum of rows of one bucket, as `merged` makes it of their cells."""
+    cell = tallied(rows, sketches=sketches)
+    if cell.count < EXACT_BELOW:
+        times = _many_times.decode(_joined([row.times for row in rows]))
+        known = [some for some in times if isinstance(some, list)]
+        if len(known) == len(rows):
+            cell.times = [bucket + ms for ms in _flat(known)]
+    samples = _many_samples.decode(_joined([row.samples for row in rows]))
+    cell.samples = [(bucket + ms, event_id, identity) for ms, event_id, identity in earliest_samples(_flat(samples))]
+    recent = [row.recent for row in rows if isinstance(row.recent, list)]
+    if recent:
+        cell.recent = [bucket + ms for ms in nlargest(KEPT_RECENT, _flat(recent))]
+    return cell
+
+
+def tallied(rows: Sequence[Row], *, sketches: bool = True) -> Cell:
+    """The count and the stats of `added`, and nothing else: what a row of a merged table holds. Rows of any buckets."""
+    columns = zip_longest(*[row.stats for row in rows], fillvalue=0)
+    return Cell(
+        count=sum([row.count for row in rows]), times=None, stats=[_total(column, sketches) for column in columns]
+    )
+
+
+def _total(column: Iterable[StatRow | int], sketch: bool) -> Stat:
+    n = total = 0
+    low = high = None
+    bins: Bins = {}
+    for stat in column:
+        if isinstance(stat, StatRow):
+            n += stat.n
+            total += int(stat.total)
+            if low is None or stat.low < low:
+                low = stat.low
+            if high is None or stat.high > high:
+                high = stat.high
+            if sketch and isinstance(flat := _bins.decode(stat.bins), list):
+                each = iter(flat)
+                for index, hits in zip(each, each, strict=True):
+                    bins[index] = bins.get(index, 0) + hits
+    return Stat(n, total, low, high, bins or None)
+
+
+def _joined(values: Sequence[msgspec.Raw]) -> bytes:
+    return b"[" + b",".join(values) + b"]"

@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from rollups.cells import Cell, merged
-from rollups.partition import RESIDENT_MS, Page
+from rollups.cells import Cell, added, tallied
+from rollups.partition import RESIDENT_MS
 from runtime.names import Source
+from schemas.rollup import PackedPage, Row
 from schemas.tables import Key
 
 ROW_MS = 10_000
@@ -49,8 +50,8 @@ class Merger:
 
     def __init__(self, bucket_ms: int) -> None:
         self._bucket_ms = bucket_ms
-        # bucket → table → key → source → cell
-        self._buckets: dict[int, dict[str, dict[Key, dict[Source, Cell]]]] = {}
+        # bucket → table → key → source → its version
+        self._buckets: dict[int, dict[str, dict[Key, dict[Source, Row]]]] = {}
         self._spans: dict[int, dict[Source, tuple[int, int]]] = {}
         self._floor: int | None = None
         self._changed: dict[tuple[str, int], set[Key]] = defaultdict(set)
@@ -80,43 +81,46 @@ class Merger:
                 absent.update(range(row, row + ROW_MS, self._bucket_ms))
         return absent - self._buckets.keys()
 
-    def put(self, source: Source, bucket: int, page: Page, *, changed: bool) -> None:
+    def put(self, source: Source, bucket: int, page: PackedPage, *, changed: bool) -> None:
         """Takes in what Redis has of one source's bucket. `changed`: the merged rows may lack it."""
         held = self._buckets.setdefault(bucket, {})
         if page.first is not None:
             self._span(bucket, source, page.first, page.last)
-        for table, cells in page.cells.items():
-            for key, cell in cells.items():
-                self._offer(held, source, table, bucket, key, cell, changed)
+        for table, rows in page.tables.items():
+            self._offer(held, source, table, bucket, rows, changed)
 
     def offer(
-        self, source: Source, table: str, bucket: int, first: int, last: int, cells: Iterable[tuple[Key, Cell]]
+        self, source: Source, table: str, bucket: int, first: int, last: int, rows: Iterable[tuple[Key, Row]]
     ) -> None:
         """Takes in cells of a partial, fed by records from offset `first` to `last`; `absent` buckets come first."""
         held = self._buckets.setdefault(bucket, {})
         self._span(bucket, source, first, last)
-        for key, cell in cells:
-            self._offer(held, source, table, bucket, key, cell, True)
+        self._offer(held, source, table, bucket, rows, True)
 
     def _offer(
         self,
-        held: dict[str, dict[Key, dict[Source, Cell]]],
+        held: dict[str, dict[Key, dict[Source, Row]]],
         source: Source,
         table: str,
         bucket: int,
-        key: Key,
-        cell: Cell,
+        rows: Iterable[tuple[Key, Row]],
         changed: bool,
     ) -> None:
-        versions = held.setdefault(table, {}).setdefault(key, {})
-        have = versions.get(source)
-        if have is not None and cell.count < have.count:
-            return
-        # The same version again may have come with a page that was loaded, and not be in the row yet.
-        versions[source] = cell
-        self._changed[table, bucket].add(key)
-        if changed:
-            self._unwritten[table].add(bucket - bucket % ROW_MS)
+        cells, fresh = held.setdefault(table, {}), set()
+        for key, row in rows:
+            versions = cells.get(key)
+            if versions is None:
+                cells[key] = {source: row}
+            elif source in versions and row.count < versions[source].count:
+                continue
+            else:
+                # The same version again may have come with a page that was loaded, and not be in the row yet.
+                versions[source] = row
+            fresh.add(key)
+        if fresh:
+            self._changed[table, bucket] |= fresh
+            if changed:
+                self._unwritten[table].add(bucket - bucket % ROW_MS)
 
     def _span(self, bucket: int, source: Source, first: int, last: int) -> None:
         spans = self._spans.setdefault(bucket, {})
@@ -137,7 +141,7 @@ class Merger:
                 continue
             cells = self._buckets[bucket][table]
             sketches = sketched is None or table in sketched
-            result[table, bucket] = {key: _sum(cells[key], sketches) for key in keys}
+            result[table, bucket] = {key: added(list(cells[key].values()), bucket, sketches=sketches) for key in keys}
         return result
 
     def take_rows(self) -> dict[str, dict[int, dict[Key, Cell]]]:
@@ -151,15 +155,11 @@ class Merger:
             self._unwritten[table].update(buckets)
 
     def _row(self, table: str, start: int) -> dict[Key, Cell]:
-        row: dict[Key, Cell] = {}
+        row: dict[Key, list[Row]] = {}
         for bucket in range(start, start + ROW_MS, self._bucket_ms):
             for key, versions in self._buckets.get(bucket, {}).get(table, {}).items():
-                cell = row.get(key)
-                if cell is None:
-                    cell = row[key] = Cell()
-                for version in versions.values():
-                    cell.add(version)
-        return row
+                row.setdefault(key, []).extend(versions.values())
+        return {key: tallied(versions) for key, versions in row.items()}
 
     def spans(self, start: int, end: int) -> dict[Source, tuple[int, int]]:
         """The offsets (first, last) of the records folded into the resident buckets of [start, end), by source."""
@@ -195,10 +195,3 @@ class Merger:
                 del self._buckets[bucket]
         for bucket in [b for b in self._spans if b < self._floor - SPANS_KEPT_MS and b not in self._buckets]:
             del self._spans[bucket]
-
-
-def _sum(versions: Mapping[Source, Cell], sketches: bool) -> Cell:
-    if len(versions) == 1:
-        (cell,) = versions.values()
-        return cell
-    return merged(versions.values(), sketches=sketches)

@@ -21,13 +21,16 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 
-from rollups.cells import Row, pack, unpack
+from rollups.cells import Cell, PackedCell, pack, unpack
 from rollups.partition import RESIDENT_MS, Change, Checkpoint, Cut, Page, Progress
 from runtime.names import Names, Source
+from schemas.rollup import PackedPage
 from schemas.tables import Key
 
 EXPIRED_AT_ONCE = 200
 PAGES_AT_ONCE = 500
+ROWS_A_PART = 100
+"""What one part of a partial holds at most, so that a message can be filled well."""
 BESIDE_BYTES = 32_768
 """From so much on it is worth a thread to compress."""
 
@@ -118,7 +121,8 @@ class SourceStore:
             floor -= floor % self._bucket_ms
         resend = frozenset(bucket for bucket, offset in changed.items() if offset >= held.written)
         wanted = {bucket for bucket in changed if floor is None or bucket >= floor} | resend
-        return Taken(held, progress, floor, await self.pages(source, wanted), resend)
+        pages = {bucket: unpacked(bucket, page) for bucket, page in (await self.pages(source, wanted)).items()}
+        return Taken(held, progress, floor, pages, resend)
 
     async def still_mine(self, held: Held) -> bool:
         """Whether Redis has just what this owner wrote last."""
@@ -203,8 +207,8 @@ class SourceStore:
         pairs = cast("list[tuple[bytes, float]]", await self._redis.zrange(key, 0, -1, withscores=True))
         return {int(bucket): int(offset) for bucket, offset in pairs}
 
-    async def pages(self, source: Source, buckets: Iterable[int]) -> dict[int, Page]:
-        """The cells of some buckets; a bucket that does not exist gives an empty page."""
+    async def pages(self, source: Source, buckets: Iterable[int]) -> dict[int, PackedPage]:
+        """The cells of some buckets, packed; a bucket that does not exist gives an empty page."""
         names = self._names
         wanted = sorted(buckets)
         pages = {}
@@ -213,7 +217,7 @@ class SourceStore:
             keys = [names.source_cells(source, bucket, part) for bucket in some for part in ("fast", "slow")]
             values = cast("list[bytes | None]", await self._redis.mget(keys))
             for index, bucket in enumerate(some):
-                pages[bucket] = decode(bucket, values[2 * index], values[2 * index + 1])
+                pages[bucket] = decode(values[2 * index], values[2 * index + 1])
         return pages
 
 
@@ -225,37 +229,44 @@ def _progress(written: int, clocks: bytes) -> tuple[Progress, Checkpoint]:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One change of a cut: its parts as JSON (one that did not change is empty), and its changed cells as rows."""
+    """One change of a cut: its parts as JSON (one that did not change is empty), and by table its changed cells, some at a
+    time: arrays of [key, row]."""
 
     bucket: int
     first: int
     last: int
     fast: bytes
     slow: bytes
-    rows: dict[str, list[tuple[Key, Row]]]
+    rows: dict[str, list[bytes]]
 
 
 def encode(cut: Cut) -> list[Encoded]:
     """Packs each cell once, for Redis and for the partial."""
     encoded = []
     for change in cut.changes:
-        packed = {
-            table: {key: pack(cell, change.bucket) for key, cell in cells.items()}
-            for part in (change.fast, change.slow)
-            for table, cells in (part or {}).items()
-        }
-        rows = {table: [(key, packed[table][key]) for key in cells] for table, cells in change.cells.items()}
-        fast, slow = (
-            b"" if part is None else _value(change, {table: packed[table] for table in part})
-            for part in (change.fast, change.slow)
-        )
+        rows: dict[str, list[bytes]] = {}
+        fast, slow = (b"" if part is None else _value(change, part, rows) for part in (change.fast, change.slow))
         encoded.append(Encoded(change.bucket, change.first, change.last, fast, slow, rows))
     return encoded
 
 
-def _value(change: Change, packed: Mapping[str, Mapping[Key, Row]]) -> bytes:
-    tables = {table: list(rows.items()) for table, rows in packed.items()}
+def _value(change: Change, part: Mapping[str, Mapping[Key, Cell]], rows: dict[str, list[bytes]]) -> bytes:
+    """The value of a part. Leaves in `rows` those that changed."""
+    tables = {}
+    for table, cells in part.items():
+        packed = [(key, pack(cell, change.bucket)) for key, cell in cells.items()]
+        some = _some(packed)
+        tables[table] = msgspec.Raw(b"[" + b",".join([rows[1:-1] for rows in some]) + b"]")
+        changed = change.cells.get(table, {})
+        if len(changed) == len(cells):
+            rows[table] = some
+        elif changed:
+            rows[table] = _some([item for item in packed if item[0] in changed])
     return msgspec.json.encode({"first": change.first, "last": change.last, "tables": tables})
+
+
+def _some(packed: Sequence[tuple[Key, PackedCell]]) -> list[bytes]:
+    return [_encode(packed[start : start + ROWS_A_PART]) for start in range(0, len(packed), ROWS_A_PART)]
 
 
 def squeeze(encoded: Sequence[Encoded]) -> list[tuple[bytes, bytes]]:
@@ -263,15 +274,19 @@ def squeeze(encoded: Sequence[Encoded]) -> list[tuple[bytes, bytes]]:
     return [(one.fast and zlib.compress(one.fast, 1), one.slow and zlib.compress(one.slow, 1)) for one in encoded]
 
 
-def decode(bucket: int, fast: bytes | None, slow: bytes | None) -> Page:
+_encode = msgspec.json.Encoder().encode
+_part = msgspec.json.Decoder(PackedPage)
+
+
+def decode(fast: bytes | None, slow: bytes | None) -> PackedPage:
     """The page of a bucket's two values; None or empty where a part does not exist."""
-    page = Page()
-    for value in (fast, slow):
-        if not value:
-            continue
-        held: dict[str, Any] = msgspec.json.decode(zlib.decompress(value))
-        page.first = held["first"] if page.first is None else min(page.first, held["first"])
-        page.last = max(page.last, held["last"])
-        for name, rows in held["tables"].items():
-            page.cells[name] = {tuple(key): unpack(row, bucket) for key, row in rows}
-    return page
+    parts = [_part.decode(zlib.decompress(value)) for value in (fast, slow) if value]
+    first = min((part.first for part in parts if part.first is not None), default=None)
+    tables = {table: rows for part in parts for table, rows in part.tables.items()}
+    return PackedPage(first, max((part.last for part in parts), default=-1), tables)
+
+
+def unpacked(bucket: int, page: PackedPage) -> Page:
+    """The page as its owner folds on into it."""
+    cells = {table: {key: unpack(row, bucket) for key, row in rows} for table, rows in page.tables.items()}
+    return Page(cells, first=page.first, last=page.last)

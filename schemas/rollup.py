@@ -7,24 +7,61 @@ into `parts`; positions and clocks count once the last part is there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-Row = list[Any]
-"""A cell: [count, times or 0, samples, recent or 0, stats]; see `rollups.cells.pack`."""
-WireKey = Sequence[str | bool | int | None]
+WireKey = tuple[str | bool | int | None, ...]
 
 
-class TablePart(msgspec.Struct, frozen=True):
-    """Cells of one table and bucket that changed. `first` and `last`: offsets of the first and last record that was
-    ever folded into the bucket."""
+class StatRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A measure of a row: how many events carried it, sum (beyond 63 bits a string of digits), least, greatest, and
+    the bins of its sketch, [bin, hits, bin, hits, …] or 0."""
 
+    n: int
+    total: int | str
+    low: int
+    high: int
+    bins: msgspec.Raw
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A cell: count, times or 0, samples, recent or 0, and for each measure of the table its stat or 0, as
+    `rollups.cells.pack` makes it."""
+
+    # What may never be asked for (a later version takes the cell's place, no rule reads the table) stays JSON until it is.
+    count: int
+    times: msgspec.Raw
+    samples: msgspec.Raw
+    recent: list[int] | int
+    stats: tuple[StatRow | int, ...]
+
+
+class PackedPage(msgspec.Struct):
+    """One bucket as Redis has it: the rows of each table, and the offsets of the first and last fold into it."""
+
+    first: int | None = None
+    last: int = -1
+    tables: dict[str, list[tuple[WireKey, Row]]] = {}
+
+
+class _Part(msgspec.Struct, frozen=True):
     table: str
     bucket: int
     first: int
     last: int
-    rows: Sequence[tuple[WireKey, Row]]
+
+
+class TablePart(_Part, frozen=True):
+    """Cells of one table and bucket that changed. `first` and `last`: offsets of the first and last record that was
+    ever folded into the bucket."""
+
+    rows: list[tuple[WireKey, Row]]
+
+
+class PackedPart(_Part, frozen=True):
+    """A `TablePart` to be sent, whose rows are JSON already."""
+
+    rows: msgspec.Raw
 
 
 class Partial(msgspec.Struct, frozen=True):
@@ -46,7 +83,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Partial)
 
 
-def encode_partials(head: Partial, tables: Sequence[TablePart], limit: int) -> list[bytes]:
+def encode_partials(head: Partial, tables: Sequence[PackedPart], limit: int) -> list[bytes]:
     """The messages that carry `tables` under `head`, each of about `limit` bytes at most."""
     groups: list[list[msgspec.Raw]] = [[]]
     size = 0

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollups.cells import pack, unpack
+from rollups.cells import as_row
 from rollups.merger import Merger
 from rollups.partition import Partition
 from rules.engine import Engine, Progress, Transition
@@ -167,7 +167,7 @@ class Desk:
                 continue
             for change in cut.changes:
                 for table, cells in change.cells.items():
-                    wire = [(key, unpack(pack(cell, change.bucket), change.bucket)) for key, cell in cells.items()]
+                    wire = [(key, as_row(cell, change.bucket)) for key, cell in cells.items()]
                     self.merger.offer(source, table, change.bucket, change.first, change.last, wire)
             progress = self.merger.progress(source)
             progress.advance(cut.progress.next, cut.clocks.watermark, cut.clocks.newest, self.behind)

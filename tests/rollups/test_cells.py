@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollups.cells import EXACT_BELOW, Cell, Stat, later, merged, pack, unpack
+from rollups.cells import EXACT_BELOW, Cell, Stat, added, as_row, later, merged, pack, tallied, unpack
 from rollups.sketch import bin_of
 
 BUCKET = 1_790_000_000_000
@@ -57,20 +57,34 @@ def test_exact_times_are_kept_below_64_events_and_dropped_from_there_on(a, b):
 
 @given(cells(), cells())
 def test_adding_leaves_what_was_added_alone(a, b):
-    before = unpack(pack(b, BUCKET), BUCKET)
+    before = unpack(as_row(b, BUCKET), BUCKET)
     merged([a, b, b])
     assert b == before
 
 
 @given(cells())
 def test_a_packed_cell_comes_back_as_it_was(a):
-    assert unpack(pack(a, BUCKET), BUCKET) == a
+    assert unpack(as_row(a, BUCKET), BUCKET) == a
+
+
+@given(st.lists(cells(most=40), min_size=1, max_size=4), st.booleans())
+def test_rows_add_up_as_their_cells_do(many, sketches):
+    rows, total = [as_row(cell, BUCKET) for cell in many], merged(many, sketches=sketches)
+    assert added(rows, BUCKET, sketches=sketches) == total
+    tally = tallied(rows, sketches=sketches)
+    assert (tally.count, tally.stats) == (total.count, total.stats)
+
+
+def test_rows_of_which_one_lacks_a_measure_add_up():
+    short, long = Cell(count=1, times=[BUCKET]), Cell(count=1, times=[BUCKET], stats=[Stat(1, 7, 7, 7)])
+    assert added([as_row(short, BUCKET), as_row(long, BUCKET)], BUCKET) == merged([short, long])
 
 
 def test_a_sum_beyond_63_bits_survives_json_readers():
     cell = Cell(count=1, times=[BUCKET], stats=[Stat(1, 2**70, 2**70, 2**70)])
     assert pack(cell, BUCKET)[4][0][1] == str(2**70)
-    assert unpack(pack(cell, BUCKET), BUCKET) == cell
+    assert unpack(as_row(cell, BUCKET), BUCKET) == cell
+    assert added([as_row(cell, BUCKET)] * 2, BUCKET).stats[0].total == 2**71
 
 
 def test_of_two_versions_the_one_with_more_events_is_the_later():

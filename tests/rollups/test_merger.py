@@ -1,6 +1,6 @@
 """What the sum over sources keeps at hand, and what it adds up for whom."""
 
-from rollups.cells import Cell
+from rollups.cells import Cell, as_row
 from rollups.merger import Merger
 from runtime.names import Source
 
@@ -10,7 +10,7 @@ PAYMENTS, HEALTH = Source("payments", "id", 0), Source("health", "id", 0)
 
 
 def offered(merger: Merger, source: Source, bucket: int, table: str = "payments", count: int = 1) -> None:
-    merger.offer(source, table, bucket, 0, count, [(("key",), Cell(count=count, times=[bucket] * count))])
+    merger.offer(source, table, bucket, 0, count, [(("key",), as_row(Cell(count=count, times=[bucket] * count), bucket))])
 
 
 def settled(merger: Merger) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import rollups.partition
 from rollups.cells import Cell
 from rollups.partition import AMEND_HORIZON_MS, DEDUPE_MS, Page, Partition, Progress
-from rollups.sources import decode, encode, squeeze
+from rollups.sources import decode, encode, squeeze, unpacked
 from schemas.decode import Decoder
 from schemas.time import rfc3339
 
@@ -101,7 +101,7 @@ class Redis:
         fold.evict()
 
     def page(self, bucket: int) -> Page:
-        return decode(bucket, self.fast.get(bucket), self.slow.get(bucket))
+        return unpacked(bucket, decode(self.fast.get(bucket), self.slow.get(bucket)))
 
     def load(self) -> Partition:
         """A new owner's partition: nothing is resident, so every bucket is loaded when it is asked for."""
