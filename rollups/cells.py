@@ -257,14 +257,15 @@ def _total(column: Iterable[StatRow | int], sketch: bool) -> Stat:
     low = high = None
     bins: Bins = {}
     for stat in column:
-        if isinstance(stat, StatRow):
-            n += stat.n
-            total += int(stat.total)
-            if low is None or stat.low < low:
-                low = stat.low
-            if high is None or stat.high > high:
-                high = stat.high
-            if sketch and isinstance(flat := _bins.decode(stat.bins), list):
+        if not isinstance(stat, int):
+            events, part, least, most, packed = stat
+            n += events
+            total += int(part)
+            if low is None or least < low:
+                low = least
+            if high is None or most > high:
+                high = most
+            if sketch and isinstance(flat := _bins.decode(packed), list):
                 each = iter(flat)
                 for index, hits in zip(each, each, strict=True):
                     bins[index] = bins.get(index, 0) + hits

@@ -45,13 +45,16 @@ def _most(one: int | None, other: int | None) -> int | None:
     return other if one is None else one if other is None else max(one, other)
 
 
+_Versions = dict[Source, dict[Key, Row]]
+"""Of one bucket and table: the latest version of each cell of each source."""
+
+
 class Merger:
     """Cells of all sources. Not thread-safe."""
 
     def __init__(self, bucket_ms: int) -> None:
         self._bucket_ms = bucket_ms
-        # bucket → table → key → source → its version
-        self._buckets: dict[int, dict[str, dict[Key, dict[Source, Row]]]] = {}
+        self._buckets: dict[int, dict[str, _Versions]] = {}
         self._spans: dict[int, dict[Source, tuple[int, int]]] = {}
         self._floor: int | None = None
         self._changed: dict[tuple[str, int], set[Key]] = defaultdict(set)
@@ -99,26 +102,19 @@ class Merger:
 
     def _offer(
         self,
-        held: dict[str, dict[Key, dict[Source, Row]]],
+        held: dict[str, _Versions],
         source: Source,
         table: str,
         bucket: int,
         rows: Iterable[tuple[Key, Row]],
         changed: bool,
     ) -> None:
-        cells, fresh = held.setdefault(table, {}), set()
-        for key, row in rows:
-            versions = cells.get(key)
-            if versions is None:
-                cells[key] = {source: row}
-            elif source in versions and row.count < versions[source].count:
-                continue
-            else:
-                # The same version again may have come with a page that was loaded, and not be in the row yet.
-                versions[source] = row
-            fresh.add(key)
+        have = held.setdefault(table, {}).setdefault(source, {})
+        # The same version again may have come with a page that was loaded, and not be in the row yet.
+        fresh = {key: row for key, row in rows if key not in have or row.count >= have[key].count}
         if fresh:
-            self._changed[table, bucket] |= fresh
+            have.update(fresh)
+            self._changed[table, bucket].update(fresh)
             if changed:
                 self._unwritten[table].add(bucket - bucket % ROW_MS)
 
@@ -139,9 +135,11 @@ class Merger:
         for (table, bucket), keys in changed.items():
             if tables is not None and table not in tables:
                 continue
-            cells = self._buckets[bucket][table]
+            versions = self._buckets[bucket][table].values()
             sketches = sketched is None or table in sketched
-            result[table, bucket] = {key: added(list(cells[key].values()), bucket, sketches=sketches) for key in keys}
+            result[table, bucket] = {
+                key: added([rows[key] for rows in versions if key in rows], bucket, sketches=sketches) for key in keys
+            }
         return result
 
     def take_rows(self) -> dict[str, dict[int, dict[Key, Cell]]]:
@@ -155,11 +153,12 @@ class Merger:
             self._unwritten[table].update(buckets)
 
     def _row(self, table: str, start: int) -> dict[Key, Cell]:
-        row: dict[Key, list[Row]] = {}
+        found: defaultdict[Key, list[Row]] = defaultdict(list)
         for bucket in range(start, start + ROW_MS, self._bucket_ms):
-            for key, versions in self._buckets.get(bucket, {}).get(table, {}).items():
-                row.setdefault(key, []).extend(versions.values())
-        return {key: tallied(versions) for key, versions in row.items()}
+            for rows in self._buckets.get(bucket, {}).get(table, {}).values():
+                for key, row in rows.items():
+                    found[key].append(row)
+        return {key: tallied(rows) for key, rows in found.items()}
 
     def spans(self, start: int, end: int) -> dict[Source, tuple[int, int]]:
         """The offsets (first, last) of the records folded into the resident buckets of [start, end), by source."""

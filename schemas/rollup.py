@@ -13,15 +13,9 @@ import msgspec
 WireKey = tuple[str | bool | int | None, ...]
 
 
-class StatRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A measure of a row: how many events carried it, sum (beyond 63 bits a string of digits), least, greatest, and
-    the bins of its sketch, [bin, hits, bin, hits, …] or 0."""
-
-    n: int
-    total: int | str
-    low: int
-    high: int
-    bins: msgspec.Raw
+StatRow = tuple[int, int | str, int, int, msgspec.Raw]
+"""A measure of a row: how many events carried it, sum (beyond 63 bits a string of digits), least, greatest, and the bins of
+its sketch, [bin, hits, bin, hits, …] or 0."""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,5 +1,8 @@
 """What the sum over sources keeps at hand, and what it adds up for whom."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from rollups.cells import Cell, as_row
 from rollups.merger import Merger
 from runtime.names import Source
@@ -17,6 +20,22 @@ def settled(merger: Merger) -> None:
     merger.take_changed()
     merger.take_rows()
     merger.evict(0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([PAYMENTS, HEALTH]), st.sampled_from([NOW, NOW + BUCKET]), st.integers(1, 9)), min_size=1
+    )
+)
+def test_of_each_source_the_version_with_the_most_events_counts_in_whatever_order_they_come(offers):
+    merger, most = Merger(BUCKET), {}
+    for source, bucket, count in offers:
+        offered(merger, source, bucket, count=count)
+        most[source, bucket] = max(count, most.get((source, bucket), 0))
+    found = {bucket: cells["key",].count for (_, bucket), cells in merger.take_changed().items()}
+    for bucket in found:
+        assert found[bucket] == sum(count for (_, at), count in most.items() if at == bucket)
+    assert merger.take_rows()["payments"][NOW]["key",].count == sum(most.values())
 
 
 def test_what_a_source_on_a_backlog_has_come_to_is_not_forgotten_while_another_is_at_the_present():

@@ -86,6 +86,6 @@ class Desk(Plain):
         self.engine.baselines.restore(self._baselines, ())
         self.engine.restore(json.loads(json.dumps(list(self.states.values()))), kept)
         for bucket, tables in self.merger._buckets.items():
-            for table, cells in tables.items():
-                for key in cells:
-                    self.merger._changed[table, bucket].add(key)
+            for table, versions in tables.items():
+                for rows in versions.values():
+                    self.merger._changed[table, bucket].update(rows)
