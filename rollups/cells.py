@@ -181,12 +181,9 @@ def later(held: Cell | None, offered: Cell) -> Cell:
 _BIG = 2**63
 _flat = chain.from_iterable
 
-PackedCell = tuple[Any, ...]
-"""A `Row` to be encoded; see `pack`."""
 
-
-def pack(cell: Cell, bucket: int) -> PackedCell:
-    """(count, times or 0, samples, recent or 0, stats). Times are ms since the bucket's start.
+def pack(cell: Cell, bucket: int) -> tuple[Any, ...]:
+    """A `Row` to be encoded: (count, times or 0, samples, recent or 0, stats). Times are ms since the bucket's start.
 
     A stat is (n, sum, min, max, bins) with bins as [bin, hits, bin, hits, …] or 0, or 0 for a measure that no event
     carried. A sum beyond 63 bits is a string of digits, since many JSON readers would round it.

@@ -21,7 +21,7 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 
-from rollups.cells import Cell, PackedCell, pack, unpack
+from rollups.cells import Cell, pack, unpack
 from rollups.partition import RESIDENT_MS, Change, Checkpoint, Cut, Page, Progress
 from runtime.names import Names, Source
 from schemas.rollup import PackedPage
@@ -254,19 +254,16 @@ def _value(change: Change, part: Mapping[str, Mapping[Key, Cell]], rows: dict[st
     """The value of a part. Leaves in `rows` those that changed."""
     tables = {}
     for table, cells in part.items():
-        packed = [(key, pack(cell, change.bucket)) for key, cell in cells.items()]
-        some = _some(packed)
-        tables[table] = msgspec.Raw(b"[" + b",".join([rows[1:-1] for rows in some]) + b"]")
-        changed = change.cells.get(table, {})
-        if len(changed) == len(cells):
-            rows[table] = some
-        elif changed:
-            rows[table] = _some([item for item in packed if item[0] in changed])
+        packed = {key: _encode((key, pack(cell, change.bucket))) for key, cell in cells.items()}
+        tables[table] = msgspec.Raw(_array(list(packed.values())))
+        changed = [packed[key] for key in change.cells.get(table, ())]
+        if changed:
+            rows[table] = [_array(changed[start : start + ROWS_A_PART]) for start in range(0, len(changed), ROWS_A_PART)]
     return msgspec.json.encode({"first": change.first, "last": change.last, "tables": tables})
 
 
-def _some(packed: Sequence[tuple[Key, PackedCell]]) -> list[bytes]:
-    return [_encode(packed[start : start + ROWS_A_PART]) for start in range(0, len(packed), ROWS_A_PART)]
+def _array(items: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(items) + b"]"
 
 
 def squeeze(encoded: Sequence[Encoded]) -> list[tuple[bytes, bytes]]:
