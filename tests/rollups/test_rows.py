@@ -252,6 +252,8 @@ def test_the_docs_tell_every_key():
         *(f"{names.table('TABLE', resolution)}:GROUP" for resolution in RESOLUTIONS),
         names.leader,
         names.alert_states,
+        names.baselines,
+        names.imports,
         names.worker("NAME"),
     ]
     told = re.findall(r"^\| `(NS:[^`]+)` \|", DOCS, re.MULTILINE)
