@@ -296,7 +296,6 @@ class Evaluate:
                         await self._merge(decode_partial(record.value))
                     self._offset = record.offset + 1
             self.end = max(self.end, chunk.end)
-            self._feed()
         if self.leader:
             await self.app.chunks.commit_for_tools({self._tp: self._offset})
 
@@ -391,6 +390,7 @@ class Evaluate:
 
     async def _judge(self) -> None:
         """Judges until nothing changes. What was saved is sent before anything else of its rule and group is saved."""
+        self._feed()  # not chunk by chunk: what several partitions flush together is added up once
         now_ms = int(self._clock.now() * 1000)
         progress = self.table_progress(now_ms)
         await self._send_unsent()
