@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
 from redis.exceptions import (
     ClusterDownError,
     MasterDownError,
@@ -24,9 +25,9 @@ log = logging.getLogger(__name__)
 
 FIRST_S, LONGEST_S = 0.05, 2.0
 CANCEL_AGAIN_S = 0.5
-AWAY = (RedisError, KafkaError, KafkaUnreachable, OSError, TimeoutError)
+AWAY = (RedisError, KafkaError, ProducerSendError, KafkaUnreachable, OSError, TimeoutError)
 """What a server that is away, failing over or short of memory raises; a script's own fault (ResponseError) is among
-them because `OOM` and `READONLY` are."""
+them because `OOM` and `READONLY` are, and what Faust makes of an error while sending."""
 
 T = TypeVar("T")
 

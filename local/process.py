@@ -53,7 +53,8 @@ class Process:
 
     It has a session of its own: Ctrl-C in a terminal reaches us alone, and we stop it in order. ready: a line that it
     prints, or a function that tells; None: ready as soon as it runs. env: its whole environment; None: ours. What it
-    says goes to `log`, at most 1 MiB, and as much before that in `<log>.1`.
+    says goes to `log`, at most 1 MiB, and as much before that in `<log>.1`. forgets: it keeps nothing, so that to be
+    killed when it takes its time is in order.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class Process:
         ready: str | Callable[[], bool] | None = None,
         ready_within_s: float = READY_WITHIN_S,
         stop_within_s: float = STOP_WITHIN_S,
+        forgets: bool = False,
         how: How = HOW,
     ) -> None:
+        self.forgets = forgets
         self.name, self.argv, self.log, self.env = name, list(argv), log, env
         self.ready_within_s, self.stop_within_s = ready_within_s, stop_within_s
         self._ready, self._how = ready, how

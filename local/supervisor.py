@@ -124,7 +124,7 @@ class Supervisor:
                 child.terminate()
             await asyncio.gather(*(asyncio.to_thread(child.stop) for child in running))
             for child in running:
-                if child.exit_code:
+                if child.exit_code and not child.forgets:
                     self._tell(f"{child.name} {child.ending} when told to stop")
 
     async def _kill_stages(self, stages: Sequence[Stage]) -> None:

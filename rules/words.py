@@ -96,10 +96,11 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
     signal, test = part.signal, part.test
     if reading is None:
         return _without(part, over)
+    if signal.aggregate == "daily":
+        compared, limit = OPPOSITE[test.comparison] if over else test.comparison, _limit(test, signal)
+        return f"{amount(part, reading.value, compared, limit)} {signal.all} in 24 hours {_SIGN[compared]} {amount(part, limit)}"
     if reading.said is not None:
-        compared = OPPOSITE[test.comparison] if over else test.comparison
-        daily = f" {signal.all} {_SIGN[compared]} {amount(part, _limit(test, signal))}" if signal.aggregate == "daily" else ""
-        return f"{reading.said}{daily}"
+        return reading.said
     if over and test.span is None and signal.aggregate == "count":
         return f"no {signal.one or signal.all} for {duration_text(QUIET_MS)}"
     ending = part.resolve if over else None
