@@ -98,7 +98,8 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
         return _without(part, over)
     if signal.aggregate == "daily":
         compared, limit = OPPOSITE[test.comparison] if over else test.comparison, _limit(test, signal)
-        return f"{amount(part, reading.value, compared, limit)} {signal.all} in 24 hours {_SIGN[compared]} {amount(part, limit)}"
+        value = amount(part, reading.value, compared, limit)
+        return f"{value} {signal.all} in 24 hours {_SIGN[compared]} {amount(part, limit)}"
     if reading.said is not None:
         return reading.said
     if over and test.span is None and signal.aggregate == "count":
