@@ -3,8 +3,9 @@
 All numbers are integers (measures declared as numbers are kept in thousandths), so that a merge gives the same
 result in any order, to the last digit. Two operations, and they are different:
 
-- `merged` ADDS cells of different sources or buckets: associative, commutative, with `Cell()` as the neutral one.
-- `later` CHOOSES between two versions of the same cell of one source. Such a cell only grows along its log, and each
+- `Cell.add`, and `added` of rows as they came, ADD cells of different sources or buckets: associative, commutative, with
+  `Cell()` as the neutral one.
+- The merger CHOOSES between two versions of the same cell of one source. Such a cell only grows along its log, and each
   event adds one to its count: the version with more events is the later one. That is why nothing that crosses the
   rollups topic needs an order: twice, late, out of order or from a zombie, the outcome is the same.
 """
@@ -163,19 +164,6 @@ def earliest_samples(samples: Iterable[Sample]) -> list[Sample]:
     return list(kept.values())
 
 
-def merged(cells: Iterable[Cell], *, sketches: bool = True) -> Cell:
-    """The sum of cells."""
-    total = Cell()
-    for cell in cells:
-        total.add(cell, sketches=sketches)
-    return total
-
-
-def later(held: Cell | None, offered: Cell) -> Cell:
-    """Of two versions of one source's cell, the one further along the log."""
-    return offered if held is None or offered.count > held.count else held
-
-
 # --- on the wire and in Redis: JSON --------------------------------------------------------------------------------
 
 _BIG = 2**63
@@ -226,7 +214,7 @@ def unpack(row: Row, bucket: int) -> Cell:
 
 
 def added(rows: Sequence[Row], bucket: int, *, sketches: bool = True) -> Cell:
-    """The sum of rows of one bucket, as `merged` makes it of their cells."""
+    """The sum of rows of one bucket, as `Cell.add` makes it of their cells."""
     cell = tallied(rows, sketches=sketches)
     if cell.count < EXACT_BELOW:
         times = _many_times.decode(_joined([row.times for row in rows]))

@@ -1,6 +1,7 @@
 """The sum over sources: for each table, bucket and key, the latest version of every source's cell.
 
-Merging replaces, so a partial that comes twice, late or out of order changes nothing (`rollups.cells.later`).
+Merging replaces, so a partial that comes twice, late or out of order changes nothing: of two versions of a cell the one with
+more events counts (rollups/cells.py says why).
 Only recent buckets are resident. What a late partial amends further back is loaded first: `absent` names the buckets,
 `put` hands their cells in. As Redis is written before a partial is sent, what is loaded is never behind it.
 """

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollups.cells import EXACT_BELOW, Cell, Stat, added, as_row, later, merged, pack, tallied, unpack
+from rollups.cells import EXACT_BELOW, Cell, Stat, added, as_row, pack, tallied, unpack
 from rollups.sketch import bin_of
 
 BUCKET = 1_790_000_000_000
@@ -29,6 +29,14 @@ def cells(draw, most=5):
         )
         cell.add(one)
     return cell
+
+
+def merged(many, *, sketches=True):
+    """The sum of cells, one by one."""
+    total = Cell()
+    for cell in many:
+        total.add(cell, sketches=sketches)
+    return total
 
 
 @given(cells(), cells(), cells())
@@ -85,14 +93,6 @@ def test_a_sum_beyond_63_bits_survives_json_readers():
     assert pack(cell, BUCKET)[4][0][1] == str(2**70)
     assert unpack(as_row(cell, BUCKET), BUCKET) == cell
     assert added([as_row(cell, BUCKET)] * 2, BUCKET).stats[0].total == 2**71
-
-
-def test_of_two_versions_the_one_with_more_events_is_the_later():
-    older, newer = Cell(count=3), Cell(count=4)
-    assert later(older, newer) is newer
-    assert later(newer, older) is newer
-    assert later(newer, Cell(count=4)) is newer
-    assert later(None, older) is older
 
 
 def test_samples_are_the_earliest_of_four_distinct_transactions():

@@ -38,6 +38,14 @@ def test_of_each_source_the_version_with_the_most_events_counts_in_whatever_orde
     assert merger.take_rows()["payments"][NOW]["key",].count == sum(most.values())
 
 
+def test_of_two_versions_the_one_with_more_events_is_the_later():
+    for counts, later in (([3, 4], 4), ([4, 3], 4), ([4, 4], 4), ([3], 3)):
+        merger = Merger(BUCKET)
+        for count in counts:
+            offered(merger, PAYMENTS, NOW, count=count)
+        assert merger.take_changed()["payments", NOW]["key",].count == later
+
+
 def test_what_a_source_on_a_backlog_has_come_to_is_not_forgotten_while_another_is_at_the_present():
     merger, then = Merger(BUCKET), NOW - 60 * MINUTE
     merger.progress(HEALTH).advance(1, NOW - MINUTE // 2, NOW, False)
