@@ -25,7 +25,7 @@ from agents.transport import Chunk, ChunkApp
 from rollups.merger import Merger
 from rollups.partition import AMEND_HORIZON_MS
 from rollups.sources import SourceStore
-from rollups.tables import NotWriter, TableStore
+from rollups.tables import DAY, HOUR, RESOLUTIONS, NotWriter, TableStore
 from rules.engine import Engine, Progress, Standing, Transition
 from rules.learned import Imported, Learned
 from rules.loader import RuleSet
@@ -49,9 +49,7 @@ WRITE_EVERY_S, WRITE_LATEST_S = 1.0, 5.0
 CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
 GONE = "the rule is no longer in force"
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-HISTORY_MS = 28 * 86_400_000
-FINE_HISTORY_MS = 3 * HOUR_MS
+HISTORY_MS, FINE_HISTORY_MS = 28 * DAY, 3 * HOUR
 """A baseline that has no state is learned from so much of the merged tables, the last hours by the minute."""
 BASELINES_TOLD = 50
 STANDINGS_EVERY_S = 3.0
@@ -239,14 +237,12 @@ class Evaluate:
         baselines = engine.baselines
         for table in baselines.tables:
             held = engine.known_from(table)
-            latest = -(-held // MINUTE_MS) * MINUTE_MS if held else int(self._clock.now() * 1000)
-            split = latest - latest % HOUR_MS - FINE_HISTORY_MS
-            for resolution, width, start, stop in (
-                ("1h", HOUR_MS, latest - HISTORY_MS, split),
-                ("1m", MINUTE_MS, split, latest),
-            ):
-                async for rows in self._tables.chunks(table, resolution, start, stop, sketches=False):
-                    baselines.remember(table, width, rows)
+            hours, minutes = RESOLUTIONS["1h"], RESOLUTIONS["1m"]
+            latest = -(-held // minutes.width_ms) * minutes.width_ms if held else int(self._clock.now() * 1000)
+            split = hours.start(latest) - FINE_HISTORY_MS
+            for resolution, start, stop in ((hours, latest - HISTORY_MS, split), (minutes, split, latest)):
+                async for rows in self._tables.chunks(table, resolution.name, start, stop, sketches=False):
+                    baselines.remember(table, resolution.width_ms, rows)
                     await asyncio.sleep(0)
         for _ in baselines.learn(imported):
             await asyncio.sleep(0)

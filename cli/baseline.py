@@ -110,14 +110,12 @@ async def _store(settings: Settings, signal: str, group: Mapping[str, Value], hi
 
 def _users(rules: RuleSet, signal: str, group: Mapping[str, Value]) -> list[str]:
     """The rules that have a baseline of this series."""
-    found = []
-    for rule in rules.rules:
-        for part in rule.parts:
-            fits = all(group.get(name) == value for name, value in part.narrowed.items())
-            same = part.signal.name == signal and fits and {*group} == {*part.narrowed, *rule.by}
-            if part.baseline is not None and rule.enabled and same:
-                found.append(rule.name)
-    return found
+    return [
+        rule.name
+        for rule in rules.rules
+        for part in rule.parts
+        if rule.enabled and part.baseline is not None and part.group_of(signal, group) is not None
+    ]
 
 
 def _text(group: Mapping[str, Value]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import NormalDist
 
+from rules.baseline.calendar import DAY_MS
+from rules.baseline.guard import MINUTE_MS
 from rules.condition import (
     OPPOSITE,
     And,
@@ -39,7 +41,6 @@ from rules.series import Query, each_of
 from rules.signals import Filter, Signal, Unit, shown_value, wrong_kind
 from schemas.tables import TABLES, Table
 
-MINUTE_MS, DAY_MS = 60_000, 86_400_000
 LONGEST_MS = 4 * 3_600_000
 """How far a verdict looks back: the cells of that time are kept in memory. A whole day is for a baseline."""
 
@@ -407,11 +408,15 @@ class Compiler:
             return None
         return SilenceJudge(limit_ms)
 
+    def _ordered(self, test: Test, what: str) -> bool:
+        if test.comparison in ("==", "!="):
+            self._refuse("condition", test.comparison_column, f"{what} by < or >, not by {test.comparison}", "<")
+            return False
+        return True
+
     def _daily(self, test: Test, signal: Signal, threshold: Fraction) -> BaselineJudge | None:
         self._no_resolve(signal, "it is over when the threshold is reached again")
-        if test.comparison in ("==", "!="):
-            text = f"a day's volume is compared by < or >, not by {test.comparison}"
-            self._refuse("condition", test.comparison_column, text, "<")
+        if not self._ordered(test, "a day's volume is compared"):
             return None
         span = test.span
         if span is not None and (span.consecutive or span.lasts or (span.window_ms or span.hold_ms) != DAY_MS):
@@ -429,9 +434,7 @@ class Compiler:
         if test.value.share <= 0:
             self._refuse("condition", test.value.column, "expected a share above 0%", None)
             return None
-        if test.comparison in ("==", "!="):
-            text = f"a volume is compared with its baseline by < or >, not by {test.comparison}"
-            self._refuse("condition", test.comparison_column, text, "<")
+        if not self._ordered(test, "a volume is compared with its baseline"):
             return None
         share, upward = test.value.share, test.comparison in UPWARD
         if (share < 1) if upward else (share > 1):

@@ -22,7 +22,7 @@ from rules.baseline.day import Day
 from rules.baseline.guard import MINUTE_MS, Guard, Reading, State
 from rules.baseline.history import Row, warm
 from rules.baseline.words import said as in_words
-from rules.rule import Rule
+from rules.rule import Part, Rule
 from rules.series import Group, Query, Series, Slots
 from schemas.tables import TABLES, Key, Value
 
@@ -99,17 +99,24 @@ class Imported:
 
 @dataclass(eq=False, slots=True)
 class _Test:
-    """One test with a baseline. mark: names it and how it judges. narrowed: what a rule narrows its signal to."""
+    """One test with a baseline, and the rules that ask for it. mark: names it and how it judges."""
 
     mark: str
-    rule: Rule
-    signal: str
-    query: Query
+    part: Part
     judge: BaselineJudge
-    narrowed: dict[str, Value]
+    rules: list[Rule] = field(default_factory=list)
     found: dict[Group, Learned] = field(default_factory=dict)
     history: defaultdict[Group, dict[int, dict[int, float]]] = field(default_factory=lambda: defaultdict(dict))
     """Of each group, by the width of rows: {start: value}."""
+
+    @property
+    def query(self) -> Query:
+        return self.part.query
+
+    def of(self, imports: Iterable[Imported]) -> dict[Group, Imported]:
+        """What was imported for its groups."""
+        groups = ((self.part.group_of(one.signal, one.group), one) for one in imports)
+        return {group: one for group, one in groups if group is not None}
 
 
 class Baselines:
@@ -126,8 +133,7 @@ class Baselines:
             for part in rule.parts:
                 if part.baseline is not None:
                     mark = _mark(part.query, part.baseline)
-                    test = _Test(mark, rule, part.signal.name, part.query, part.baseline, part.narrowed)
-                    self._tests.setdefault(mark, test)
+                    self._tests.setdefault(mark, _Test(mark, part, part.baseline)).rules.append(rule)
         self._wanted = dict.fromkeys(self._tests)
 
     # --- minute by minute -----------------------------------------------------------------------------------------
@@ -173,13 +179,13 @@ class Baselines:
 
     def of(self, rule: Rule) -> list[Learned]:
         """The baselines of a rule."""
-        return [one for test in self._tests.values() if test.rule is rule for one in test.found.values()]
+        return [one for test in self._tests.values() if rule in test.rules for one in test.found.values()]
 
     def all(self) -> Iterator[tuple[Rule, Learned]]:
         """Every baseline, with the first of the rules that ask for it."""
         for test in self._tests.values():
             for learned in test.found.values():
-                yield test.rule, learned
+                yield test.rules[0], learned
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 
@@ -213,7 +219,7 @@ class Baselines:
                 strangers.append(name)
                 continue
             group = tuple(one["group"])
-            found = self._import_for(test, group, imports)
+            found = test.of(imports).get(group)
             if found is not None and found.id != one["imported"]:
                 continue
             learned = self._new(test, group)
@@ -225,9 +231,7 @@ class Baselines:
             learned.imported, learned.changed = one["imported"], False
         for mark, test in self._tests.items():
             if test.found:
-                self._wanted[mark] = {
-                    group for group in self._groups(test, imports) if group not in test.found
-                }
+                self._wanted[mark] = {*test.of(imports)} - {*test.found}
         return strangers
 
     @property
@@ -278,10 +282,10 @@ class Baselines:
         """Learns from what was remembered and imported; yields now and then, since it takes a while."""
         imports = list(imported)
         for mark, test in self._tests.items():
-            wanted = self._wanted.pop(mark, set())
-            for group in list({**dict.fromkeys(test.history), **dict.fromkeys(self._groups(test, imports))}):
+            wanted, given = self._wanted.pop(mark, set()), test.of(imports)
+            for group in dict.fromkeys([*test.history, *given]):
                 if group not in test.found and (wanted is None or group in wanted) and len(test.found) < MOST_GROUPS:
-                    yield from self._learn(test, group, self._import_for(test, group, imports))
+                    yield from self._learn(test, group, given.get(group))
             test.history.clear()
         self._wanted = {mark: set() for mark in self._tests}
         self._rows.clear()
@@ -310,19 +314,6 @@ class Baselines:
                 else:
                     warm(learned.guard, rows[at : at + at_once], width)
                 yield
-
-    def _groups(self, test: _Test, imports: Iterable[Imported]) -> Iterator[Group]:
-        """The groups of a test that something was imported for."""
-        for one in imports:
-            if one.signal == test.signal and set(one.group) == {*test.narrowed, *test.query.by}:
-                group = tuple(one.group[name] for name in test.query.by)
-                if self._import_for(test, group, [one]) is not None:
-                    yield group
-
-    @staticmethod
-    def _import_for(test: _Test, group: Group, imports: Iterable[Imported]) -> Imported | None:
-        named = {**test.narrowed, **dict(zip(test.query.by, group, strict=True))}
-        return next((one for one in imports if one.signal == test.signal and dict(one.group) == named), None)
 
 
 def _values(series: Series, slots: Slots, total: bool) -> Callable[[int], float | None]:

@@ -10,7 +10,7 @@ from rules.condition import Condition, Test
 from rules.judges.base import UPWARD
 from rules.judges.compound import Verdict
 from rules.schedule import Schedule
-from rules.series import Query
+from rules.series import Group, Query
 from rules.signals import Signal
 from schemas.severity import SeverityName
 from schemas.tables import Value
@@ -45,6 +45,14 @@ class Part:
         """What a rule narrows its signal to: dimensions with the one value that they may have."""
         usual = dict(self.signal.where)
         return {name: values[0] for name, values in self.query.where if usual.get(name) != values}
+
+    def group_of(self, signal: str, named: Mapping[str, Value]) -> Group | None:
+        """The group of this test that is the series of a signal with these dimensions; None where it is another's."""
+        narrowed, by = self.narrowed, self.query.by
+        if signal != self.signal.name or {*named} != {*narrowed, *by}:
+            return None
+        group = tuple(named[name] for name in by)
+        return group if {**narrowed, **dict(zip(by, group, strict=True))} == named else None
 
 
 NoData = Literal["ok", "zero", "alert", "hold"]

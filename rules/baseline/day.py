@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rules.baseline.calendar import DAY_MS
 from rules.baseline.guard import MINUTE_MS, Reading, State
 from rules.baseline.history import Row
 
-DAY_MS = 86_400_000
 MINUTES = DAY_MS // MINUTE_MS
 KNOWN = 0.98
 """Share of the day's minutes that must be known."""

@@ -38,11 +38,10 @@ class GaugeJudge:
         flips = Flips()
         run: list[int] = []
         for slot in slots.between(start - self.reach_ms, scope.end):
-            stat = slot.totals.stat
-            value = stat.low if self.comparison in UPWARD else stat.high
+            value = self._worst(slot)
             if value is None:
                 continue
-            if not COMPARE[self.comparison](value * self.threshold.denominator, self.threshold.numerator * self.scale):
+            if not self._beyond(value):
                 run = []
                 if slot.bucket >= start and flips.changed(False):
                     yield Point(slot.totals.last, False, slot.totals.last, None)
@@ -61,11 +60,9 @@ class GaugeJudge:
         """Since when its samples have been beyond the threshold, where they are but have not been for long enough."""
         since: int | None = None
         for slot in slots.between((slots.last() or 0) - self.reach_ms, scope.end):
-            stat = slot.totals.stat
-            value = stat.low if self.comparison in UPWARD else stat.high
+            value = self._worst(slot)
             if value is not None:
-                beyond = COMPARE[self.comparison](Fraction(value, self.scale), self.threshold)
-                since = (slot.bucket if since is None else since) if beyond else None
+                since = (slot.bucket if since is None else since) if self._beyond(value) else None
         return since if since is not None and (slots.last() or 0) - since < self.hold_ms else None
 
     def _present(self, run: list[int], ms: int, interval_ms: int) -> bool:
@@ -74,11 +71,20 @@ class GaugeJudge:
         seen = len(run) - bisect_right(run, ms - self.hold_ms)
         return seen >= PRESENT * self.hold_ms / interval_ms
 
-    def _extreme(self, slot: Slot, *, worst: bool) -> Fraction | None:
-        """The sample that is nearest to being fine, or of `worst=False` the one that is furthest from it."""
+    def _worst(self, slot: Slot) -> int | None:
+        """The sample of a bucket that is nearest to being fine, as it is stored."""
         stat = slot.totals.stat
-        value = stat.low if worst is (self.comparison in UPWARD) else stat.high
+        return stat.low if self.comparison in UPWARD else stat.high
+
+    def _best(self, slot: Slot) -> Fraction | None:
+        """The sample that is furthest from it."""
+        stat = slot.totals.stat
+        value = stat.high if self.comparison in UPWARD else stat.low
         return None if value is None else Fraction(value, self.scale)
+
+    def _beyond(self, value: int) -> bool:
+        """Whether a stored value is beyond the threshold: in integers, as it is asked of every sample at every look."""
+        return COMPARE[self.comparison](value * self.threshold.denominator, self.threshold.numerator * self.scale)
 
     def _times(self, slot: Slot) -> list[int]:
         return [ms for ms, _, _ in slot.totals.events]
@@ -92,7 +98,7 @@ class GaugeJudge:
         comparison, threshold = self.resolve
         for end in closed_ends(slots, since, scope):
             for slot in slots.between(end - scope.bucket_ms, end):
-                best = self._extreme(slot, worst=False)
+                best = self._best(slot)
                 if best is not None and not COMPARE[comparison](best, threshold):
                     return end, Reading(best, slot.bucket, end, len(self._times(slot)))
         return None
