@@ -181,7 +181,9 @@ class Evaluate:
             position = await until_done("taking the lead", self._load, lambda: True)
             self._generation = self.app.chunks.generation(self._tp) + 1
             self._offset = self.end = position
-            self._led_at = time.monotonic()
+            self._led_at = now = time.monotonic()
+            # What was loaded may be the beginning of what is coming in: the rest of it comes with the first chunks.
+            self._delayed = dict.fromkeys(TABLES, (now, now))
             await self.app.chunks.seek_anew(self._tp, position)
         log.info("leading from offset %d of %s", position, self._names.rollups)
 
@@ -219,7 +221,7 @@ class Evaluate:
             for bucket, page in (await self._sources.pages(source, wanted)).items():
                 merger.put(source, bucket, page, changed=changes[bucket] >= written)
         await self._learn(engine, imported)
-        self._merger, self._engine, self._delayed = merger, engine, {}
+        self._merger, self._engine = merger, engine
         if newest is not None:
             await self._load_absent(merger.begin(min(since, newest)))
         self._feed()

@@ -18,10 +18,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from math import exp, sqrt
+from math import sqrt
 from pathlib import Path
 from statistics import median
 
+from local.past import poisson
 from rules.baseline.backtest import HOUR_MS, WEEK_MS, Interval, Page, Pager, Score, intervals, pages, score
 from rules.baseline.guard import WINDOW_MS, Direction, Guard
 from rules.baseline.history import History, read, spread
@@ -205,20 +206,9 @@ def as_minutes(case: Case, divided: float, seed: int) -> Case:
         before = hours[at - 1] if at else None
         after = hours[at + 1] if at + 1 < len(hours) else None
         for minute, rate in enumerate(spread(before, hours[at], after, 60)):
-            rows.append((start + minute * 60_000, float(_poisson(chance, rate / 60 / divided))))
+            rows.append((start + minute * 60_000, float(poisson(chance, rate / 60 / divided, 30))))
     mean = sum(hours) / len(hours) / 60 / divided
     return Case(f"{case.name} as minutes, {mean:.1f} each", History(60_000, rows), case.wanted, True)
-
-
-def _poisson(chance: random.Random, mean: float) -> int:
-    """Knuth's way for small means, the normal distribution's for large ones."""
-    if mean > 30:
-        return max(0, round(chance.gauss(mean, sqrt(mean))))
-    limit, product, n = exp(-mean), chance.random(), 0
-    while product > limit:
-        product *= chance.random()
-        n += 1
-    return n
 
 
 def drop_cases(data: Path) -> Iterator[Case]:

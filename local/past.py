@@ -13,9 +13,9 @@ VARIES = 0.05
 """Standard deviation of a day's volume around its usual one, as a share."""
 
 
-def poisson(rng: Random, mean: float) -> int:
-    """A number of events. Above 200 it is taken from the normal distribution, which differs by less than the eye can see."""
-    if mean > 200:
+def poisson(rng: Random, mean: float, counted_up_to: float = 200) -> int:
+    """A number of events: by D. E. Knuth's way for small means, by the normal distribution for larger ones."""
+    if mean > counted_up_to:
         return max(0, round(rng.gauss(mean, sqrt(mean))))
     limit, product, n = exp(-mean), rng.random(), 0
     while product > limit:

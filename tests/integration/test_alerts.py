@@ -96,18 +96,19 @@ async def test_another_leader_goes_on_where_the_first_ended(installation: Settin
     assert installation.kafka is not None
     await crew.start(installation)
     await produce(installation.kafka, installation.names, outage(at)[:180])
-    first = await eventually(lambda: _some(installation, "payment_processing_failure firing"), "an alert fires")
+    first = await eventually(lambda: some(installation, "payment_processing_failure firing"), "an alert fires")
     await crew.leave()
     await crew.start(installation)
     await produce(installation.kafka, installation.names, outage(at)[180:])
-    await eventually(lambda: _some(installation, "provider_down resolved"), "it is resolved")
+    await eventually(lambda: some(installation, "provider_down resolved"), "it is resolved")
     found = await alerts(installation)
     assert told(found, "payment_processing_failure")[:1] == ["payment_processing_failure firing"]
     assert len({one.id for one in found}) == len(found)
     assert {one.id for one in first} <= {one.id for one in found}
 
 
-async def _some(settings: Settings, wanted: str) -> list[AlertEvent]:
+async def some(settings: Settings, wanted: str) -> list[AlertEvent]:
+    """Every alert, once `wanted` is among them."""
     found = await alerts(settings)
     return found if wanted in told(found) else []
 
@@ -122,9 +123,9 @@ async def test_an_alert_is_told_once_whenever_its_judge_is_killed(
     await produce(installation.kafka, installation.names, [violation(time.time())])
     await eventually(lambda: _ended(victim), "it was killed at the point")
     await crew.start(installation)
-    await eventually(lambda: _some(installation, "security_breach firing"), "the next leader tells")
+    await eventually(lambda: some(installation, "security_breach firing"), "the next leader tells")
     await produce(installation.kafka, installation.names, [violation(time.time())])
-    await eventually(lambda: _some(installation, "security_breach updated"), "and goes on")
+    await eventually(lambda: some(installation, "security_breach updated"), "and goes on")
     found = await alerts(installation)
     assert {one.transition: one.data.value for one in found} == {"firing": 1, "updated": 2}
     assert len({one.id for one in found if one.transition == "firing"}) == 1
@@ -139,11 +140,11 @@ async def test_an_emptied_store_tells_nothing_twice(fragile: Settings, patient: 
     at = time.time() - 200
     await crew.start(fragile)
     await produce(fragile.kafka, fragile.names, [violation(at), *(failed_sign_in(at + n) for n in range(12))])
-    before = await eventually(lambda: _some(fragile, "suspicious_activity firing"), "alerts fire")
-    before = await eventually(lambda: _some(fragile, "security_breach firing"), "both of them")
+    before = await eventually(lambda: some(fragile, "suspicious_activity firing"), "alerts fire")
+    before = await eventually(lambda: some(fragile, "security_breach firing"), "both of them")
     patient.empty()
     await produce(fragile.kafka, fragile.names, [violation(time.time())])
-    found = await eventually(lambda: _some(fragile, "security_breach updated"), "what comes then is judged")
+    found = await eventually(lambda: some(fragile, "security_breach updated"), "what comes then is judged")
     assert told(found) == [*told(before), "security_breach updated"]
     assert found[-1].data.value == 2
 
@@ -219,8 +220,8 @@ async def test_rules_that_change_are_in_force_without_a_restart(installation: Se
     pack.write_text(PACK.format(limit=1))
     await eventually(lambda: "1 rules of" in worker.output, "the new rules are in force")
     await produce(installation.kafka, installation.names, [violation(time.time())])
-    await eventually(lambda: _some(installation, "any firing"), "the new rule fires, with what was there before")
+    await eventually(lambda: some(installation, "any firing"), "the new rule fires, with what was there before")
 
     pack.write_text('pack: {other: {condition: "failed_auth_attempts > 5 in 5 minutes", severity: high}}\n')
-    found = await eventually(lambda: _some(installation, "any resolved"), "the alert of a rule that is no more ends")
+    found = await eventually(lambda: some(installation, "any resolved"), "the alert of a rule that is no more ends")
     assert "no longer in force" in found[-1].data.summary

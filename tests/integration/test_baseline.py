@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
-from agents import imports
-from rules.baseline.history import History
 from tests.integration.conftest import Run, Running
-from tests.integration.tables import redis_of
-from tests.integration.test_alerts import alerts, eventually, told
+from tests.integration.test_alerts import alerts, told
+from tests.integration.volume import A_MINUTE, import_usual
 from tests.support.events import Event, succeeded
 
 RULE = "payment_volume_drop"
-A_MINUTE = 12
 
 
 def traffic(start: float, minutes: int) -> list[list[Event]]:
@@ -28,20 +24,6 @@ async def play(running: Running, minutes: list[list[Event]]) -> None:
         await running.produce(events)
 
 
-async def import_usual(running: Running, start: float) -> None:
-    """Nine days at the same volume, by the hour."""
-    first = int(start) // 3_600 * 3_600
-    rows = [((first - 3_600 * hours) * 1_000, 60.0 * A_MINUTE) for hours in range(24 * 9, 0, -1)]
-    async with redis_of(running.settings) as redis:
-        assert await imports.store(redis, running.settings.names, "payment_volume", {}, History(3_600_000, rows)) == len(rows)
-
-
-def learned(running: Running) -> Iterator[float]:
-    for rule, one in running.worker.evaluate.baselines():
-        if rule.name == RULE:
-            yield one.guard.share
-
-
 async def test_a_drop_is_told_once_whoever_leads(running_worker: Run) -> None:
     start = time.time() - 3 * 3_600
     start -= start % 60
@@ -49,8 +31,7 @@ async def test_a_drop_is_told_once_whoever_leads(running_worker: Run) -> None:
     await play(running, traffic(start, 2))
     assert await alerts(running.settings) == []
 
-    await import_usual(running, start)
-    await eventually(lambda: _learned(running), "the leader has learned from what was imported")
+    await import_usual(running)
     await play(running, traffic(start + 120, 16))
     before = await alerts(running.settings)
     assert told(before, RULE) == []
@@ -72,7 +53,3 @@ async def test_a_drop_is_told_once_whoever_leads(running_worker: Run) -> None:
     await play(running, traffic(running.clock.now(), 12))
     found = await alerts(running.settings)
     assert told(found, RULE) == [f"{RULE} firing", f"{RULE} resolved"]
-
-
-async def _learned(running: Running) -> bool:
-    return any(learned(running))

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from agents import imports
-from rules.baseline.history import History
 from rules.loader import PACKS
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
 from tests.integration.conftest import Run, Running
-from tests.integration.tables import redis_of
+from tests.integration.oracle import ms_of
 from tests.integration.test_alerts import alerts
+from tests.integration.volume import A_MINUTE, import_usual
 from tests.support.events import (
     Event,
     call,
@@ -32,11 +31,9 @@ from tests.support.events import (
     usage,
     violation,
 )
-from tests.support.wait import eventually_async
 
 GROUPS = ("payment_alerts", "system_health_alerts", "performance_alerts", "security_alerts")
 COUNTED = ("database_connectivity", "api_connectivity", "suspicious_activity", "webhook_security_violation")
-A_MINUTE = 12
 Z = 1.96
 
 
@@ -71,13 +68,7 @@ class Shop:
 
     async def open(self) -> None:
         self.running = await self._run(self._start, rules=self._rules)
-        rows = [(int(self._start // 3_600 - hour) * 3_600_000, 60.0 * A_MINUTE) for hour in range(24 * 9, 0, -1)]
-        async with redis_of(self.settings) as redis:
-            await imports.store(redis, self.settings.names, "payment_volume", {}, History(3_600_000, rows))
-        await eventually_async(self._learned, "the leader has learned from what was imported", limit_s=60.0)
-
-    async def _learned(self) -> bool:
-        return any(one.imported for _, one in self.worker.worker.evaluate.baselines())
+        await import_usual(self.running)
 
     @property
     def settings(self) -> Settings:
@@ -95,7 +86,7 @@ class Shop:
 
     async def send(self, *events: Event) -> None:
         for one in events:
-            at = next_time(one)
+            at = ms_of(one["time"]) / 1000
             if one["type"] in ("payment.succeeded", "payment.failed"):
                 self.latencies.append((at, one["data"]["latency_ms"] / 1000))
             if one["type"] == "request.served":
@@ -124,12 +115,6 @@ class Shop:
         first = at - at % 5 + 5 - window
         held = [seconds for when, seconds in seen if first <= when]
         return (mean * (len(held) + 1) - sum(held)) * 1000
-
-
-def next_time(one: Event) -> float:
-    from tests.integration.oracle import ms_of
-
-    return ms_of(one["time"]) / 1000
 
 
 def surely_above(share: float, n: int) -> int:

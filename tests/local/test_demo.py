@@ -50,6 +50,7 @@ def test_an_outage_begins_is_detected_and_is_resolved(demo: Terminal) -> None:
     assert "the demonstration ends" in demo.text
     assert re.search(r"provider_outage: detected after [\d.]+ s; provider_down \(provider ikhokha\) resolved", demo.text)
     assert "an alert that was not injected" not in demo.text
+    assert "no data:" not in demo.text, "every source speaks"
     assert "Traceback" not in demo.text
 
 

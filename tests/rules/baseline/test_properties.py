@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.past import poisson
 from rules.baseline.calendar import Calendar
 from rules.baseline.guard import SLOT_MS, Direction, Guard, Reading
 from rules.baseline.profile import COUNTS, VALUES, trimmed_mean
 from rules.baseline.week import WeekMean
 from rules.baseline.words import sentence
-from tests.rules.baseline.traffic import HOUR_MS, MONDAY_MS, poisson
+from tests.rules.baseline.traffic import COUNTED_UP_TO, HOUR_MS, MONDAY_MS
 
 Series = list[float | None]
 
@@ -32,7 +33,7 @@ def series(seed: int, length: int, busy: float) -> Series:
             factor = 1.0
         left = max(0, left - 1)
         mean = busy * (1.2 if step % 24 < 12 else 0.4)
-        values.append(None if factor < 0 else float(poisson(chance, mean * factor)))
+        values.append(None if factor < 0 else float(poisson(chance, mean * factor, COUNTED_UP_TO)))
     return values
 
 

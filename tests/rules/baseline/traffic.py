@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from math import cos, exp, pi, sqrt
+from math import cos, exp, pi
 from zoneinfo import ZoneInfo
 
+from local.past import poisson
 from rules.baseline.guard import Guard, Reading
 
+COUNTED_UP_TO = 50
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 MONDAY_MS = 1_793_570_400_000
 """Monday 2026-11-02 00:00 in Johannesburg."""
@@ -54,7 +56,7 @@ class Traffic:
         mean = self.rate(datetime.fromtimestamp(start / 1000, self._zone)) * self.step_ms / HOUR_MS * times
         if self._noise:
             mean *= exp(self._chance.gauss(0, self._noise))
-        return start, float(poisson(self._chance, mean))
+        return start, float(poisson(self._chance, mean, COUNTED_UP_TO))
 
     def until(self, end_ms: int, times: float = 1.0) -> Iterator[tuple[int, float]]:
         while self.now < end_ms:
@@ -63,16 +65,6 @@ class Traffic:
     def feed(self, guard: Guard, lasting_ms: int, times: float = 1.0) -> list[Reading]:
         """What the guard says of each step of a stretch of time."""
         return [guard.step(start, value) for start, value in self.until(self.now + lasting_ms, times)]
-
-
-def poisson(chance: random.Random, mean: float) -> int:
-    if mean > 50:
-        return max(0, round(chance.gauss(mean, sqrt(mean))))
-    limit, product, n = exp(-mean), chance.random(), 0
-    while product > limit:
-        product *= chance.random()
-        n += 1
-    return n
 
 
 def opened(readings: list[Reading]) -> int:
