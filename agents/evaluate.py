@@ -55,9 +55,11 @@ BASELINES_TOLD = 50
 STANDINGS_EVERY_S = 3.0
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
-QUIET_FLUSHES, UNSETTLED_S = 4, 10.0
+QUIET_FLUSHES, UNSETTLED_S = 8, 30.0
 """Events that come together long after they happened come partition by partition. Verdicts on them are held until none
 have come for so many flushes, but no longer than that: who always publishes late is judged, too."""
+TAKEN_S = 10.0
+"""For so long after taking the lead nobody is called silent: what they said may be on its way."""
 PAYMENTS, COHORTS = "payments", "payment_cohorts"
 UNHEARD_S = 30.0
 """So long after taking the lead, a partition that nothing has been heard of holds the verdicts on its table."""
@@ -336,6 +338,12 @@ class Evaluate:
         coming = now - last < self._quiet_s and now - since < UNSETTLED_S
         return self._long_past() if coming else None
 
+    def _talking(self, table: str) -> bool:
+        """See `rules.engine.Progress`. Who publishes what happened long ago is not silent, however slowly it comes."""
+        _, last = self._delayed.get(table, (0.0, float("-inf")))
+        lately = TAKEN_S if last == self._led_at else self._settings.no_data_after
+        return time.monotonic() - last < lately
+
     async def _load_absent(self, buckets: Iterable[int]) -> None:
         """Hands the merger old buckets that a late event amends: of every source, as Redis has them."""
         wanted = sorted(buckets)
@@ -464,7 +472,7 @@ class Evaluate:
                     behind = behind or progress.behind
                     if watermark is not None:
                         watermark = None if progress.watermark is None else min(watermark, progress.watermark)
-            result[name] = Progress(watermark, behind, self._offset, self._unsettled(name))
+            result[name] = Progress(watermark, behind, self._offset, self._unsettled(name), self._talking(name))
         return result
 
     # --- merged rows ----------------------------------------------------------------------------------------------

@@ -41,12 +41,13 @@ GAPS, GAPS_KNOWN, GAPS_MISSED = 20, 3, 3
 class Progress:
     """How far a table is known: complete up to `watermark_ms` (None: nowhere), `behind` while records wait to be read, as
     of `offset` of the rollups topic. unsettled: events from before this time are just coming in, partition by partition, so
-    that no verdict on them is safe yet; None while there are none."""
+    that no verdict on them is safe yet; None while there are none. talking: some came so lately that nobody is silent."""
 
     watermark_ms: int | None
     behind: bool
     offset: int
     unsettled: int | None = None
+    talking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +211,12 @@ class Engine:
             scope = self._scope(rule, progress)
             offset = max((progress[table].offset for table in rule.tables if table in progress), default=0)
             silent = self._silent(rule, scope)
+            talking = any(progress[table].talking for table in rule.tables if table in progress)
             for track in self._tracks[rule.full_name].values():
                 if track.dirty is not None and track.dirty < held:
                     continue
                 if track.busy or silent is not None or rule.regular:
-                    found = self._step(track, scope, silent, now_ms, offset)
+                    found = self._step(track, scope, silent, talking, now_ms, offset)
                     if found is not None:
                         transitions.append(found)
         if not transitions:
@@ -236,7 +238,7 @@ class Engine:
                 self._track(rule, group).mark(self._floor(at))
 
     def _step(
-        self, track: Track, scope: Scope, silent: int | None, now_ms: int, offset: int
+        self, track: Track, scope: Scope, silent: int | None, talking: bool, now_ms: int, offset: int
     ) -> Transition | None:
         rule, state = track.rule, track.state
         many = [self._slots(part, track.group) for part in rule.parts]
@@ -251,6 +253,7 @@ class Engine:
             known=max((self.known_from(table) for table in rule.tables), default=0),
             before=max((self._closed.get(table, 0) for table in rule.tables), default=0),
             silent=silent,
+            talking=talking,
             inhibitor=inhibitor,
         )
         was = replace(state, levels=dict(state.levels), moves=list(state.moves))

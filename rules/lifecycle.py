@@ -73,13 +73,14 @@ class Move:
 class View:
     """What is known from outside. floor: nothing before it begins an episode; known: from there on all cells are held;
     before: how far was closed when it was judged last. silent: since when nothing has come from its source, though it should
-    have. inhibitor: the alert that says it already."""
+    have; talking: events of long ago came of late, so it is not. inhibitor: the alert that says it already."""
 
     scope: Scope
     floor: int
     known: int
     before: int
     silent: int | None
+    talking: bool
     inhibitor: str | None
 
     @property
@@ -159,7 +160,7 @@ class Track:
                 return Move("updated", at, None, words="data came again, and it was not over when it ended")
             state.judged = max(state.judged or 0, at)
             return Move("resolved", at, None, words="data came again")
-        if view.silent is None or policy == "hold":
+        if view.silent is None or view.talking or policy == "hold":
             return None
         if policy in ("ok", "zero"):
             if not self.firing or (policy == "zero" and not self.rule.upward):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rules.loader import RuleSet
 from tests.support.desk import START_S, Desk, rule, rules, shipped
-from tests.support.events import Event, failed, failed_sign_in, probe, succeeded, usage, violation
+from tests.support.events import Event, failed, failed_sign_in, probe, request, succeeded, usage, violation
 
 T0 = START_S
 
@@ -100,6 +102,16 @@ class TestSilence:
         desk.play([usage(T0 + 300 + 10 * n, "memory", 40.0, host="a") for n in range(40)])
         silent = [alert for alert in desk.alerts if alert.transition == "no_data"]
         assert [alert.data.group for alert in silent] == [{"host": "b"}]
+
+    @pytest.mark.parametrize("name", ["high_memory_usage", "high_response_time"])
+    def test_who_publishes_what_happened_long_ago_is_not_silent(self, name: str) -> None:
+        desk = Desk(shipped(name), now=T0 + 900)
+        desk.talking = frozenset({"resources", "requests"})
+        desk.put(*(usage(T0 + 10 * n, "memory", 40.0, host="a") for n in range(30)))
+        desk.put(*(request(T0 + n, latency_ms=200) for n in range(300)))
+        assert desk.wait(60) == []
+        desk.talking = frozenset()
+        assert [alert.transition for alert in desk.wait(10)] == ["no_data"], "nothing more came"
 
     def test_a_count_is_zero(self) -> None:
         desk = Desk(shipped("suspicious_activity"), now=T0)

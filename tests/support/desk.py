@@ -50,6 +50,8 @@ class Desk(Plain):
         self._baselines: dict[str, Any] = {}
         self.unsettled: frozenset[str] = frozenset()
         """Tables into which events of long ago are just coming."""
+        self.talking: frozenset[str] = frozenset()
+        """Tables into which such events came of late."""
         super().__init__(of, **how)
 
     def _write(self, source: Source, value: bytes, ms: int) -> None:
@@ -58,6 +60,7 @@ class Desk(Plain):
 
     def progress(self) -> dict[str, Progress]:
         found = super().progress()
+        found |= {table: replace(found[table], talking=True) for table in self.talking}
         return found | {table: replace(found[table], unsettled=int(self.now * 1000) - 30_000) for table in self.unsettled}
 
     def _keep_baselines(self) -> None:
