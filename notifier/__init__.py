@@ -1,0 +1,1 @@
+"""From alert to page: incidents, escalation, people and the channels that reach them."""

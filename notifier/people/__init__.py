@@ -1,0 +1,1 @@
+"""People: who is there, who answers for what, and who is on call when."""
