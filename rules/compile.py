@@ -28,6 +28,7 @@ from rules.condition import (
 from rules.judges.average import AverageJudge
 from rules.judges.base import UPWARD, Judge
 from rules.judges.baseline import BaselineJudge
+from rules.judges.completeness import CompletenessJudge
 from rules.judges.compound import Combination, Leaf, Negation, Verdict
 from rules.judges.count import QUIET_MS, BelowJudge, CountJudge, SpanlessJudge
 from rules.judges.gauge import GaugeJudge
@@ -142,6 +143,7 @@ class Compiler:
             "last": self._gauge,
             "streak": self._streak,
             "silence": self._silence,
+            "completeness": self._completeness,
         }[signal.aggregate]
         judge = maker(test, signal, query, threshold)
         return None if judge is None else (Part(test, signal, query, resolve=self._options.resolve), judge)
@@ -407,6 +409,26 @@ class Compiler:
             self._refuse("condition", test.value.column, f"expected {least} to {longest}, not {test.value}", None)
             return None
         return SilenceJudge(limit_ms)
+
+    def _completeness(self, test: Test, signal: Signal, query: Query, threshold: Fraction) -> Judge | None:
+        if test.comparison not in ("<", "<="):
+            text = f"{signal.name} is compared by <: less has come than this share"
+            self._refuse("condition", test.comparison_column, text, "<")
+            return None
+        window = self._window(test, signal)
+        if window is None:
+            return None
+        assert query.measure is not None
+        judge = CompletenessJudge(
+            test.comparison,
+            threshold,
+            self._resolve(test, signal, threshold),
+            window,
+            self._options.min_events,
+            query.measure,
+            each_of(query, signal.each),
+        )
+        return self._held(test, judge)
 
     def _ordered(self, test: Test, what: str) -> bool:
         if test.comparison in ("==", "!="):

@@ -114,7 +114,7 @@ class Rule:
         return any(
             part.test.comparison not in UPWARD
             or part.baseline is not None
-            or part.signal.aggregate in ("share", "silence")
+            or part.signal.aggregate in ("share", "silence", "completeness")
             or (part.test.span is not None and part.test.span.lasts)
             for part in self.parts
         )

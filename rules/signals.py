@@ -15,7 +15,9 @@ from rules.condition import ConditionError, is_name, nearest, parse_duration, qu
 from rules.document import NULL, Document, plain, shown
 from schemas.tables import TABLES, Measure, Table, Value
 
-Aggregate = Literal["count", "sum", "mean", "quantile", "ratio", "share", "max", "last", "streak", "silence", "daily"]
+Aggregate = Literal[
+    "count", "sum", "mean", "quantile", "ratio", "share", "max", "last", "streak", "silence", "completeness", "daily"
+]
 AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 Unit = Literal["ratio", "percent", "s", "count", "minor"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -31,6 +33,7 @@ _NEEDS: dict[Aggregate, tuple[str, ...]] = {
     "last": ("measure",),
     "streak": ("of", "bad", "each"),
     "silence": (),
+    "completeness": ("measure", "of", "bad", "each"),
     "daily": (),
 }
 """What an aggregate needs beside what every signal needs."""
@@ -280,7 +283,7 @@ class _Reader:
 
 def unit_of(aggregate: Aggregate, measure: str | None) -> Unit:
     """The unit that a signal has."""
-    if aggregate in ("ratio", "share"):
+    if aggregate in ("ratio", "share", "completeness"):
         return "ratio"
     if aggregate == "silence":
         return "s"

@@ -110,7 +110,7 @@ def arithmetic(part: Part, reading: Reading | None, *, over: bool = False) -> st
     beyond = f"{_SIGN[compared]} {amount(part, limit)}"
     value = amount(part, reading.value, compared, limit)
     during = _during(test, reading)
-    if signal.aggregate in ("ratio", "share"):
+    if signal.aggregate in ("ratio", "share", "completeness"):
         share = f"{reading.k:,} of {reading.n:,} {signal.all} {signal.bad}{during}{_ago(signal)}"
         if reading.bound is None:
             return f"{share}: {value} {beyond}"
@@ -222,7 +222,7 @@ def _end(rule: Rule, part: Part) -> str:
     if signal.aggregate == "sum":
         return f"when the {signal.title} of a {closed} is {_LEVEL[comparison]} {limit}"
     enough = f"when, with at least {rule.min_events} {signal.counted(rule.min_events)} in a {closed}"
-    if signal.aggregate in ("ratio", "share"):
+    if signal.aggregate in ("ratio", "share", "completeness"):
         return f"{enough}, {_share(comparison)} {limit} of them {signal.bad}"
     return f"{enough}, the {signal.title} is {_LEVEL[comparison]} {limit}"
 
@@ -278,6 +278,11 @@ def _means(rule: Rule, part: Part) -> str:
         return f"when the last 24 hours held {_THAN[comparison]} {limit} {signal.all}{filters} ({wait})"
     if signal.aggregate == "silence":
         return f"when nothing has come for {limit} ({signal.all}{filters}), though something came before"
+    if signal.aggregate == "completeness":
+        return (
+            f"when {_share(comparison)} {limit} of the {signal.all}{filters} in {_any(window)} {signal.bad}{held}, once there "
+            f"are at least {rule.min_events}"
+        )
     if signal.aggregate == "streak":
         each = " and ".join(name for name in signal.each if name not in rule.by)
         per = f" for the same {each}" if each else ""
@@ -322,6 +327,9 @@ def definition(signal: Signal) -> str:
         return f"events in {signal.of_table or table}{marked} for each of those in {table}{chosen}{after}"
     if signal.aggregate == "ratio":
         return f"share of the events in {table}{chosen} that have{marked.removeprefix(' with')}"
+    if signal.aggregate == "completeness":
+        each = ", ".join(signal.each)
+        return f"share of what each {each} in {table} says it has {signal.measure}{marked} that has come"
     if signal.aggregate == "daily":
         return f"number of events in {table}{chosen}, of the last 24 hours"
     if signal.aggregate == "silence":

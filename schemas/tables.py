@@ -101,6 +101,8 @@ _MEASURES = {"payment_cohorts": ("amount", "latency_ms"), "merchants": ("amount"
 _SLOW = frozenset({"merchants", "actors"})
 _RECENT = frozenset({"health"})
 _VERBS = frozenset({"outcome", "step"})
+_PIPELINE, EVENT = "pipeline", "event"
+"""Every event of a source is counted under that kind, so that it can be compared with what the source says it sent."""
 _COHORTS = "payment_cohorts"
 
 
@@ -127,7 +129,7 @@ def kind_of(info: FieldInfo) -> str:
 def _table(name: str) -> Table:
     dimensions = _LAYOUT[name]
     measures: dict[str, Measure] = {}
-    closed, kinds = {"kind", "step"} if name != "pipeline" else {"kind", "type"}, {}
+    closed, kinds = {"kind", "step"} if name != _PIPELINE else {"kind", "type"}, {}
     homes = set()
     for event_type, model in DATA_OF.items():
         if name not in model.tables:
@@ -177,8 +179,9 @@ def _key(table: Table, event_type: str) -> Callable[[Any], Key]:
     constants = dict.fromkeys(_VERBS, verb) | {"kind": event_type}
 
     def value(name: str) -> str:
-        if table.name == "pipeline":
-            return "event.source" if name == "source" else repr(event_type if name == "kind" else None)
+        if table.name == _PIPELINE:
+            kind = event_type if _PIPELINE in DATA_OF[event_type].tables else EVENT
+            return "event.source" if name == "source" else repr(kind if name == "kind" else None)
         if name != "kind" and name in fields and mark(fields[name], Dimension) is not None:
             return f"event.data.{name}"
         return repr(constants.get(name))
@@ -211,6 +214,7 @@ def _folds(event_type: str) -> tuple[Fold, ...]:
     model = DATA_OF[event_type]
     places = {measure.name: place for place, measure in enumerate(_numbers(model))}
     by_cohort = "initiated_at" in fields_of(model)
+    counted = () if not model.tables or _PIPELINE in model.tables else (_PIPELINE,)
     return tuple(
         Fold(
             name,
@@ -218,7 +222,7 @@ def _folds(event_type: str) -> tuple[Fold, ...]:
             tuple(places.get(measure.name) for measure in TABLES[name].measures),
             by_cohort and name == _COHORTS,
         )
-        for name in model.tables
+        for name in (*model.tables, *counted)
     )
 
 

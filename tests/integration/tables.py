@@ -76,11 +76,13 @@ async def exact(settings: Settings, oracle: Oracle, limit_s: float = LIMIT_S) ->
 
 
 async def pipeline(settings: Settings) -> dict[tuple[str, str | None, str | None], int]:
-    """The counts of the table `pipeline`: {(kind, type, source): count}."""
+    """The counts of the table `pipeline` beside those of the events themselves: {(kind, type, source): count}."""
     counts: dict[tuple[str, str | None, str | None], int] = {}
     async with redis_of(settings) as redis:
         for cells in (await TableStore(redis, settings.names).read("pipeline", "1h")).values():
             for (kind, what, source), cell in cells.items():
+                if kind == "event":
+                    continue
                 key = (str(kind), what if what is None else str(what), source if source is None else str(source))
                 counts[key] = counts.get(key, 0) + cell.count
     return counts

@@ -141,7 +141,8 @@ def counts(redis: Redis, table: str) -> dict[Any, int]:
 
 
 def pipeline(redis: Redis) -> dict[tuple[str, str], int]:
-    return {(kind, what): count for (kind, what, _), count in counts(redis, "pipeline").items()}
+    """What is counted beside the events themselves."""
+    return {(kind, what): n for (kind, what, _), n in counts(redis, "pipeline").items() if kind != "event"}
 
 
 # --- the two properties that everything else rests on ---------------------------------------------------------------

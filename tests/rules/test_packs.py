@@ -19,7 +19,7 @@ OURS = [rule for rule in RULES if rule.pack not in TWELVE]
 ON_THEIR_OWN = {
     "configuration_errors", "failing_policy", "disk_filling",
     "data_corruption", "paid_not_enrolled", "access_not_granted", "unusable_events", "schema_drifting",
-    "source_silent",
+    "source_silent", "events_missing",
 }  # fmt: skip
 """What none of the twelve says, as their packs explain."""
 
