@@ -1,0 +1,1 @@
+"""The console: the HTTP API, health endpoints and the pages for the people who look."""
