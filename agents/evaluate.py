@@ -55,7 +55,7 @@ BASELINES_TOLD = 50
 STANDINGS_EVERY_S = 3.0
 TAIL_ALERTS = 5_000
 TAIL_LIMIT_S = 10.0
-QUIET_FLUSHES, UNSETTLED_S = 8, 30.0
+QUIET_FLUSHES, UNSETTLED_S = 12, 30.0
 """Events that come together long after they happened come partition by partition. Verdicts on them are held until none
 have come for so many flushes, but no longer than that: who always publishes late is judged, too."""
 TAKEN_S = 10.0

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from agents import imports
+from local.epochs import Epochs
 from local.flow import recent
 from local.machine import Machine, machine
 from local.narrator import Line, Narrator
@@ -36,6 +37,7 @@ LATENESS_S, IDLE_S = 5.0, 10.0
 """Shorter than the settings' defaults, so that `resolved` comes soon."""
 HISTORY_S = 300.0
 """What the shop did before: a window of five minutes is full from the beginning."""
+PUBLISHED_WITHIN_S = 30.0
 PAST_DAYS = 8
 QUIET_S = 10
 _CYCLE_S = 1200.0
@@ -66,9 +68,45 @@ async def run(settings: Settings, seconds: float | None, out: Callable[[Line], N
     if settings.kafka is not None or settings.redis is not None:
         say("the servers that the settings name are left alone: the demonstration has its own")
     mine = _for_demo(settings)
-    async with machine(mine, workers, say, scratch=True) as running:
-        left = None if seconds is None else max(seconds - (time.monotonic() - began), 0.0)
-        return await _story(running, teller, left)
+    shop = _Shop(teller)
+    try:
+        async with machine(mine, workers, say, scratch=True, first=shop.open) as running:
+            left = None if seconds is None else max(seconds - (time.monotonic() - began), 0.0)
+            return await _story(running, shop, teller, left)
+    finally:
+        await shop.close()
+
+
+class _Shop:
+    """The simulated shop. What it did before is in the log when the first worker starts, as it would be for a shop that is
+    watched from now on: published under a worker's eyes, it would come one partition after another, and late."""
+
+    def __init__(self, teller: _Teller) -> None:
+        self._teller, self.traffic, self._stop = teller, Traffic(), asyncio.Event()
+        now_s = time.time()
+        rate = PAYMENTS_A_SECOND / daily_shape(now_s)  # whatever the hour, so that the story is the same
+        self.simulator = Simulator(secrets.randbits(32), now_s - HISTORY_S, rate)
+        self.publishing: asyncio.Task[Traffic] | None = None
+
+    async def open(self, settings: Settings, epochs: Epochs) -> None:
+        """Begins to publish, and returns once everything of the past is there."""
+        simulator = self.simulator
+        self._teller.say(f"publishing what a simulated shop did in the last {HISTORY_S / 60:g} minutes")
+        await _import_past(settings, simulator.rate, simulator.start_s)
+        publishing = publish(simulator, settings, WallClock(), self._stop, self.traffic, epochs, simulator.start_s)
+        self.publishing = asyncio.create_task(publishing)
+        caught_up = asyncio.create_task(self.traffic.caught_up.wait())
+        await asyncio.wait(
+            [self.publishing, caught_up], timeout=PUBLISHED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        caught_up.cancel()
+
+    async def close(self) -> None:
+        """Ends the publishing."""
+        self._stop.set()
+        if self.publishing is not None:
+            self.publishing.cancel()
+            await asyncio.gather(self.publishing, return_exceptions=True)
 
 
 async def _import_past(settings: Settings, rate: float, end_s: float) -> None:
@@ -96,39 +134,34 @@ class _Teller:
         self.tell(Line(f"{(_now_ms() - self.start_ms) / 1000:6.1f} s  {sentence}", tone))
 
 
-async def _story(running: Machine, teller: _Teller, seconds: float | None) -> bool:
-    clock, traffic, stop = WallClock(), Traffic(), asyncio.Event()
-    start_s = clock.now()
-    rate = PAYMENTS_A_SECOND / daily_shape(start_s)  # whatever the hour, so that the story is the same
+async def _story(running: Machine, shop: _Shop, teller: _Teller, seconds: float | None) -> bool:
+    assert shop.publishing is not None, "it opened before the workers started"
+    start_s = time.time()
     scenarios = list(plan(start_s, seconds))
+    shop.simulator.plan(scenarios)
     narrator = Narrator(scenarios, teller.start_ms)
-    await _import_past(running.settings, rate, start_s - HISTORY_S)
-    simulator = Simulator(secrets.randbits(32), start_s - HISTORY_S, rate, scenarios)
-    teller.say(
-        f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second; "
-        f"what it did in the last {HISTORY_S / 60:g} minutes comes first"
-    )
+    teller.say(f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second")
     teller.say(f"what is usual is learned from the {PAST_DAYS} days before, so that a drop in volume is told, too")
     if scenarios:
         teller.say(f"all is well; the first outage comes in {scenarios[0].start_s - start_s:.0f} s")
     tasks = [
         asyncio.create_task(running.watch()),
-        asyncio.create_task(publish(simulator, running.settings, clock, stop, traffic, running.epochs, simulator.start_s)),
+        shop.publishing,
         asyncio.create_task(_listen(running, narrator, teller)),
         asyncio.create_task(_tell(narrator, teller)),
-        asyncio.create_task(_look(running, traffic, teller)),
+        asyncio.create_task(_look(running, shop.traffic, teller)),
     ]
     try:
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        stop.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        unsent = f", {traffic.failed:,} could not be" if traffic.failed else ""
-        teller.say(f"the demonstration ends; {traffic.sent:,} events were published{unsent}")
+        failed = shop.traffic.failed
+        unsent = f", {failed:,} could not be" if failed else ""
+        teller.say(f"the demonstration ends; {shop.traffic.sent:,} events were published{unsent}")
         for line in narrator.summary(_now_ms()):
             teller.tell(line)
     return narrator.outage_detected

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +56,13 @@ async def machine(
     *,
     partitions: int = PARTITIONS,
     scratch: bool = False,
+    first: Callable[[Settings, Epochs], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Machine]:
     """Starts the system and stops it on leaving, in order and within 10 s.
 
     Servers that the settings name are used instead of the embedded ones. scratch: what the system keeps is in the
-    folder `demo` of the data folder, which is emptied first. Raises InUse, StartFailed, KafkaUnreachable or
-    the broker's own KafkaError.
+    folder `demo` of the data folder, which is emptied first. first: what is to be done once there are servers and
+    topics, before a worker starts. Raises InUse, StartFailed, KafkaUnreachable or the broker's own KafkaError.
     """
     with Instance(settings.data) as instance:
         folder = settings.data
@@ -78,7 +79,7 @@ async def machine(
         if store is not None:
             servers["redis"] = SecretStr(store.url)
         served = settings.model_copy(update=servers)
-        started_at, epochs = now(), Epochs()
+        started_at, epochs, begun = now(), Epochs(), list[bool]()
 
         async def topics() -> None:
             if broker is None:
@@ -86,6 +87,9 @@ async def machine(
             else:
                 await _own_topics(served, partitions)
             epochs.begin()
+            if first is not None and not begun:
+                begun.append(True)
+                await first(served, epochs)
 
         def record() -> None:
             instance.tell(

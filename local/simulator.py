@@ -52,6 +52,10 @@ class Simulator:
         self.seed, self.start_s, self.rate = seed, start_s, rate
         self.scenarios = tuple(scenarios)
 
+    def plan(self, scenarios: Iterable[Scenario]) -> None:
+        """Adds scenarios that lie ahead, also while events are handed out."""
+        self.scenarios += tuple(scenarios)
+
     def events(self, from_s: float, to_s: float = math.inf) -> Iterator[Emission]:
         """The events of `from_s ≤ time < to_s` (epoch seconds) in order of time; without `to_s` it never ends."""
         return _Run(self).emissions(from_s * 1000, to_s * 1000)
@@ -62,7 +66,7 @@ class _Run:
 
     def __init__(self, simulator: Simulator) -> None:
         self._start_ms = math.ceil(simulator.start_s * 1000)
-        self._now = Conditions(simulator.scenarios)
+        self._simulator, self._now = simulator, Conditions(())
         self._rate = simulator.rate
         seed = hash_of(simulator.seed, simulator.start_s)
         self._name = f"r{seed:016x}"[:9]  # and letters between all digits: no id looks like a card number
@@ -73,6 +77,8 @@ class _Run:
 
     def emissions(self, from_ms: float, to_ms: float) -> Iterator[Emission]:
         for ms, act in self._agenda.until(to_ms):
+            if len(self._simulator.scenarios) > len(self._now.scenarios):
+                self._take_up(self._simulator.scenarios)
             act(ms)
             if self._emitted:
                 if ms >= from_ms:
@@ -135,7 +141,11 @@ class _Run:
         for feature in cast.FEATURES:
             self._agenda.every(FEATURE_EVERY_MS, f"f{feature}", self._feature(feature))
         self._agenda.every(POLICY_EVERY_MS, "t", self._policy)
-        for number, scenario in enumerate(self._now.scenarios):
+        self._take_up(self._simulator.scenarios)
+
+    def _take_up(self, scenarios: tuple[Scenario, ...]) -> None:
+        known, self._now = len(self._now.scenarios), Conditions(scenarios)
+        for number, scenario in enumerate(scenarios[known:], known):
             span = scenario.start_s, scenario.end_s
             if scenario.name == "brute_force":
                 self._agenda.arrivals(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -30,10 +30,11 @@ STOP_WITHIN_S = 2.0
 
 @dataclass(slots=True)
 class Traffic:
-    """What was published so far."""
+    """What was published so far. `caught_up`: the broker has everything of the past."""
 
     sent: int = 0
     failed: int = 0
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def publish(
@@ -96,6 +97,10 @@ async def publish(
                     break
                 if number % AT_ONCE == 0:  # sending does not wait while there is room
                     await asyncio.sleep(0)
+            else:
+                if not traffic.caught_up.is_set() and epochs.running:
+                    await producer.flush()
+                    traffic.caught_up.set()
             await asyncio.sleep(EVERY_S)
     finally:
         try:
