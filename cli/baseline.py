@@ -28,7 +28,7 @@ def import_history(file: Path, *, signal: str, group: Sequence[str], as_json: bo
     rules, known = _known(settings)
     found = known.get(signal)
     if found is None:
-        from rules.condition import nearest, quoted
+        from runtime.suggest import nearest, quoted
 
         near = nearest(signal, known)
         fail(f"no signal {quoted(signal)}" + (f" (did you mean {near}?)" if near else ""), USAGE)
@@ -75,7 +75,7 @@ def _known(settings: Settings) -> tuple[RuleSet, Mapping[str, Signal]]:
 
 def _group(signal: Signal, texts: Sequence[str]) -> dict[str, Value]:
     """The dimensions of `k=v` texts, in the kinds that the table has."""
-    from rules.condition import nearest, quoted
+    from runtime.suggest import nearest, quoted
     from schemas.tables import TABLES
 
     table = TABLES[signal.tables[0]]

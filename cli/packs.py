@@ -44,9 +44,9 @@ def _counted(n: int, what: str) -> str:
 
 def explain(name: str | None, as_json: bool) -> int:
     """Prints what the rules mean: of a rule, of a pack, or all."""
-    from rules.condition import nearest
     from rules.words import definition, ends
     from rules.words import explain as sentence
+    from runtime.suggest import nearest
 
     found = rule_set(installation.settings())
     wanted = [rule for rule in found.rules if name is None or name in (rule.name, rule.pack, f"{rule.pack}/{rule.name}")]

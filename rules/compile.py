@@ -20,8 +20,6 @@ from rules.condition import (
     Span,
     Test,
     duration_text,
-    nearest,
-    quoted,
     seconds,
     tests,
 )
@@ -40,6 +38,7 @@ from rules.judges.streak import StreakJudge
 from rules.rule import Part
 from rules.series import Query, each_of
 from rules.signals import Filter, Signal, Unit, shown_value, wrong_kind
+from runtime.suggest import nearest, quoted
 from schemas.tables import TABLES, Table
 
 LONGEST_MS = 4 * 3_600_000

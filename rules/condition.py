@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,13 +17,13 @@ from typing import TypeAlias, TypeVar
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
 
+from runtime.suggest import LONGEST_NAME, nearest, quoted
 from schemas.tables import Value
 
 T = TypeVar("T")
 
 LONGEST = 2_000
 """Characters of a condition, at most."""
-LONGEST_NAME = 80
 LARGEST_DIGITS = 18
 DEEPEST = 50
 
@@ -45,20 +44,6 @@ class ConditionError(ValueError):
     def __init__(self, column: int, text: str, near: str | None = None) -> None:
         self.column, self.text, self.near = column, text, near
         super().__init__(f"column {column}: {text}" + (f" (did you mean {near}?)" if near else ""))
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one probably stands for; large and small letters are the same."""
-    if len(word) > LONGEST_NAME:
-        return None
-    names = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
-    return names[found[0]] if found else None
-
-
-def quoted(text: str) -> str:
-    """A text for people to read, in quotes and not too long."""
-    return repr(text if len(text) <= 40 else text[:40] + "…")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 from yaml.scanner import Scanner
 
-from rules.condition import nearest, quoted
+from runtime.suggest import nearest, quoted
 
 LARGEST = 256 * 1024
 """Characters of a file, at most: some thousand rules."""

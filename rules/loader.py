@@ -22,18 +22,17 @@ from rules.condition import (
     OfBaseline,
     Quantity,
     Test,
-    nearest,
     parse,
     parse_duration,
     parse_threshold,
-    quoted,
 )
 from rules.document import LARGEST, Document, Problem, plain, shown
 from rules.judges.base import UPWARD
 from rules.rule import CONFIDENCE, MIN_EVENTS, NO_DATA, Level, Name, NoData, Rule
-from rules.schedule import Schedule, ScheduleError, schedule
 from rules.signals import FILE, Signal, shipped
 from rules.signals import read as read_signals
+from runtime.schedule import Schedule, ScheduleError, schedule
+from runtime.suggest import nearest, quoted
 from schemas.severity import CHANNELS, SEVERITIES, SeverityName
 from schemas.tables import TABLES
 

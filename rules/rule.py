@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 from rules.condition import Condition, Test
 from rules.judges.base import UPWARD
 from rules.judges.compound import Verdict
-from rules.schedule import Schedule
 from rules.series import Group, Query
 from rules.signals import Signal
+from runtime.schedule import Schedule
 from schemas.severity import SeverityName
 from schemas.tables import Value
 

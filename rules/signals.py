@@ -11,8 +11,9 @@ from typing import Literal, TypeVar, get_args
 
 from yaml.nodes import Node, ScalarNode
 
-from rules.condition import ConditionError, is_name, nearest, parse_duration, quoted
+from rules.condition import ConditionError, is_name, parse_duration
 from rules.document import NULL, Document, plain, shown
+from runtime.suggest import nearest, quoted
 from schemas.tables import TABLES, Measure, Table, Value
 
 Aggregate = Literal[

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from yaml.nodes import Node
 
-from rules.condition import nearest, quoted
 from rules.document import Document, Problem
 from rules.loader import BUCKET_MS, TESTS, RuleSet, Unreadable, load
 from rules.unit.desk import START_S, Desk, Event
 from rules.unit.expect import Expectation, Told, expectation, shown
 from rules.unit.series import MOST, NotationError, Stream, streams
+from runtime.suggest import nearest, quoted
 from schemas.alert import AlertEvent
 
 KEYS = ("series", "expect")

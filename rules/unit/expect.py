@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rules.condition import nearest, quoted
 from rules.unit.series import NotationError, moment
+from runtime.suggest import nearest, quoted
 from schemas.severity import SEVERITIES
 
 GIVE_MS = 1_000

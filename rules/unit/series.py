@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, get_args
 
-from rules.condition import nearest, quoted
+from runtime.suggest import nearest, quoted
 from schemas.events import DATA_OF, EVERYWHERE, SUBJECT_OF
 from schemas.tables import TABLES, fields_of, kind_of
 from schemas.time import rfc3339

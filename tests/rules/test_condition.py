@@ -24,11 +24,11 @@ from rules.condition import (
     Test,
     duration_text,
     is_name,
-    nearest,
     parse,
     parse_duration,
     parse_threshold,
 )
+from runtime.suggest import nearest
 
 # --- what is meant ----------------------------------------------------------------------------------------------------
 
