@@ -30,6 +30,8 @@ app.add_typer(tail, name="tail", rich_help_panel="Look")
 app.add_typer(rules, name="rules", rich_help_panel="Rules")
 baseline = typer.Typer(no_args_is_help=True, help="What is usual: history for the rules that compare with it.")
 app.add_typer(baseline, name="baseline", rich_help_panel="Rules")
+oncall = typer.Typer()
+app.add_typer(oncall, name="oncall", rich_help_panel="People")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
@@ -340,3 +342,74 @@ def baseline_import(
     from cli.baseline import import_history
 
     raise typer.Exit(import_history(file, signal=signal, group=group or (), as_json=as_json))
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+@oncall.callback(invoke_without_command=True, epilog="Example: tillwatch oncall --team payments --at '2026-12-25 09:00'")
+def oncall_now(
+    context: typer.Context,
+    team: Annotated[str | None, typer.Option(metavar="TEAM", help="This team only.", show_default=False)] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="At this time instead of now.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell who is on call, by team and level, until when, and who is next."""
+    if context.invoked_subcommand is not None:
+        if team or at or as_json:
+            raise typer.BadParameter("--team, --at and --json before a command say nothing to it")
+        return
+    from cli.oncall import show
+
+    raise typer.Exit(show(team, at, as_json))
+
+
+@oncall.command("gaps", epilog="Example: tillwatch oncall gaps --days 56")
+def oncall_gaps(
+    days: Annotated[int, typer.Option(min=1, max=366, help="How many days to look ahead.")] = 28,
+    as_json: Json = False,
+) -> None:
+    """List the times ahead in which nobody is on call. Exit code 1 when a team's primary has some."""
+    from cli.oncall import gaps
+
+    raise typer.Exit(gaps(days, as_json))
+
+
+@oncall.command("check", epilog="Example: tillwatch oncall check teams.toml")
+def oncall_check(
+    file: Annotated[
+        Path | None, typer.Argument(help="The file; TILLWATCH_TEAMS unless said.", show_default=False)
+    ] = None,
+) -> None:
+    """Check teams.toml: every error, as file:line: error: table and key: what was expected.
+
+    What may not be meant is told on stderr. Exit code 0 no errors, 1 errors.
+    """
+    from cli.oncall import check
+
+    raise typer.Exit(check(file))
+
+
+@oncall.command("override", epilog="Example: tillwatch oncall override johan --team payments --for 8h")
+def oncall_override(
+    who: Annotated[str, typer.Argument(metavar="WHO", help="The key of a person.", show_default=False)],
+    team: Annotated[
+        str | None, typer.Option(metavar="TEAM", help="For this team, where there are several.", show_default=False)
+    ] = None,
+    level: Annotated[str, typer.Option(metavar="LEVEL", help="primary, secondary, lead or executive.")] = "primary",
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="From this time on instead of now.", show_default=False)
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Until this time.", show_default=False)] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="For this long, such as 8h or 2d.", show_default=False),
+    ] = None,
+) -> None:
+    """Put somebody on call for a while, whatever the rota says: adds it at the end of teams.toml."""
+    for_s = None if duration is None else seconds(duration)
+    from cli.oncall import override
+
+    raise typer.Exit(override(who, team, level, begin, end, for_s))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cli.terminal import counted
 from runtime.log import masked
 
 if TYPE_CHECKING:
@@ -113,6 +114,22 @@ def of_rules(settings: Settings) -> list[Check]:
         more = f" (and {others} more: 'tillwatch rules lint {where}')" if others else ""
         return [Check("TILLWATCH_RULES", WRONG, f"{found.problems[0]}{more}")]
     return [Check("TILLWATCH_RULES", OK, f"{where}: {len(found.rules)} rules")]
+
+
+def of_teams(settings: Settings) -> list[Check]:
+    """People and teams."""
+    from notifier.people.directory import DirectoryError, load
+
+    if settings.teams is None:
+        return [Check("TILLWATCH_TEAMS", NOTE, "not set: every page goes to the built-in outbox")]
+    try:
+        found = load(settings.teams)
+    except DirectoryError as error:
+        others = len(error.faults) - 1
+        more = f" (and {others} more: 'tillwatch oncall check')" if others else ""
+        return [Check("TILLWATCH_TEAMS", WRONG, f"{error.faults[0]}{more}")]
+    text = f"{settings.teams}: {counted(len(found.teams), 'team')}, {counted(len(found.people), 'person', 'people')}"
+    return [Check("TILLWATCH_TEAMS", OK, text)]
 
 
 def of_machine(settings: Settings) -> list[Check]:

@@ -55,7 +55,8 @@ def _settings() -> list[checks.Check]:
         return [_problem(line) for line in str(error).splitlines()]
     except TOMLDecodeError as error:
         return [checks.Check(FILE, checks.WRONG, str(error))]
-    return [*asyncio.run(_servers(settings)), *checks.of_rules(settings), *checks.of_machine(settings)]
+    files = [*checks.of_rules(settings), *checks.of_teams(settings)]
+    return [*asyncio.run(_servers(settings)), *files, *checks.of_machine(settings)]
 
 
 async def _servers(settings: Settings) -> list[checks.Check]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import installation
-from cli.terminal import FAILED, USAGE, fail, note, print_json, say
+from cli.terminal import FAILED, USAGE, counted, fail, note, print_json, say
 
 if TYPE_CHECKING:
     from rules.loader import RuleSet
@@ -29,17 +29,13 @@ def lint(paths: Iterable[Path]) -> int:
     found = _load(list(paths), installation.settings().bucket_ms)
     for problem in found.problems:
         say(str(problem))
-    fine = _counted(len(found.rules), "rule")
+    fine = counted(len(found.rules), "rule")
     if found.problems:
         verb = "is" if len(found.rules) == 1 else "are"
-        note(f"{_counted(len(found.problems), 'error')}; {fine} {verb} fine", style="red")
+        note(f"{counted(len(found.problems), 'error')}; {fine} {verb} fine", style="red")
         return FAILED
     note(f"{fine}, no errors", style="green")
     return 0
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def explain(name: str | None, as_json: bool) -> int:

@@ -14,6 +14,7 @@ _EXAMPLES = {
     "kafka": "kafka-1:9092,kafka-2:9092",
     "redis": "redis://redis-1:6379/0",
     "rules": "rules",
+    "teams": "teams.toml",
     "mask_key": "a long random text",
 }
 _HEAD = """\

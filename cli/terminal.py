@@ -48,6 +48,11 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     sys.stdout.flush()
 
 
+def counted(n: int, what: str, many: str | None = None) -> str:
+    """`1 rule`, `2 rules`; `many` where that is no s more."""
+    return f"{n} {what if n == 1 else many or what + 's'}"
+
+
 def fail(text: str, code: int = FAILED) -> NoReturn:
     """Ends the command with `error: text` on stderr."""
     from runtime.log import masked

@@ -30,7 +30,7 @@ async def fetch(session: ClientSession, url: str) -> ical.Calendar:
                 content += chunk
                 if len(content) > ical.LARGEST:
                     break
-        return ical.read(content)
+        return await asyncio.to_thread(ical.read, content)
     except TimeoutError:
         why = f"does not answer within {TIMEOUT_S:.0f} s"
     except ical.CalendarError as error:

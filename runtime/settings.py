@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     namespace: str = Field("tillwatch", pattern=r"^[a-zA-Z0-9_-]{1,64}$", description="prefix of topics, keys, groups")
     data: Path = Field(Path("tillwatch-data"), description="folder for what one machine keeps")
     rules: Path | None = Field(None, description="folder of rule packs; none: the shipped packs")
+    teams: Path | None = Field(None, description="file of people, teams and rotations; none: pages go to the built-in outbox")
     bucket: Duration = Field(5.0, description="width of an event-time bucket; divides 10 s")
     flush: Duration = Field(0.25, description="how often measure writes what changed")
     lateness: Duration = Field(30.0, description="how far the watermark stays behind the newest event")

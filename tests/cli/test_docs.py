@@ -18,9 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def _commands(command: Any, path: str = "tillwatch") -> Iterator[tuple[str, Any]]:
     children = getattr(command, "commands", None)
-    if children is None:
+    if children is None or command.invoke_without_command:
         yield path, command
-    else:
+    if children is not None:
         for name, child in children.items():
             yield from _commands(child, f"{path} {name}")
 
