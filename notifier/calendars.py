@@ -32,7 +32,7 @@ async def fetch(session: ClientSession, url: str) -> ical.Calendar:
                     break
         return await asyncio.to_thread(ical.read, content)
     except TimeoutError:
-        why = f"does not answer within {TIMEOUT_S:.0f} s"
+        why = f"does not answer within {TIMEOUT_S:g} s"
     except ical.CalendarError as error:
         why = str(error)
     except (ClientError, OSError, ValueError) as error:

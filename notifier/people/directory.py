@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from notifier.people import business, ical, secrets
-from notifier.people.levels import LAYER, Levels, moment
+from notifier.people.levels import LAYER, ZONE_TEXT, Levels, moment
 from notifier.people.reading import DirectoryError, Fault, Faults, Table, parse
 from notifier.people.rotation import Fixed, Override, People, Rota
 from runtime.schedule import time_of, zone_of
@@ -159,9 +159,7 @@ def _directory(
 
 def _named(top: Table, what: str, expected: str) -> list[tuple[str, Table]]:
     """The tables `[what.key]`, of which there is at least one."""
-    found = top.tables(what, expected)
-    if not found:
-        top.wrong(what, f"nothing is there; expected {expected}")
+    found = top.tables(what, expected, required=True)
     for key, table in found:
         if not _KEY.fullmatch(key):
             table.wrong(
@@ -174,9 +172,10 @@ def _named(top: Table, what: str, expected: str) -> list[tuple[str, Table]]:
 def _calendar(top: Table) -> business.Calendar:
     usual = business.Calendar()
     for table in top.entries("calendar", "a table [calendar]"):
-        country = table.parsed("country", _country) or usual.country
-        zone = table.parsed("zone", zone_of) or usual.zone
-        opens, closes = table.parsed("opens", time_of) or usual.opens, table.parsed("closes", time_of) or usual.closes
+        country = table.text_as("country", "a country such as ZA or DE-BY", _country) or usual.country
+        zone = table.text_as("zone", ZONE_TEXT, zone_of) or usual.zone
+        opens = table.text_as("opens", "a time of day such as 08:00", time_of) or usual.opens
+        closes = table.text_as("closes", "a time of day such as 17:00", time_of) or usual.closes
         if opens >= closes:
             table.wrong("closes", f"business opens at {opens:%H:%M}: expected a later time, got {closes:%H:%M}")
         table.end()
@@ -184,13 +183,13 @@ def _calendar(top: Table) -> business.Calendar:
     return usual
 
 
-def _country(value: object) -> str:
+def _country(name: str) -> str:
     known = business.countries()
-    if isinstance(value, str) and value in known:
-        return value
-    near = nearest(value, known) if isinstance(value, str) else None
-    hint = f" (did you mean {near}?)" if near else ""
-    raise ValueError(f"no country {quoted(str(value))}; expected ISO 3166 such as ZA, or DE-BY{hint}")
+    if name not in known:
+        near = nearest(name, known)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise ValueError(f"no country {quoted(name)}; expected ISO 3166 such as ZA, or DE-BY{hint}")
+    return name
 
 
 def _people(top: Table, channels: Iterable[str], zone: ZoneInfo) -> dict[str, Person]:
@@ -202,7 +201,7 @@ def _people(top: Table, channels: Iterable[str], zone: ZoneInfo) -> dict[str, Pe
         if called.setdefault(name.casefold(), key) != key:
             table.wrong("name", f"people.{called[name.casefold()]} has this name too: nobody could tell them apart")
         contacts = _contacts(table, channels)
-        found[key] = Person(key, name, table.parsed("zone", zone_of) or zone, contacts)
+        found[key] = Person(key, name, table.text_as("zone", ZONE_TEXT, zone_of) or zone, contacts)
         table.end()
     return found
 
@@ -257,7 +256,7 @@ def _team(
     overrides: Mapping[tuple[str, str], list[Override]],
     zone: ZoneInfo,
 ) -> Team:
-    zone = table.parsed("zone", zone_of) or zone
+    zone = table.text_as("zone", ZONE_TEXT, zone_of) or zone
     found = {level: levels.rota(table, level, zone, overrides.get((key, level), [])) for level in LEVELS}
     if not table.has("primary"):
         table.wrong("primary", f"is missing; expected {LAYER}")

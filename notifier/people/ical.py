@@ -18,8 +18,8 @@ from runtime.suggest import quoted
 
 LARGEST = 1024 * 1024
 """Bytes of a calendar, at most."""
-MOST_EVENTS = 5_000
-MOST_REPEATING = 200
+MOST_EVENTS = 2_000
+MOST_REPEATING = 50
 MOST_A_DAY = 24
 """Times a day that an event may repeat."""
 LAST_YEAR = 2200
@@ -77,6 +77,8 @@ def read(content: bytes) -> Calendar:
         events = recurring_ical_events.of(calendar)
         for series in events.series:  # what else is wrong with one is told now, not when somebody must be paged
             for part in series.components:
+                if part.raw_end < part.raw_start:  # which it would turn round
+                    raise CalendarError(f"an event ends before it begins, at {part.raw_start}")
                 list(series.between(part.start, part.start + _DAY))
         return Calendar(events)
     except CalendarError:

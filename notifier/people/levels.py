@@ -11,11 +11,14 @@ from zoneinfo import ZoneInfo
 from notifier.people import ical
 from notifier.people.reading import Table, written
 from notifier.people.rotation import Fixed, Layer, Override, Restricted, Rota, Rotation
-from runtime.schedule import DAYS, Schedule, schedule, time_of, zone_of
+from runtime.schedule import DAYS, schedule, time_of, zone_of
 from runtime.suggest import quoted
 
 LAYER = 'people such as ["thandi"], or a table with people, rotate or calendar'
+ZONE_TEXT = "a time zone such as Africa/Johannesburg"
 LONGEST_TURN_DAYS = 366
+_EVERY = 'a time such as "1 week" or "3 days", at most a year'
+_HANDOVER = 'a time such as "mon 09:00", or "09:00"'
 _KINDS = ("people", "rotate", "calendar", "calendar_env")
 _TURN = re.compile(r"(?:(\d{1,3})\s*)?(d|days?|w|weeks?)")
 _URL = re.compile(r"(?:https?|webcal)://\S+", re.I)
@@ -52,8 +55,8 @@ class Levels:
         return Rota(whole, tuple(overrides)) if whole else None
 
     def _layer(self, table: Table, zone: ZoneInfo) -> Layer | None:
-        zone = table.parsed("zone", zone_of) or zone
-        hours = table.parsed("hours", lambda text: _hours(text, zone))
+        zone = table.text_as("zone", ZONE_TEXT, zone_of) or zone
+        hours = table.text_as("hours", 'hours such as "mon-fri 08:00-17:00"', lambda text: schedule(text, zone.key))
         kinds = [kind for kind in _KINDS if table.has(kind)]
         if len(kinds) != 1:
             said = (
@@ -78,8 +81,8 @@ class Levels:
 
     def _rotation(self, table: Table, zone: ZoneInfo) -> Rotation | None:
         people = table.names("rotate", self._people, "person")
-        days = table.parsed("every", _turn_days) if table.has("every") else 7
-        at = table.parsed("handover", _handover) if table.has("handover") else (None, time(9))
+        days = table.text_as("every", _EVERY, _turn_days) if table.has("every") else 7
+        at = table.text_as("handover", _HANDOVER, _handover) if table.has("handover") else (None, time(9))
         start = table.parsed("start", _day)
         if not table.has("start"):
             table.wrong("start", "is missing; expected the day on which the first turn begins, such as 2026-01-05")
@@ -140,26 +143,20 @@ def moment(value: object, zone: ZoneInfo) -> datetime:
     return found.replace(tzinfo=found.tzinfo or zone).astimezone(UTC)
 
 
-def _hours(value: object, zone: ZoneInfo) -> Schedule:
-    if not isinstance(value, str):
-        raise ValueError(f'expected hours such as "mon-fri 08:00-17:00", got {written(value)}')
-    return schedule(value, zone.key)
-
-
-def _turn_days(value: object) -> int:
-    match = _TURN.fullmatch(value.strip()) if isinstance(value, str) else None
+def _turn_days(text: str) -> int:
+    match = _TURN.fullmatch(text.strip())
     days = 0 if match is None else int(match[1] or 1) * (7 if match[2].startswith("w") else 1)
     if not 0 < days <= LONGEST_TURN_DAYS:
-        raise ValueError(f'expected a time such as "1 week" or "3 days", at most a year; got {written(value)}')
+        raise ValueError(f"expected {_EVERY}, got {quoted(text)}")
     return days
 
 
-def _handover(value: object) -> tuple[int | None, time]:
+def _handover(text: str) -> tuple[int | None, time]:
     """The day of the week, where it is said, and the time of day."""
-    words = value.lower().split() if isinstance(value, str) else []
-    if not words or len(words) > 2 or (len(words) == 2 and words[0] not in DAYS):
-        raise ValueError(f'expected a time such as "mon 09:00", or "09:00", got {written(value)}')
-    return (DAYS.index(words[0]) if len(words) == 2 else None), time_of(words[-1])
+    day, _, at = text.lower().strip().rpartition(" ")
+    if day and day.strip() not in DAYS:
+        raise ValueError(f"expected {_HANDOVER}, got {quoted(text)}")
+    return (DAYS.index(day.strip()) if day else None), time_of(at)
 
 
 def _day(value: object) -> date:

@@ -184,6 +184,10 @@ class Table:
             return None
         return found
 
+    def text_as(self, key: str, expected: str, parser: Callable[[str], T]) -> T | None:
+        """What a parser makes of a text, as `parsed`."""
+        return None if self.text(key, expected) is None else self.parsed(key, parser)
+
     def parsed(self, key: str, parser: Callable[[Any], T]) -> T | None:
         """What a parser makes of a value: its ValueError tells what was expected. None, where that is so or it is not there."""
         if self.has(key):
@@ -223,8 +227,10 @@ class Table:
         self.wrong(key, f"no {what} {quoted(name)}; there are {_listed(known)}", nearest(name, known))
         return False
 
-    def tables(self, key: str, expected: str) -> list[tuple[str, Table]]:
+    def tables(self, key: str, expected: str, *, required: bool = False) -> list[tuple[str, Table]]:
         """The tables in a table, by their names."""
+        if required and self._held.get(key, {}) == {}:
+            self.wrong(key, f"nothing is there; expected {expected}")
         found: dict[str, Any] = self.value(key, dict, expected) or {}
         within = ((name, self._table(held, (*self.where, key, name), expected)) for name, held in found.items())
         return [(name, table) for name, table in within if table is not None]
