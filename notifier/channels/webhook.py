@@ -92,7 +92,7 @@ def payload(message: Message, timestamp: int) -> bytes:
 
 def view(message: Message) -> str:
     """The body, for people to read."""
-    return json.dumps(json.loads(payload(message, message.since_ms // 1000)), indent=2, ensure_ascii=False)
+    return json.dumps(json.loads(payload(message, message.since_ms // 1000)), indent=2)
 
 
 class Webhook:
