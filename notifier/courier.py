@@ -186,6 +186,12 @@ class Courier:
         if awaited is not None and not awaited.done() and delivery.delivered is not None:
             awaited.set_result(delivery)
 
+    def answered(self, key: str) -> None:
+        """Whoever got the message with this key answered it, which proves that they have it."""
+        for (held, channel), awaited in self._awaited.items():
+            if held == key and not awaited.done():
+                awaited.set_result(Delivery(key, channel, "", True, "it was answered"))
+
     def health(self) -> dict[str, Health]:
         """How each channel is."""
         now = asyncio.get_running_loop().time()

@@ -105,7 +105,7 @@ def is_signed(secret: SecretStr, timestamp: str, body: bytes, given: str, now_s:
         return False
     fresh = abs(now_s - int(timestamp)) <= TOLERANCE_S
     expected = signature(secret.get_secret_value(), timestamp, body)
-    return hmac.compare_digest(expected.encode(), given.encode()) and fresh
+    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")) and fresh
 
 
 class Slack:

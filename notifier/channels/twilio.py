@@ -84,14 +84,14 @@ def _why(answer: Answer) -> str:
 def signature(auth_token: str, url: str, params: Sequence[tuple[str, str]]) -> str:
     """X-Twilio-Signature of a request: base64 of HMAC-SHA1 over the URL and, sorted by name, names and values of the form."""
     signed = url + "".join(name + value for name, value in sorted(set(params)))
-    return base64.b64encode(hmac.new(auth_token.encode(), signed.encode(), hashlib.sha1).digest()).decode()
+    return base64.b64encode(hmac.new(auth_token.encode(), signed.encode("utf-8", "replace"), hashlib.sha1).digest()).decode()
 
 
 def is_signed(auth_token: SecretStr, url: str, params: Sequence[tuple[str, str]], given: str) -> bool:
     """Whether Twilio sent it. url: as Twilio was given it; Twilio writes the default port, or leaves it out."""
     token = auth_token.get_secret_value()
     expected = [signature(token, one, params) for one in _with_and_without_port(url)]
-    return any([hmac.compare_digest(one.encode(), given.encode()) for one in expected])
+    return any([hmac.compare_digest(one.encode(), given.encode("utf-8", "replace")) for one in expected])
 
 
 def _with_and_without_port(url: str) -> tuple[str, str]:

@@ -322,6 +322,16 @@ class TestProof:
 
         play(timeline())
 
+    def test_an_answer_is_proof(self) -> None:
+        async def timeline() -> None:
+            carrier = courier(Scripted("phone", ACCEPTED), phone=table(confirm="90s"))
+            asyncio.get_running_loop().call_at(30, carrier.answered, "6f" * 32)
+            asyncio.get_running_loop().call_at(40, carrier.answered, KEY)
+            outcome = await carrier.deliver(MESSAGE, "phone", {"phone": "+27821234567"})
+            assert now() == pytest.approx(40) and told(outcome) == ["phone confirmed"]
+
+        play(timeline())
+
     def test_proof_that_comes_before_the_answer_counts(self) -> None:
         async def timeline() -> None:
             async def slow() -> Receipt:
