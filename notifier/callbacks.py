@@ -45,7 +45,7 @@ _NAME_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answered:
     """Somebody answered a page. id: the same however often it comes; issued_to: whom the page was for; by: who answered, as far
     as it is known; via: "link", or the channel."""
 
@@ -58,7 +58,7 @@ class Answer:
     via: str
 
 
-Command = Callable[[Answer | Delivery], Awaitable[str]]
+Command = Callable[[Answered | Delivery], Awaitable[str]]
 """Does it, and returns a sentence for whoever answered, such as "Incident 41 is acknowledged"."""
 
 _HEADERS = {
@@ -152,7 +152,7 @@ class Callbacks:
         """Does what was granted, once. Raises _Spent, or what the command raised; then it may be tried again."""
         if not await self._spent.spend(grant.id, grant.until_ms):
             raise _Spent
-        answer = Answer(grant.id, grant.incident, grant.action, grant.page, grant.person, by, via)
+        answer = Answered(grant.id, grant.incident, grant.action, grant.page, grant.person, by, via)
         try:
             return await self._command(answer)
         except BaseException:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -173,8 +173,11 @@ class Courier:
             if lane is None:
                 attempts.append(self._skipped(message, name, "", "no_channel", "no such channel is set up"))
             else:
-                receipt = await self._through(lane, message, contacts.get(name) or lane.table.address, attempts)
+                # A thread is that of one channel: the fallback knows nothing of it, nor it of the fallback's.
+                said = message if name == channel else replace(message, thread=None)
+                receipt = await self._through(lane, said, contacts.get(name) or lane.table.address, attempts)
                 if receipt is not None:
+                    receipt = receipt if name == channel else replace(receipt, thread=None)
                     return Outcome(message.key, name, receipt, tuple(attempts))
             name = LAST_RESORT if lane is None else lane.table.fallback
         log.error("page %.12s for %s reached nobody: %s", message.key, message.recipient, ", ".join(sorted(tried)))
@@ -276,13 +279,13 @@ class Courier:
             lane.breaker.passed()
             if receipt.confirmed:
                 return record("confirmed", receipt.detail, receipt.id), receipt, None
-            if table.confirm is None:
+            if table.proof_s is None:
                 return record("accepted", receipt.detail, receipt.id), receipt, None
             try:
-                async with asyncio.timeout(table.confirm):
+                async with asyncio.timeout(table.proof_s):
                     told = await awaited
             except TimeoutError:
-                detail = f"{receipt.detail}; no proof of delivery within {table.confirm:g} s"
+                detail = f"{receipt.detail}; no proof of delivery within {table.proof_s:g} s"
                 return record("unconfirmed", detail, receipt.id, maybe_sent=True), None, None
             if told.delivered:
                 proven = Receipt(receipt.id, told.detail, receipt.thread, confirmed=True)

@@ -10,7 +10,6 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import apprise
-from pydantic import Field, SecretStr
 
 from notifier.channels.base import Message, Receipt, Refused, Unreachable, headline, paragraphs, web_address
 from notifier.channels.settings import Around, Table
@@ -30,13 +29,7 @@ _TYPES = {
 
 
 class Settings(Table):
-    """Addresses are apprise's URLs, such as tgram://BOT_TOKEN/CHAT_ID."""
-
-    url: SecretStr | None = Field(None, description="the URL; it holds credentials, so it stands here and not in `to`")
-
-    @property
-    def address(self) -> str | None:
-        return self.to if self.url is None else self.url.get_secret_value()
+    """Addresses are apprise's URLs, such as tgram://BOT_TOKEN/CHAT_ID. As they hold credentials, `to` is a secret."""
 
 
 def refused_scheme(url: str) -> str | None:

@@ -43,13 +43,13 @@ class Settings(Table):
     """Addresses are e-mail addresses."""
 
     host: str = Field(min_length=1, description="the mail server")
-    port: int = Field(587, ge=1, le=65_535)
+    port: int = Field(587, ge=1, le=65_535, description="its port; 465 for `tls`")
     tls: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="starttls, tls from the first byte (port 465), or none, which is for a server on this machine"
+        "starttls", description="starttls, tls from the first byte, or none, which is for a server on this machine"
     )
     ca: Path | None = Field(None, description="certificates that the server's is checked against; none: the machine's")
-    user: str | None = None
-    password: SecretStr | None = None
+    user: str | None = Field(None, description="whom to log in as; none: no log-in")
+    password: SecretStr | None = Field(None, description="the password, which is not sent without TLS")
     sender: str = Field(description="address that it comes from")
 
     @field_validator("sender")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
@@ -47,7 +47,7 @@ VIEWS: Mapping[View, Callable[[Message], str]] = {
 class Settings(Table):
     """Recipients need no address."""
 
-    to: str | None = Field("outbox", description="not used: it goes into the folder")
+    to: str | SecretStr | None = Field("outbox", description="not used: it goes into the folder")
     fallback: str | None = Field(None, description="what else, where the disk is full")
     rate: float = Field(1_000.0, gt=0)
     burst: int = Field(1_000, ge=1)

@@ -25,7 +25,7 @@ _SEVERITIES: dict[SeverityName, str] = {"critical": "critical", "high": "error",
 class Settings(Table):
     """The routing key says where events go: recipients need no address."""
 
-    to: str | None = Field("service", description="not used: the routing key says where it goes")
+    to: str | SecretStr | None = Field("service", description="not used: the routing key says where it goes")
     routing_key: SecretStr = Field(description="integration key of an Events API v2 integration, 32 characters")
     api: ServiceAddress = Field("https://events.pagerduty.com", description="https://events.eu.pagerduty.com in the EU")
 

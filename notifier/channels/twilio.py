@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr
 from notifier.channels.base import Delivery, Receipt, Unreachable
 from notifier.channels.http import Answer, Sender, failure
 from notifier.channels.settings import Around, ServiceAddress, Table
+from runtime.settings import Duration
 
 _ARRIVED = frozenset({"delivered", "read"})
 _LOST = frozenset({"undelivered", "failed", "busy", "no-answer", "canceled"})
@@ -32,6 +33,13 @@ class Account(Table):
     account: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$", description="account SID")
     auth_token: SecretStr = Field(description="the account's auth token; it also proves what Twilio sends back")
     api: ServiceAddress = Field("https://api.twilio.com", description="another region's address")
+    confirm: Duration | None = Field(
+        None, description="how long proof of delivery is waited for before the fallback is used; none: it is not waited for"
+    )
+
+    @property
+    def proof_s(self) -> float | None:
+        return self.confirm
 
 
 class Api:

@@ -30,7 +30,8 @@ class Settings(Table):
     """`to` (or the recipient's own address) is the URL."""
 
     secret: tuple[SecretStr, ...] = Field(
-        min_length=1, description="`whsec_` and base64 of 24 to 64 bytes; a list of them while it is changed, the new one first"
+        min_length=1,
+        description="`whsec_` and base64 of 24 to 64 bytes; while it is changed both, the new one first, with a blank",
     )
     allow: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="private networks that may be reached, also over http, such as 10.1.0.0/16"
@@ -39,7 +40,8 @@ class Settings(Table):
     @field_validator("secret", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
-        return (value,) if isinstance(value, str | SecretStr) else value
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return tuple(SecretStr(one) for one in text.split()) if isinstance(text, str) else value
 
     @field_validator("secret")
     @classmethod

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from notifier import callbacks
-from notifier.callbacks import Answer, Callbacks
+from notifier.callbacks import Answered, Callbacks
 from notifier.channels import phone, slack, sms, twilio
 from notifier.channels.base import Delivery
 from notifier.channels.settings import Around
@@ -36,7 +36,7 @@ class House:
     def __init__(self) -> None:
         self.clock = ManualClock(NOW)
         self.links = Links(PUBLIC, [LINK_KEY], self.clock)
-        self.commands: list[Answer | Delivery] = []
+        self.commands: list[Answered | Delivery] = []
         self.fails: Exception | None = None
         account = {"account": ACCOUNT, "auth_token": AUTH_TOKEN, "sender": "+12025550100"}
         around = Around(callbacks=PUBLIC, clock=self.clock)
@@ -52,7 +52,7 @@ class House:
         self.server = Callbacks(self.links, channels, self.command, SpentHere(self.clock), self.clock)
         self.client: TestClient[Any, Any]
 
-    async def command(self, it: Answer | Delivery) -> str:
+    async def command(self, it: Answered | Delivery) -> str:
         if self.fails is not None:
             raise self.fails
         self.commands.append(it)
@@ -108,7 +108,7 @@ class TestLinks:
         done = await house.client.post(path)
         assert done.status == 200 and "Incident 41 is acknowledged &lt;by you&gt;." in await done.text()
         assert house.commands == [
-            Answer(house.links.read(house.token()).id, INCIDENT, "ack", KEY, "thandi", "thandi", "link")
+            Answered(house.links.read(house.token()).id, INCIDENT, "ack", KEY, "thandi", "thandi", "link")
         ]
 
     async def test_a_replayed_link_is_refused(self, house: House) -> None:
@@ -165,7 +165,7 @@ class TestSlack:
     async def test_a_button_answers_for_who_pressed_it(self, house: House) -> None:
         assert (await house.slack(button(house.token()))).status == 200
         (answer,) = house.commands
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Answered)
         assert (answer.action, answer.issued_to, answer.by, answer.via) == ("ack", "thandi", "thandi (U0TEST)", "ops")
 
     @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ class TestTwilio:
         assert answer.status == 200 and answer.content_type == "text/xml"
         assert await answer.text() == "<Response><Say>Incident 41 is acknowledged &lt;by you&gt;.</Say></Response>"
         (command,) = house.commands
-        assert isinstance(command, Answer) and (command.action, command.via) == ("escalate", "phone")
+        assert isinstance(command, Answered) and (command.action, command.via) == ("escalate", "phone")
 
     @pytest.mark.parametrize("digits", ["9", "", "1; drop"])
     async def test_another_key_does_nothing(self, house: House, digits: str) -> None:

@@ -18,6 +18,7 @@ from notifier.channels.settings import Around, Table
 from notifier.channels.webhook import Settings as WebhookSettings
 from notifier.channels.webhook import Webhook
 from notifier.courier import Bucket, Courier, Outcome
+from runtime.settings import Duration
 from tests.support.messages import KEY, MESSAGE, Scripted, message
 from tests.support.sinks import Fault, Sink, sink
 from tests.support.timeline import START_S, LoopClock, play
@@ -30,8 +31,18 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+class Proving(Table):
+    """Of a channel that tells later whether it was delivered."""
+
+    confirm: Duration | None = None
+
+    @property
+    def proof_s(self) -> float | None:
+        return self.confirm
+
+
 def table(**keys: Any) -> Table:
-    return Table.model_validate({"kind": "test", **keys})
+    return Proving.model_validate({"kind": "test", **keys})
 
 
 OUTBOX = table(to="here")
@@ -287,6 +298,19 @@ class TestFallback:
 
         play(timeline())
         assert "reached nobody" in caplog.text and "4567" not in caplog.text
+
+    def test_a_thread_belongs_to_its_channel(self) -> None:
+        async def timeline() -> None:
+            threaded = Receipt("r-1", "posted", "C0TEST:1", confirmed=True)
+            slack, outbox = Scripted("slack", threaded, Unreachable("down")), Scripted("outbox", threaded)
+            carrier = courier(slack, outbox, slack=table(to="C0TEST", attempts=1))
+            first = await carrier.deliver(MESSAGE, "slack", {})
+            assert first.receipt is not None and first.receipt.thread == "C0TEST:1"
+            second = await carrier.deliver(message(thread="C0TEST:1"), "slack", {})
+            assert second.receipt is not None and second.receipt.thread is None
+            assert slack.threads == [None, "C0TEST:1"] and outbox.threads == [None]
+
+        play(timeline())
 
     @pytest.mark.parametrize(
         ("channel", "expected"),

@@ -48,10 +48,12 @@ class Scripted:
         self.name, self._script, self._now = name, list(script) or [Receipt("r-1", "taken", confirmed=True)], now
         self.calls: list[float] = []
         self.addresses: list[str] = []
+        self.threads: list[str | None] = []
 
     async def send(self, message: Message, address: str) -> Receipt:
         self.calls.append(self._now() if self._now else 0.0)
         self.addresses.append(address)
+        self.threads.append(message.thread)
         step = self._script.pop(0) if len(self._script) > 1 else self._script[0]
         if callable(step):
             step = await step()

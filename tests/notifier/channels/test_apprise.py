@@ -97,5 +97,5 @@ async def test_one_that_hangs_keeps_its_thread_and_no_more(ntfy: Ntfy, channel: 
 
 
 def test_the_url_is_a_secret() -> None:
-    settings = apprise.Settings(kind="apprise", url=SecretStr("tgram://key-of-a-test/chat"))
+    settings = apprise.Settings(kind="apprise", to=SecretStr("tgram://key-of-a-test/chat"))
     assert "key-of-a-test" not in repr(settings) and settings.address == "tgram://key-of-a-test/chat"

@@ -64,7 +64,7 @@ async def send(receiver: Receiver, *secrets: str, now: float = NOW, **changes: A
     app = web.Application()
     app.router.add_post("/hook", receiver.hear)
     settings = Settings.model_validate(
-        {"kind": "webhook", "secret": list(secrets) or VECTOR, "allow": ["127.0.0.0/8"]}
+        {"kind": "webhook", "secret": " ".join(secrets) or VECTOR, "allow": ["127.0.0.0/8"]}
     )
     async with TestServer(app, host="127.0.0.1") as server:
         channel = Webhook("webhook", settings, Around(clock=ManualClock(now)))
@@ -122,12 +122,12 @@ async def test_what_an_event_holds_stays_a_value(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    ["", "whsec_", "whsec_" + "c2hvcnQ=", "bm90IGEgc2VjcmV0LCBhIHRlc3Qgb2Ygb25l", "whsec_" + "not base64, a test!", []],
+    ["", "whsec_", "whsec_" + "c2hvcnQ=", "bm90IGEgc2VjcmV0LCBhIHRlc3Qgb2Ygb25l", "whsec_" + "not-base64,a-test!"],
 )
-def test_a_secret_that_is_none_is_told_without_showing_it(secret: object) -> None:
+def test_a_secret_that_is_none_is_told_without_showing_it(secret: str) -> None:
     with pytest.raises(ValidationError) as wrong:
-        Settings.model_validate({"kind": "webhook", "secret": [SecretStr(secret)] if isinstance(secret, str) else secret})
-    shown = str(secret).removeprefix("whsec_") if secret else ""
+        Settings.model_validate({"kind": "webhook", "secret": SecretStr(secret)})
+    shown = secret.removeprefix("whsec_")
     assert not shown or shown not in str(wrong.value)
 
 
