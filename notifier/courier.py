@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 10.0
+LONGEST_REST_S = 300.0
+"""A Retry-After that is longer is one more try after this: one service's word must not close a channel for ever."""
 LAST_RESORT = "outbox"
 """The channel that is used where nothing else is named."""
 
@@ -270,7 +272,7 @@ class Courier:
                     lane.breaker.failed(loop.time())
                 else:
                     lane.breaker.left()
-                    lane.bucket.close(loop.time() + error.retry_after_s)
+                    lane.bucket.close(loop.time() + min(error.retry_after_s, LONGEST_REST_S))
                 return record("unreachable", str(error), maybe_sent=error.maybe_sent), None, error.retry_after_s or 0.0
             except Exception as error:
                 log.exception("channel %s failed in a way that it does not know", name)

@@ -6,6 +6,7 @@ make the thread), RFC 3834 (Auto-Submitted keeps out-of-office replies away).
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from notifier.channels.base import (
 )
 from notifier.channels.settings import Around, Table
 
-TIMES_S = 10.0
+TIMES_S, GOODBYE_S = 10.0, 1.0
 SUBJECT_CHARS = 200
 _ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _COLOURS = {"critical": "#b42318", "high": "#b54708", "medium": "#175cd3", "low": "#475467"}
@@ -57,6 +58,15 @@ class Settings(Table):
     def _an_address(cls, value: str) -> str:
         if not _ADDRESS.fullmatch(value):
             raise ValueError("expected an e-mail address, such as tillwatch@shop.example")
+        return value
+
+    @field_validator("ca")
+    @classmethod
+    def _certificates(cls, value: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=value)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"expected a file with certificates in PEM ({type(error).__name__})") from None
         return value
 
     @model_validator(mode="after")
@@ -118,6 +128,7 @@ class Email:
     def __init__(self, name: str, settings: Settings, around: Around) -> None:
         self.name, self._settings, self._clock = name, settings, around.clock
         self._domain = settings.sender.rpartition("@")[2]
+        self._tls = None if settings.tls == "none" else ssl.create_default_context(cafile=settings.ca)
 
     def written(self, message: Message, address: str) -> EmailMessage:
         """The whole message. Raises Refused where the address is none."""
@@ -145,7 +156,7 @@ class Email:
             timeout=TIMES_S,
             use_tls=settings.tls == "tls",
             start_tls=settings.tls == "starttls",
-            tls_context=None if settings.tls == "none" else ssl.create_default_context(cafile=settings.ca),
+            tls_context=self._tls,
             username=settings.user,
             password=settings.password.get_secret_value() if settings.password else None,
         )
@@ -154,6 +165,8 @@ class Email:
             await client.connect()
             handed_over = True
             _, told = await client.send_message(mail, sender=settings.sender, recipients=[address])
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):  # the server has it, whatever it says to this
+                await client.quit(timeout=GOODBYE_S)
         except (aiosmtplib.SMTPException, OSError) as error:
             raise _meaning(error, handed_over) from None
         finally:

@@ -11,10 +11,10 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from notifier.channels.base import Refused, Unreachable, web_address
 
@@ -58,13 +58,15 @@ class Guard:
 
     async def addresses(self, url: str) -> tuple[str, ...]:
         """Where a connection for this URL may go. Raises Refused, or Unreachable where the name does not resolve."""
-        parts = urlsplit(url)
-        if web_address(url) is None or not parts.hostname:
+        try:
+            parts = URL(url)  # as the client will read it: a host that it sees otherwise would not have been looked at
+        except ValueError:
+            raise Refused("not an address of http or https") from None
+        host, port = parts.host, parts.port
+        if web_address(url) is None or not host or port is None:
             raise Refused("not an address of http or https")
-        if parts.username is not None:
+        if parts.user is not None or parts.password is not None:
             raise Refused("a user or password in the URL would be written to logs: leave it out")
-        host = parts.hostname
-        port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             found = [ip_address(one.partition("%")[0]) for one in await self._lookup(host, port)]
         except OSError:

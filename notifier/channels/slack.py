@@ -129,8 +129,10 @@ class Slack:
                 # The update first: done twice it is the same, and a reply that fails then is tried again with it.
                 await self._call("chat.update", {"channel": channel, "ts": head, **shown})
                 said = "\n".join((headline(message), *paragraphs(message)))
-                reply = {"channel": channel, "thread_ts": head, "text": cut(_escaped(said), _TEXT)}
-                answer = await self._call("chat.postMessage", {**reply, "unfurl_links": False})
+                reply = {"channel": channel, "thread_ts": head, "text": cut(_escaped(said), _TEXT), "unfurl_links": False}
+                # Somebody is paged again: the channel should see it, not only who follows the thread.
+                reply |= {"reply_broadcast": True} if message.kind == "page" else {}
+                answer = await self._call("chat.postMessage", reply)
                 return Receipt(str(answer.get("ts")), "said in its thread", message.thread, confirmed=True)
             except _Gone:
                 pass  # somebody deleted it: a new thread

@@ -155,6 +155,16 @@ class TestOneChannel:
 
         play(timeline())
 
+    def test_a_retry_after_of_years_does_not_close_the_channel_for_years(self) -> None:
+        async def timeline() -> None:
+            sms = Scripted("sms", Unreachable("slow down", retry_after_s=1e9), ACCEPTED, now=now)
+            carrier = courier(sms, Scripted("outbox"))
+            await carrier.deliver(MESSAGE, "sms", CONTACTS)
+            await _until(301)
+            assert told(await carrier.deliver(MESSAGE, "sms", CONTACTS)) == ["sms accepted"]
+
+        play(timeline())
+
     def test_a_fault_of_the_channel_itself_is_a_failure_like_another(self, caplog: pytest.LogCaptureFixture) -> None:
         async def timeline() -> None:
             sms = Scripted("sms", KeyError("sid"), ACCEPTED)

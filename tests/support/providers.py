@@ -151,7 +151,7 @@ class Slack(Provider):
         return [web.post("/api/chat.postMessage", self._post), web.post("/api/chat.update", self._update)]
 
     async def _post(self, request: web.Request) -> web.Response:
-        asked = await self._asked(request, {"channel", "text", "blocks", "thread_ts", "unfurl_links"})
+        asked = await self._asked(request, {"channel", "text", "blocks", "thread_ts", "reply_broadcast", "unfurl_links"})
         if isinstance(asked, web.Response):
             return asked
         if "thread_ts" in asked and asked["thread_ts"] not in self.shown:

@@ -234,6 +234,8 @@ class Tags(HTMLParser):
         ({"user": "u"}, "go together"),
         ({"sender": "Tillwatch"}, "e-mail address"),
         ({"tls": "maybe"}, "tls"),
+        ({"ca": "nowhere.pem"}, "FileNotFoundError"),
+        ({"ca": __file__}, "SSLError"),
     ],
 )
 def test_settings_that_cannot_work_are_told(keys: dict[str, Any], why: str) -> None:

@@ -52,6 +52,8 @@ def resolving(*addresses: str) -> Guard:
         "https://[fd00::1]/hook",
         "https://[2001:0:5ef5:79fd::1]/hook",
         "https://localhost/hook",
+        "https://127。0。0。1/hook",
+        "https://①②⑦.0.0.1/hook",
     ],
 )
 async def test_private_addresses_are_refused_however_they_are_written(url: str) -> None:
@@ -67,6 +69,9 @@ async def test_private_addresses_are_refused_however_they_are_written(url: str) 
         ("https:///hook", "http or https"),
         ("https://93.184.215.14/\r\nHost: x", "http or https"),
         ("https://user:pw1234@93.184.215.14/", "leave it out"),
+        ("https://:pw1234@93.184.215.14/", "leave it out"),
+        ("https://93.184.215.14:99999/hook", "http or https"),
+        ("https://93.184.215.14:x/hook", "http or https"),
         ("http://93.184.215.14/hook", "use https"),
     ],
 )

@@ -85,6 +85,14 @@ async def test_one_thread_an_incident_whose_first_message_is_updated_in_place(
     assert reply["thread_ts"] == "1790000000.000000" and "critical, resolved" in reply["text"]
 
 
+async def test_who_is_paged_again_is_seen_in_the_channel(service: Slack, channel: slack.Slack) -> None:
+    first = await channel.send(MESSAGE, "C0TEST")
+    for kind in ("page", "update"):
+        await channel.send(message(kind=kind, thread=first.thread), "C0TEST")
+    replies = [sent for sent in service.taken if "thread_ts" in sent]
+    assert [reply.get("reply_broadcast") for reply in replies] == [True, None]
+
+
 async def test_a_thread_that_somebody_deleted_is_begun_anew(service: Slack, channel: slack.Slack) -> None:
     first = await channel.send(MESSAGE, "C0TEST")
     service.shown.clear()
