@@ -293,7 +293,10 @@ class Evaluate:
             for record in chunk.records:
                 if record.offset >= self._offset:
                     if record.value is not None:
-                        await self._merge(decode_partial(record.value))
+                        try:
+                            await self._merge(decode_partial(record.value))
+                        except NotWanted:  # someone else leads by now
+                            return
                     self._offset = record.offset + 1
             self.end = max(self.end, chunk.end)
         if self.leader:

@@ -202,7 +202,10 @@ class Measure:
         while index < len(chunk.records) and not owned.gone and self.owned.get(partition) is owned:
             index, missing = fold.apply(chunk.records, index)
             if missing is not None:
-                fold.put_page(missing, await self._page(owned, missing))
+                try:
+                    fold.put_page(missing, await self._page(owned, missing))
+                except NotWanted:  # it went to someone else while Redis was away
+                    return
             elif fold.full:
                 await self._wait_for_flush(owned)
         owned.read_ms = chunk.records[-1].timestamp
