@@ -11,7 +11,7 @@ import time
 
 log = logging.getLogger(__name__)
 
-STALL_LIMIT_S = 15.0
+STALL_LIMIT_S, SLICE_S = 15.0, 0.5
 EXIT_CRASHED, EXIT_HUNG = 70, 75
 
 
@@ -59,7 +59,8 @@ class ProcessGuard(Guard):
                     loop.call_soon_threadsafe(ticked.set)
                 except RuntimeError:  # closed meanwhile
                     return
-                if not ticked.wait(STALL_LIMIT_S) and loop.is_running():
+                # In slices: a process that was stopped as a whole, and goes on, has been blocked for one of them.
+                if not any(ticked.wait(SLICE_S) for _ in range(round(STALL_LIMIT_S / SLICE_S))) and loop.is_running():
                     self.die(f"the event loop was blocked for {STALL_LIMIT_S:.0f} s", EXIT_HUNG)
                 time.sleep(1)
 

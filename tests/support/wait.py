@@ -50,5 +50,10 @@ async def eventually_async(check: Callable[[], T | Awaitable[T]], what: str = ""
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
+async def pause(seconds: float) -> None:
+    """For what has a rhythm or a duration of its own: a load, a fault that lasts. A test that waits for something says what."""
+    await asyncio.sleep(seconds)
+
+
 def _late(check: object, what: str, limit_s: float, answer: object) -> AssertionError:
     return AssertionError(f"not within {limit_s:g} s: {what or getattr(check, '__name__', check)}; last: {answer!r}")

@@ -1,0 +1,56 @@
+"""The watchdog of a worker's process: a blocked event loop ends it, having been stopped as a whole does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agents.guard import EXIT_HUNG
+from tests.support.wait import pause
+
+SCRIPT = """
+import asyncio, sys, time, types
+from agents import guard
+guard.STALL_LIMIT_S = 3.0
+guard.time = types.SimpleNamespace(sleep=lambda seconds: None)  # it looks all the time
+async def main():
+    guard.ProcessGuard().begin()
+    print("begun", flush=True)
+    while True:
+        end = time.process_time() + float(sys.argv[1])
+        while time.process_time() < end:
+            pass
+        await asyncio.sleep(0)
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def process(blocked_s: float) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose event loop works for so long at a time."""
+    one = subprocess.Popen([sys.executable, "-c", SCRIPT, str(blocked_s)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert one.stdout is not None
+        assert one.stdout.readline() == b"begun\n"
+        yield one
+    finally:
+        one.kill()
+        one.communicate(timeout=10)
+
+
+async def test_it_goes_on_after_it_was_stopped_for_longer_than_a_loop_may_be_blocked() -> None:
+    with process(blocked_s=0.6) as one:
+        os.kill(one.pid, signal.SIGSTOP)
+        await pause(3.5)
+        os.kill(one.pid, signal.SIGCONT)
+        await pause(0.8)
+        assert one.poll() is None
+
+
+def test_a_blocked_loop_ends_it() -> None:
+    with process(blocked_s=30) as one:
+        assert one.wait(timeout=20) == EXIT_HUNG
