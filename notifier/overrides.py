@@ -16,10 +16,11 @@ from notifier.people.directory import LARGEST, Directory, DirectoryError, Fault,
 def append(path: Path, *, who: Sequence[str], team: str, level: str, begin: datetime, end: datetime) -> Directory:
     """Writes an override and returns the directory with it. Raises DirectoryError where it, or what is there, cannot be used,
     and OSError; then the file is as it was."""
-    block = (
+    said = (
         f"\n[[overrides]]\nwho = {json.dumps(list(who))}\nteam = {json.dumps(team)}\nlevel = {json.dumps(level)}\n"
         f"from = {begin.isoformat(timespec='seconds')}\nto = {end.isoformat(timespec='seconds')}\n"
     )
+    more = said.encode()
     with path.open("r+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -27,7 +28,6 @@ def append(path: Path, *, who: Sequence[str], team: str, level: str, begin: date
             raise DirectoryError([Fault(str(path), 0, "", "another command is writing to it: try again")]) from None
         content = file.read(LARGEST + 1)
         read(str(path), content)  # what is wrong already is told as that
-        more = (b"" if content.endswith(b"\n") else b"\n") + block.encode()
         try:
             tomllib.loads((content + more).decode("utf-8-sig"))
         except tomllib.TOMLDecodeError:

@@ -17,11 +17,12 @@ from runtime.suggest import quoted
 LAYER = 'people such as ["thandi"], or a table with people, rotate or calendar'
 ZONE_TEXT = "a time zone such as Africa/Johannesburg"
 LONGEST_TURN_DAYS = 366
+YEARS = range(1970, 2201)
 _EVERY = 'a time such as "1 week" or "3 days", at most a year'
 _HANDOVER = 'a time such as "mon 09:00", or "09:00"'
 _KINDS = ("people", "rotate", "calendar", "calendar_env")
 _TURN = re.compile(r"(?:(\d{1,3})\s*)?(d|days?|w|weeks?)")
-_URL = re.compile(r"(?:https?|webcal)://\S+", re.I)
+_URL = re.compile(r"(?:https?|webcal)://", re.I)
 
 
 class Levels:
@@ -125,7 +126,7 @@ class Levels:
 
 def is_url(source: str) -> bool:
     """Whether a calendar must be fetched."""
-    return _URL.fullmatch(source) is not None
+    return _URL.match(source) is not None
 
 
 def moment(value: object, zone: ZoneInfo) -> datetime:
@@ -138,7 +139,7 @@ def moment(value: object, zone: ZoneInfo) -> datetime:
             found = None
     if isinstance(found, date) and not isinstance(found, datetime):
         found = datetime.combine(found, time())
-    if not isinstance(found, datetime):
+    if not isinstance(found, datetime) or found.year not in YEARS:
         raise ValueError(f'expected a time such as 2026-12-24T17:00:00 or "2026-12-24 17:00", got {written(value)}')
     return found.replace(tzinfo=found.tzinfo or zone).astimezone(UTC)
 
@@ -166,6 +167,6 @@ def _day(value: object) -> date:
             found = date.fromisoformat(value.strip())
         except ValueError:
             found = None
-    if not isinstance(found, date) or isinstance(found, datetime):
+    if not isinstance(found, date) or isinstance(found, datetime) or found.year not in YEARS:
         raise ValueError(f"expected a day such as 2026-01-05, got {written(value)}")
     return found

@@ -18,7 +18,7 @@ _MOST_LINES = 500
 """Lines of one value, up to which what stands behind it is still found."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One fault of a file. `line`: from 1, 0 where it is not known. `where`: table and key, what stands in lists numbered from
     1. `near`: the known name that is probably meant."""

@@ -80,7 +80,7 @@ class Rotation:
         turn = (at.astimezone(self.zone).date() - self.start).days // self.days
         while at < self._begin(turn):
             turn -= 1
-        while at >= self._begin(turn + 1):  # a zone that skips a day moves a hand-over onto the next
+        while at >= self._begin(turn + 1):  # clocks that go back over midnight bring the day before again
             turn += 1
         return turn
 

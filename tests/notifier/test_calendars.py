@@ -28,7 +28,11 @@ async def server() -> AsyncIterator[TestServer]:
         return answer
 
     async def large(request: web.Request) -> web.StreamResponse:
-        return web.Response(body=b"x" * (4 * ical.LARGEST))
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        while not over.is_set():  # as long as somebody reads
+            await answer.write(b"x" * ical.LARGEST)
+        return answer
 
     async def fine(request: web.Request) -> web.StreamResponse:
         return web.Response(body=CALENDAR, content_type="text/calendar")
@@ -62,6 +66,11 @@ async def test_what_can_be_had_is_read_and_for_the_rest_is_told_why(
         "the calendar at 127.0.0.1: does not answer within 0.3 s",
         "the URL of a calendar is none",
     ]
+
+
+async def test_webcal_is_https(server: TestServer) -> None:
+    _, [problem] = await fetch_all([str(server.make_url("/fine").with_scheme("webcal"))])
+    assert problem.startswith("the calendar at 127.0.0.1: cannot be reached: ") and "SSL" in problem
 
 
 async def test_a_server_that_is_away_is_told(server: TestServer) -> None:

@@ -69,6 +69,19 @@ def test_a_handover_tells_who_goes_and_who_comes() -> None:
     ]
 
 
+def test_handovers_of_all_levels_are_in_order() -> None:
+    found = directory(
+        'primary = {rotate = ["thandi", "johan"], start = 2026-01-05, every = "2 days"}\n'
+        'lead = {rotate = ["johan", "thandi"], start = 2026-01-05, every = "1 day", handover = "10:00"}'
+    )
+    told = handovers(found, utc("2026-01-06T00:00"), utc("2026-01-08T00:00"))
+    assert [(one.level, one.at) for one in told] == [
+        ("lead", utc("2026-01-06T08:00")),
+        ("primary", utc("2026-01-07T07:00")),
+        ("lead", utc("2026-01-07T08:00")),
+    ]
+
+
 def test_strangers_in_a_calendar_are_told_also_where_hours_restrict_it() -> None:
     event = "BEGIN:VEVENT\nUID:1\nSUMMARY:Jhoan\nDTSTART:20260105T080000Z\nDURATION:PT1H\nEND:VEVENT"
     url = "https://calendar.example.com/x.ics"

@@ -111,7 +111,8 @@ def test_the_pattern_that_says_most_goes_first() -> None:
         "d": '["payment_f[aeiou]iling_fast"]',
     }
     text = "".join(f'[teams.{key}]\nprimary = "thandi"\nrules = {rules}\n' for key, rules in teams.items())
-    found = directory(f"{PEOPLE}{text}[teams.e]\ndefault = true\nprimary = 'johan'\n")
+    text += '[teams.e]\ndefault = true\nprimary = "johan"\nrules = ["payment_[abcdefghijklmn]*"]\n'
+    found = directory(PEOPLE + text)
     rules = ("payment_slow", "payment_failed", "payment_failing", "payment_failing_fast", "x_payment_slow")
     assert [found.team_for(rule, "p", None, ()).key for rule in rules] == ["a", "b", "c", "d", "e"]
 
@@ -338,6 +339,8 @@ key_env = "KEY"
         (team('primary = {' + TURNS + ', handover = "noon"}'), "expected a time of day"),
         (team('primary = {' + TURNS + ', handover = "monday 09:00"}'), 'a time such as "mon 09:00"'),
         (team('primary = {' + TURNS + ', every = "3 days", handover = "mon 09:00"}'), 'write "09:00"'),
+        (team('primary = {rotate = ["thandi"], start = 9999-12-31}'), "primary.start: expected a day such as"),
+        ('[[overrides]]\nfrom = 0001-01-01T00:00:00', "overrides[1].from: expected a time such as"),
         (team('primary = {people = "thandi", hours = 3}'), "primary.hours: expected hours such as"),
         (team('primary = {calendar = 3}'), "primary.calendar: expected the path of an iCalendar file, or its URL, got 3"),
         (team('primary = {calendar_env = "NOT_SET"}'), "in the environment's 'NOT_SET', which is not set"),
@@ -365,7 +368,7 @@ def test_a_file_that_is_not_there_is_told() -> None:
 
 
 def test_the_url_of_a_calendar_is_never_told() -> None:
-    text = team(f'primary = {{calendar = "{URL}", every = "1 week"}}\nlead = {{calendar = ["{URL}"]}}')
+    text = team(f'primary = {{calendar = "{URL} x", every = "1 week"}}\nlead = {{calendar = ["{URL}"]}}')
     assert "private" not in "\n".join(faults(text))
 
 

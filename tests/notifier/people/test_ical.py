@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.people.ical import LARGEST, Calendar, CalendarError, Event, Names, OnCalendar, read
-from notifier.people.rotation import Rota
+from notifier.people.rotation import Rota, Shift
 
 JOHANNESBURG, LONDON = ZoneInfo("Africa/Johannesburg"), ZoneInfo("Europe/London")
 THANDI = dict.fromkeys(("thandi", "Thandi Mokoena", "thandi@example.com"), "thandi")
@@ -86,10 +86,12 @@ def test_a_whole_day_and_a_time_without_a_zone_are_in_the_zone_that_is_said() ->
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
-def test_a_whole_day_far_from_utc_is_found_at_its_edges(zone: str) -> None:
-    content = calendar("SUMMARY:thandi\nDTSTART;VALUE=DATE:20260105")
+@pytest.mark.parametrize("day", [26, 27])  # on the edge of what is looked up at once
+def test_a_whole_day_far_from_utc_is_found_at_its_edges(zone: str, day: int) -> None:
+    content = calendar(f"SUMMARY:thandi\nDTSTART;VALUE=DATE:202601{day}")
     one = ZoneInfo(zone)
-    for shown, people in (("04T23:59", ()), ("05T00:00", ("thandi",)), ("05T23:59", ("thandi",)), ("06T00:00", ())):
+    during = [(f"{day}T{hour:02}:00", ("thandi",)) for hour in range(24)]
+    for shown, people in ((f"{day - 1}T23:59", ()), *during, (f"{day}T23:59", ("thandi",)), (f"{day + 1}T00:00", ())):
         assert rota(content, one).at(datetime.fromisoformat(f"2026-01-{shown}").replace(tzinfo=one)) == people
 
 
@@ -105,7 +107,9 @@ def test_a_cancelled_event_and_one_without_time_are_nothing() -> None:
         "SUMMARY:thandi\nSTATUS:CANCELLED\nDTSTART:20260105T070000Z\nDURATION:PT1H",
         "SUMMARY:thandi\nDTSTART:20260105T070000Z",
     )
-    assert rota(content).shifts(utc("2026-01-05T00:00"), utc("2026-01-06T00:00"))[0].people == ()
+    assert rota(content).shifts(utc("2026-01-05T00:00"), utc("2026-01-06T00:00")) == (
+        Shift(utc("2026-01-05T00:00"), utc("2026-01-06T00:00"), ()),
+    )
 
 
 def test_an_event_without_end_in_sight_is_known_in_its_middle() -> None:
@@ -134,6 +138,10 @@ def test_an_event_without_end_in_sight_is_known_in_its_middle() -> None:
 def test_people_are_found_by_key_name_or_address(summary: str, people: tuple[str, ...]) -> None:
     summary = " ".join(summary.split())
     assert NAMES.of(Event(utc("2026-01-01"), utc("2026-01-02"), summary, ())) == people
+
+
+def test_the_longest_name_is_the_one_that_is_meant() -> None:
+    assert Names({"lee": "lee", "Lee Adams": "adams"}).within(["Lee Adams, then Lee"]) == ("adams", "lee")
 
 
 def test_attendees_count_where_the_summary_names_nobody_and_who_declined_does_not() -> None:

@@ -88,6 +88,17 @@ def test_a_zone_that_skips_a_day_skips_the_turn_of_that_day() -> None:
     assert [shift.end - shift.begin for shift in shifts] == [DAY, DAY]
 
 
+def test_a_clock_that_goes_back_over_midnight_does_not_bring_back_who_went() -> None:
+    st_johns = ZoneInfo("America/St_Johns")  # at 00:01 on 7 November 2010 it was 23:01 of the day before again
+    rota = Rota((Rotation(("a", "b"), date(2010, 11, 6), 1, time(0), st_johns),))
+    shifts = rota.shifts(utc("2010-11-06T02:30"), utc("2010-11-08T03:30"))
+    assert [(shift.begin, shift.people) for shift in shifts] == [
+        (utc("2010-11-06T02:30"), ("a",)),
+        (utc("2010-11-07T02:30"), ("b",)),
+    ]
+    assert rota.at(utc("2010-11-07T02:45")) == ("b",)
+
+
 def test_later_layers_go_first_within_their_hours() -> None:
     days = Restricted(Fixed(("day",)), schedule("mon-fri 08:00-17:00"))
     rota = Rota((Fixed(("always",)), days))
@@ -122,6 +133,8 @@ def test_the_zone_in_which_is_asked_makes_no_difference() -> None:
     rota = Rota((Rotation(("a", "b"), date(2026, 10, 24), 1, time(1, 15), LONDON),))
     second = datetime(2026, 10, 25, 1, 10, tzinfo=LONDON, fold=1)  # after the hand-over, though the clock shows less
     assert rota.at(second) == rota.at(second.astimezone(UTC)) == ("b",)
+    first = datetime(2026, 10, 25, 1, 50, tzinfo=LONDON)
+    assert rota.shifts(first, second) == rota.shifts(first.astimezone(UTC), second.astimezone(UTC)) != ()
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
