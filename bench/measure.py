@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,14 +68,20 @@ class Failed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What the backlog is made of. `rate`: events a second when it grew; `repeats`: share of events that come a second
-    time soon after; `heartbeats`: whether workers ran meanwhile."""
+    """What the backlog is made of.
+
+    rate: events a second when it grew; repeats: share of events that come a second time soon after; heartbeats: whether
+    workers ran meanwhile; merchants: how many there are, all of them as busy (0: forty, by Zipf's law); extra_bytes: of a
+    field that Tillwatch does not know (0: there is none).
+    """
 
     events: int
     partitions: int
     rate: float
     heartbeats: bool
     repeats: float
+    merchants: int = 0
+    extra_bytes: int = 0
     seed: int = 1
 
 
@@ -91,7 +97,10 @@ class Produced:
 def backlog(mix: Mix, end_ms: int, produced: Produced) -> Iterator[tuple[int, bytes | None, bytes]]:
     """(partition, key, value), in the order in which they would have come; `produced` is counted up."""
     rng = random.Random(mix.seed)
-    people = [_profile(rng) for _ in range(PROFILES)]
+    merchants = [f"m{number:06d}" for number in range(mix.merchants)]
+    people = [_profile(rng, merchant) for merchant in merchants] or [_profile(rng) for _ in range(PROFILES)]
+    basket = "".join(f"2 x course {number:05d} at 399.00; " for number in range(mix.extra_bytes // 24 + 1))
+    extra = f',"basket":"{basket[: mix.extra_bytes]}"' if mix.extra_bytes else ""
     declines, faults = [DECLINES.draw(rng) for _ in range(64)], ("issuer_timeout", "gateway_error", "connection_reset")
     span_ms = int(mix.events / mix.rate * 1000)
     start_ms = end_ms - span_ms
@@ -103,12 +112,12 @@ def backlog(mix: Mix, end_ms: int, produced: Produced) -> Iterator[tuple[int, by
             for partition in range(mix.partitions):
                 yield partition, None, heartbeat("/tillwatch/worker", now_ms)
         ms = now_ms - rng.randrange(400)  # on its way for a moment, so a little out of order
-        data, latency_ms = people[rng.randrange(PROFILES)]
+        data, latency_ms = people[rng.randrange(len(people))]
         lot = rng.random()
         verb = "initiated" if lot < 0.20 else "succeeded" if lot < 0.88 else "refunded" if lot < 0.89 else "failed"
-        more = ""
+        more = extra
         if verb != "initiated":
-            more = f',"latency_ms":{latency_ms},"initiated_at":"{rfc3339(ms - latency_ms)}"'
+            more += f',"latency_ms":{latency_ms},"initiated_at":"{rfc3339(ms - latency_ms)}"'
         if verb == "failed":
             fault, reason = ("business", declines[number % 64]) if lot < 0.99 else ("technical", faults[number % 3])
             more += f',"fault":"{fault}","reason":"{reason}"'
@@ -128,20 +137,19 @@ def backlog(mix: Mix, end_ms: int, produced: Produced) -> Iterator[tuple[int, by
             yield partition, transaction.encode(), value
 
 
-def _profile(rng: random.Random) -> tuple[str, int]:
-    """The fields of a payment that repeat, as JSON, and how long it took."""
+def _profile(rng: random.Random, merchant: str | None = None) -> tuple[str, int]:
+    """The fields of a payment that repeat, as JSON, and how long it took. `merchant`: None draws one."""
     provider = PROVIDERS.draw(rng)
     method = METHODS_OF[provider].draw(rng)
     latency_ms = int(METHODS[method].latency_ms * rng.lognormvariate(0, METHODS[method].spread))
-    fields = f'"provider":"{provider}","method":"{method}","merchant":"{MERCHANTS.draw(rng)}"'
+    fields = f'"provider":"{provider}","method":"{method}","merchant":"{merchant or MERCHANTS.draw(rng)}"'
     return f'{fields},"amount":{PRICES.draw(rng)},"currency":"{CURRENCIES.draw(rng)}"', latency_ms
 
 
-async def fill(settings: Settings, mix: Mix) -> tuple[Produced, dict[int, int]]:
-    """Fills the topic of payments; returns what was produced and the end of each partition."""
-    topic = settings.names.events("payments")
-    produced, ends = Produced(Counter()), Counter[int]()
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks=1, max_batch_size=BATCH_BYTES, linger_ms=0)
+async def fill(kafka: str, topic: str, records: Iterable[tuple[int, bytes | None, bytes]]) -> dict[int, int]:
+    """Writes (partition, key, value) to a topic that is empty; returns the end of each partition."""
+    ends = Counter[int]()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks=1, max_batch_size=BATCH_BYTES, linger_ms=0)
     await producer.start()
     room = asyncio.Semaphore(IN_FLIGHT)
     sent: set[asyncio.Future[object]] = set()
@@ -160,7 +168,7 @@ async def fill(settings: Settings, mix: Mix) -> tuple[Produced, dict[int, int]]:
 
     try:
         batches: dict[int, BatchBuilder] = {}
-        for partition, key, value in backlog(mix, int(time.time() * 1000), produced):
+        for partition, key, value in records:
             while True:
                 batch = batches.get(partition)
                 if batch is None:
@@ -174,7 +182,7 @@ async def fill(settings: Settings, mix: Mix) -> tuple[Produced, dict[int, int]]:
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
-    return produced, dict(ends)
+    return dict(ends)
 
 
 # --- one repetition ---------------------------------------------------------------------------------------------------
@@ -197,20 +205,27 @@ class Figures:
     """From starting the process to the last flush."""
     merged_after_s: float
     """From the last flush until the merged table held everything."""
+    whole_seconds: float
+    """From when a worker took its first partition, so with all of the events, until the merged table held everything."""
+    whole_cpu_seconds: float
+    whole_servers_cpu_seconds: float
+    whole_others_cpu_seconds: float
+    second_half_a_second: float
+    """Events a second from the first flush that was seen to hold half of them until the merged table held everything."""
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
-def _machine_s() -> float:
+def machine_s() -> float:
     """CPU time that was spent by anyone."""
     fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
     return (sum(fields[:8]) - fields[3] - fields[4]) * _TICK_S  # all but idle and waiting
 
 
-def _peak_mb(pid: int) -> float:
+def peak_mb(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -218,9 +233,13 @@ def _peak_mb(pid: int) -> float:
 
 
 async def repetition(
-    settings: Settings, worker: Worker, servers: list[int], produced: Produced, ends: dict[int, int]
+    settings: Settings, workers: Sequence[Worker], servers: list[int], produced: Produced, ends: dict[int, int]
 ) -> Figures:
-    """Empties the store, starts the worker, and watches it to the end. Raises Failed."""
+    """Empties the store, starts the workers, and watches them to the end. Raises Failed."""
+
+    def spent_s() -> float:
+        return sum(cpu_s(worker.pid) for worker in workers if worker.running)
+
     redis = connect(settings)
     try:
         await redis.flushall()
@@ -229,18 +248,27 @@ async def repetition(
         sources = {Source(topic, log.topic_id, partition): end for partition, end in ends.items()}
         started = time.perf_counter()
         async with asyncio.timeout(REPETITION_LIMIT_S):
-            starting = asyncio.create_task(asyncio.to_thread(worker.start))
+            starting = asyncio.gather(*(asyncio.to_thread(worker.start) for worker in workers))
             first = last = (0, 0.0, 0.0, 0.0, 0.0)
-            while first[0] == 0 or last[0] < sum(ends.values()):
+            half, last_of_all = (0, 0.0), sum(ends.values())
+            taken: tuple[float, float, float, float] | None = None
+            while first[0] == 0 or last[0] < last_of_all:
                 await asyncio.sleep(LOOK_EVERY_S)
-                if starting.done() and not worker.running:
-                    raise Failed(f"the worker {worker.ending}: {worker.output[-2000:]}")
-                done = await _folded(redis, settings, sources)
+                if taken is None and any([await redis.exists(settings.names.source_state(source)) for source in sources]):
+                    taken = time.perf_counter(), spent_s(), sum(map(cpu_s, servers)), machine_s()
+                for worker in workers:
+                    if starting.done() and not worker.running:
+                        raise Failed(f"the {worker.name} {worker.ending}: {worker.output[-2000:]}")
+                done = await folded(redis, settings, sources)
                 if done > last[0]:
-                    last = (done, time.perf_counter(), _cpu_s(worker.pid), sum(map(_cpu_s, servers)), _machine_s())
+                    last = (done, time.perf_counter(), spent_s(), sum(map(cpu_s, servers)), machine_s())
                     first = first if first[0] else last
+                    half = half if 2 * half[0] >= last_of_all else last[:2]
             await starting
-            merged_at = await _merged(redis, settings, sources)
+            assert taken is not None, "a flush writes below what was taken"
+            merged_at = await merged(redis, settings, sources)
+            whole_cpu, whole_served = spent_s() - taken[1], sum(map(cpu_s, servers)) - taken[2]
+            whole_others = machine_s() - taken[3] - whole_cpu - whole_served
         await _compare(redis, settings, produced)
         events, seconds, cpu, served, machine = (last[n] - first[n] for n in range(5))
         return Figures(
@@ -251,18 +279,23 @@ async def repetition(
             events_a_cpu_second=round(events / cpu),
             servers_cpu_seconds=round(served, 2),
             others_cpu_seconds=round(max(machine - cpu - served, 0.0), 2),
-            peak_rss_mb=round(_peak_mb(worker.pid), 1),
+            peak_rss_mb=round(sum(peak_mb(worker.pid) for worker in workers), 1),
             from_start_s=round(last[1] - started, 2),
             merged_after_s=round(merged_at - last[1], 2),
+            whole_seconds=round(merged_at - taken[0], 2),
+            whole_cpu_seconds=round(whole_cpu, 2),
+            whole_servers_cpu_seconds=round(whole_served, 2),
+            whole_others_cpu_seconds=round(max(whole_others, 0.0), 2),
+            second_half_a_second=round((last[0] - half[0]) / (merged_at - half[1])),
         )
     except TimeoutError:
-        raise Failed(f"not done within {REPETITION_LIMIT_S:g} s: {worker.output[-2000:]}") from None
+        raise Failed(f"not done within {REPETITION_LIMIT_S:g} s: {workers[0].output[-2000:]}") from None
     finally:
         await redis.aclose()
-        await asyncio.to_thread(worker.stop)
+        await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in workers))
 
 
-async def _folded(redis: Redis, settings: Settings, sources: dict[Source, int]) -> int:
+async def folded(redis: Redis, settings: Settings, sources: dict[Source, int]) -> int:
     """Records before the positions that are written, up to the end of what was produced."""
     async with redis.pipeline(transaction=False) as asked:
         for source in sources:
@@ -271,7 +304,7 @@ async def _folded(redis: Redis, settings: Settings, sources: dict[Source, int]) 
     return sum(min(int(answer or 0), end) for answer, end in zip(answers, sources.values(), strict=True))
 
 
-async def _merged(redis: Redis, settings: Settings, sources: dict[Source, int]) -> float:
+async def merged(redis: Redis, settings: Settings, sources: dict[Source, int]) -> float:
     """When the merged tables contain all of it."""
     store = TableStore(redis, settings.names)
     deadline = time.perf_counter() + MERGED_LIMIT_S
@@ -327,7 +360,9 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, o
         await create_topics(settings, mix.partitions)
         before = time.perf_counter()
         async with asyncio.timeout(FILL_LIMIT_S):
-            produced, ends = await fill(settings, mix)
+            produced = Produced(Counter())
+            records = backlog(mix, int(time.time() * 1000), produced)
+            ends = await fill(bootstrap, settings.names.events("payments"), records)
         size = produced.bytes / sum(produced.outcomes.values())
         tell(
             f"{broker}: {sum(ends.values()):,} records in {mix.partitions} partitions, {size:.0f} bytes an event, "
@@ -336,7 +371,7 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, o
         results = []
         for number in range(1, repetitions + 1):
             worker = Worker(settings, folder, f"worker-{number}")
-            one = await repetition(settings, worker, servers, produced, ends)
+            one = await repetition(settings, [worker], servers, produced, ends)
             results.append(one)
             tell(
                 f"  {number}: {one.events_a_second:>7,} events/s, {one.events_a_cpu_second:>7,} per CPU-second, "

@@ -60,7 +60,7 @@ def start_kafka(folder: Path) -> KafkaServer:
 
 
 def _from_jars(folder: Path) -> KafkaServer:
-    server = JarKafka(folder, java=_java(), jars=_jars())
+    server = JarKafka(folder, java=new_enough_java(), jars=fetched(_POM))
     try:
         return server.start()
     except StartFailed as error:
@@ -147,7 +147,8 @@ def _new_cluster_id() -> str:
     return text
 
 
-def _java() -> str:
+def new_enough_java() -> str:
+    """The path of Java 17 or newer. Raises NoKafka where there is none."""
     candidates = [str(Path(home, "bin", "java")) for home in (os.environ.get("JAVA_HOME"),) if home]
     found = "no java"
     for java in (*candidates, shutil.which("java")):
@@ -161,9 +162,9 @@ def _java() -> str:
     raise NoKafka(found)
 
 
-def _jars() -> Path:
-    """The folder of Kafka's jars, fetched by Maven the first time."""
-    jars = _CACHE / hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
+def fetched(pom: Path) -> Path:
+    """The folder of the jars that a POM asks for, fetched by Maven the first time. Raises NoKafka where that cannot be."""
+    jars = _CACHE / hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
     if jars.is_dir():
         return jars
     maven = shutil.which("mvn")
@@ -173,15 +174,15 @@ def _jars() -> Path:
     fresh = Path(tempfile.mkdtemp(prefix="fetching-", dir=_CACHE))
     try:
         done = subprocess.run(
-            [maven, "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"],
+            [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"],
             capture_output=True, text=True, timeout=_DOWNLOAD_LIMIT_S, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise NoKafka(f"Maven could not fetch Kafka: {(done.stdout + done.stderr).strip()[-500:]}")
+            raise NoKafka(f"Maven could not fetch {pom.parent.name}: {(done.stdout + done.stderr).strip()[-500:]}")
         fresh.chmod(0o755)
         fresh.rename(jars)
     except subprocess.TimeoutExpired:
-        raise NoKafka(f"Maven did not fetch Kafka within {_DOWNLOAD_LIMIT_S:.0f} s") from None
+        raise NoKafka(f"Maven did not fetch {pom.parent.name} within {_DOWNLOAD_LIMIT_S:.0f} s") from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return jars

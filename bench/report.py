@@ -1,0 +1,301 @@
+"""What the benchmarks found, as tables and pictures: docs/benchmarks.md and docs/img.
+
+    python -m bench.report [--docs FOLDER]
+
+Reads what `bench.compare` and `bench.cost` left in .cache/bench and puts it between the marks in the document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import floor, log10
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".cache" / "bench"
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Of a figure over repetitions."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Raises ValueError where there is none."""
+        held = list(values)
+        if not held:
+            raise ValueError("no figure to take the median of")
+        return cls(statistics.median(held), min(held), max(held))
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return plain(self.median)
+        return f"{plain(self.median)} ({plain(self.least)} to {plain(self.most)})"
+
+
+def plain(value: float) -> str:
+    """Three digits that mean something: `16,400`, `412`, `3.5`."""
+    if value == 0:
+        return "0"
+    digits = 2 - floor(log10(abs(value)))
+    return f"{round(value, digits):,.{max(digits, 0)}f}"
+
+
+# --- the comparison ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One contender. `said`: why it has no figures; then they are None."""
+
+    name: str
+    title: str
+    rate: Spread | None = None
+    second_half: Spread | None = None
+    per_cpu: Spread | None = None
+    with_servers: Spread | None = None
+    memory_mb: Spread | None = None
+    said: str = ""
+
+
+def lines(result: dict[str, Any]) -> list[Line]:
+    """A contender that was wrong, once or always, has no figures."""
+    found = []
+    for one in result["contenders"]:
+        runs = one["runs"]
+        wrong = [run["wrong"] for run in runs if run["wrong"]]
+        if wrong:
+            found.append(Line(one["name"], one["title"], said=f"wrong: {wrong[0]}"))
+        elif not runs:
+            said = f"not here: {one['lacking']}" if one["lacking"] else f"failed: {one['failed'] or 'no time was left'}"
+            found.append(Line(one["name"], one["title"], said=said))
+        else:
+            found.append(
+                Line(
+                    one["name"],
+                    one["title"],
+                    Spread.of(run["events"] / run["seconds"] for run in runs),
+                    Spread.of(run["second_half"] for run in runs),
+                    Spread.of(run["events"] / run["cpu_seconds"] for run in runs),
+                    Spread.of(run["events"] / (run["cpu_seconds"] + run["servers_cpu_seconds"]) for run in runs),
+                    Spread.of(run["peak_mb"] for run in runs),
+                    ("right" if one["counts"] else "adds up nothing")
+                    + (f", then failed: {one['failed']}" if one["failed"] else ""),
+                )
+            )
+    return found
+
+
+def comparison(result: dict[str, Any]) -> list[str]:
+    """The table, with what it was taken on, in Markdown."""
+    mix = result["mix"]
+    repetitions = max((len(one["runs"]) for one in result["contenders"]), default=0)
+    others = [run["others_cores"] for one in result["contenders"] for run in one["runs"]]
+    rows = [
+        [
+            line.title,
+            str(line.rate or "–"),
+            str(line.second_half or "–"),
+            str(line.per_cpu or "–"),
+            str(line.with_servers or "–"),
+            str(line.memory_mb or "–"),
+            line.said,
+        ]
+        for line in lines(result)
+    ]
+    heads = [
+        "contender",
+        "events/s",
+        "second half alone",
+        "per CPU-second",
+        "with broker and store",
+        "peak memory, MB",
+        "sums",
+    ]
+    return [
+        taken_on(result),
+        "",
+        f"{mix['events']:,} payments of {result['bytes_an_event']:.0f} bytes in {mix['partitions']} partitions, "
+        f"{result['windows']} windows of 10 s with {result['cells_a_window']:g} cells each, {result['events_a_cell']:,} events "
+        f"a cell; {repetitions} repetitions: the median, with the least and the most. Other processes of the machine took "
+        f"{max(others, default=0):.2f} cores at most.",
+        "",
+        *table(heads, rows),
+    ]
+
+
+def taken_on(result: dict[str, Any]) -> str:
+    """When, on what machine, with what versions."""
+    machine, versions = result["machine"], result["versions"]
+    return (
+        f"{result['made'][:10]}, {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, "
+        f"{machine['system']}; {', '.join(f'{name} {version}' for name, version in versions.items())}. `{result['command']}`"
+    )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table; what would break it is escaped."""
+    return [
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
+        *(f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in row)} |" for row in rows),
+    ]
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+STYLE = """
+    .ground { fill: #FBFAF7; stroke: #E3DFD6 }
+    .ours { fill: #0072B2 } .other { fill: #B9B3A6 }
+    .name { fill: #1C1B18; font-size: 14px } .head { fill: #1C1B18; font-size: 15px; font-weight: 600 }
+    .word { fill: #524E46; font-size: 12.5px } .end { text-anchor: end } .mid { text-anchor: middle }
+    .axis { stroke: #CFCABF } .spread { stroke: #1C1B18; stroke-width: 1.6 }
+    .curve { fill: none; stroke: #0072B2; stroke-width: 2 }
+    @media (prefers-color-scheme: dark) {
+      .ground { fill: #131517; stroke: #2A2E32 }
+      .ours { fill: #56B4E9 } .other { fill: #5B6168 }
+      .name, .head { fill: #ECEAE4 } .word { fill: #B8B6AF }
+      .axis { stroke: #3B4046 } .spread { stroke: #ECEAE4 } .curve { stroke: #56B4E9 }
+    }"""
+FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+
+
+def _svg(width: int, height: int, title: str, told: str, body: Iterable[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="t d" '
+        f'font-family="{FONT}">\n  <title id="t">{escape(title)}</title>\n  <desc id="d">{escape(told)}</desc>\n'
+        f"  <style>{STYLE}\n  </style>\n"
+        f'  <rect class="ground" x=".7" y=".7" width="{width - 1.4:g}" height="{height - 1.4:g}" rx="10"/>\n'
+        + "".join(f"  {line}\n" for line in body)
+        + "</svg>\n"
+    )
+
+
+def _text(x: float, y: float, words: str, classes: str) -> str:
+    return f'<text class="{classes}" x="{x:g}" y="{y:g}">{escape(words)}</text>'
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One group of bars: `figures` in the order of the rows, None where a row has none."""
+
+    head: str
+    figures: list[Spread | None]
+
+
+ROW, NAMES, PANEL, GAP, TOP = 34, 270, 300, 30, 62
+
+
+def bars(title: str, names: Sequence[str], ours: int, panels: Sequence[Panel], said: Sequence[str]) -> str:
+    """Horizontal bars with their spread, each panel with a scale of its own; `ours`: the row that stands out; `said`: what
+    is told where a row has no bar."""
+    width, height = NAMES + len(panels) * (PANEL + GAP) + 10, TOP + ROW * len(names) + 18
+    body = [_text(20, 30, title, "head")]
+    body += [_text(NAMES - 12, TOP + ROW * row + 21, name, "name end") for row, name in enumerate(names)]
+    for number, panel in enumerate(panels):
+        left = NAMES + number * (PANEL + GAP)
+        most = max((figure.most for figure in panel.figures if figure), default=0) or 1
+        scale = (PANEL - 70) / most  # room for the number
+        body.append(_text(left, TOP - 8, panel.head, "word"))
+        body.append(f'<path class="axis" d="M{left} {TOP}v{ROW * len(names)}"/>')
+        for row, figure in enumerate(panel.figures):
+            y = TOP + ROW * row
+            if figure is None:
+                if number == 0:
+                    body.append(_text(left + 8, y + 21, said[row][:48], "word"))
+                continue
+            drawn = "ours" if row == ours else "other"
+            body.append(
+                f'<rect class="{drawn}" x="{left}" y="{y + 7}" width="{figure.median * scale:.1f}" height="20"/>'
+            )
+            if figure.least < figure.most:
+                body.append(
+                    f'<path class="spread" d="M{left + figure.least * scale:.1f} {y + 17}H{left + figure.most * scale:.1f}"/>'
+                )
+            body.append(_text(round(left + figure.most * scale + 8, 1), y + 21, plain(figure.median), "word"))
+    told = []
+    for row, name in enumerate(names):
+        found = [f"{plain(figure.median)} {panel.head}" for panel in panels if (figure := panel.figures[row])]
+        told.append(f"{name}: {', '.join(found) or said[row]}")
+    return _svg(width, height, title, "; ".join(told), body)
+
+
+def comparison_picture(result: dict[str, Any]) -> str:
+    """Events a second and memory of each contender."""
+    found = lines(result)
+    names = [line.title for line in found]
+    ours = next((row for row, line in enumerate(found) if line.name == "tillwatch"), -1)
+    panels = [
+        Panel("events a second, one process", [line.rate for line in found]),
+        Panel("events per CPU-second", [line.per_cpu for line in found]),
+        Panel("MB of memory at the peak", [line.memory_mb for line in found]),
+    ]
+    return bars("The same payments, the same sums", names, ours, panels, [line.said for line in found])
+
+
+# --- the document -----------------------------------------------------------------------------------------------------
+
+
+def marked(document: str, name: str, lines: Sequence[str]) -> str:
+    """The document with these lines between `<!-- bench: NAME -->` and `<!-- end -->`. Raises ValueError without marks."""
+    begin, end = f"<!-- bench: {name} -->\n", "<!-- end -->"
+    before, found, rest = document.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"the document has no {begin.strip()} with {end} after it")
+    return before + begin + "".join(f"{line}\n" for line in lines) + end + after
+
+
+def write(figures: Path, docs: Path) -> list[Path]:
+    """Puts the figures that are there into the document and the pictures; returns what was written."""
+    document, written = docs / "benchmarks.md", []
+    text = document.read_text()
+    for name, (table_of, picture_of, shown) in SECTIONS.items():
+        file = figures / f"{name}.json"
+        if not file.exists():
+            continue
+        result = json.loads(file.read_text())
+        picture = docs / "img" / f"bench-{name}.svg"
+        picture.write_text(picture_of(result))
+        text = marked(text, name, [f"![{shown}](img/{picture.name})", "", *table_of(result)])
+        written.append(picture)
+    document.write_text(text)
+    return [document, *written]
+
+
+Result = dict[str, Any]
+SECTIONS: dict[str, tuple[Callable[[Result], list[str]], Callable[[Result], str], str]] = {
+    "compare": (
+        comparison,
+        comparison_picture,
+        "Bars: events a second, events per CPU-second and memory of each contender.",
+    ),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--figures", type=Path, default=CACHE, help="where the JSON files are")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="the folder with benchmarks.md and img/")
+    given = parser.parse_args()
+    for path in write(given.figures, given.docs):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
