@@ -1,12 +1,13 @@
 # Everything needs Python 3.11 or newer and make; what is installed goes into .venv and .cache, nowhere else.
 
 VENV   := .venv
+BENCH  := .cache/bench/venv
 PY     := $(VENV)/bin/python
 SHELL  := /bin/sh
 UV     := uv==0.13.9
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test lint style types arrows generated lock clean runtime dev python
+.PHONY: help demo test bench lint style types arrows generated lock clean runtime dev python
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -20,6 +21,12 @@ demo: $(VENV)/.runtime ## the whole system on this machine, with simulated traff
 TESTERS := 2
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
 	@$(PY) -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
+
+# Started apart, since each ends by itself: 9, 5 and 1 minutes at the most, and what a run that has begun still takes.
+bench: $(VENV)/.dev $(BENCH)/.installed ## Tillwatch beside other stream processors, and what an event costs; a quarter of an hour
+	@$(PY) -m bench.compare $(ARGS)
+	@$(PY) -m bench.cost
+	@$(PY) -m bench.report
 
 lint: style types arrows generated ## style, types, the rooms' imports, and whether the generated schemas are up to date
 
@@ -39,7 +46,8 @@ lock: python ## pin what pyproject.toml asks for, with the hashes of all files
 	@test -x .cache/lock/bin/uv || { $(FIND_PYTHON); "$$python" -m venv .cache/lock && .cache/lock/bin/python -m pip install -q $(UV); }
 	@$(COMPILE) --group build pyproject.toml -o requirements.txt $(ARGS)
 	@$(COMPILE) -c requirements.txt --group build --group dev pyproject.toml -o requirements-dev.txt $(ARGS)
-	@grep -c == requirements.txt requirements-dev.txt
+	@$(COMPILE) --group bench -o bench/requirements.txt $(ARGS)
+	@grep -c == requirements.txt requirements-dev.txt bench/requirements.txt
 
 COMPILE = .cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
@@ -82,6 +90,12 @@ $(VENV)/.runtime: requirements.txt pyproject.toml | $(PY)
 $(VENV)/.dev: requirements-dev.txt requirements.txt pyproject.toml | $(PY)
 	@lock=requirements-dev.txt; $(INSTALL)
 	@touch $(VENV)/.runtime $@
+
+# A virtual environment of its own: what it holds is no part of Tillwatch. The benchmark can do without.
+$(BENCH)/.installed: bench/requirements.txt
+	@$(FIND_PYTHON); \
+	{ "$$python" -m venv --clear $(BENCH) && $(BENCH)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--no-deps --require-hashes -r $< && touch $@; } || { rm -rf $(BENCH); echo "Quix Streams could not be installed." >&2; }
 
 # The lock is complete, so nothing is resolved; every file is checked against its hash. The last step links this folder.
 INSTALL = \

@@ -21,9 +21,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,17 +32,16 @@ from pathlib import Path
 from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from pydantic import SecretStr
 
 from bench import describe, report
 from bench.measure import Failed, Mix, Produced, backlog, cpu_s, fill, machine_s, peak_mb, repetition
+from bench.servers import Servers, start_servers
 from local.process import Process, StartFailed, quiet_environment
-from local.store import EmbeddedStore
 from rollups.tables import TableStore
 from runtime.kafka import create_topics
 from runtime.redis import connect
-from runtime.settings import Settings, load_settings
-from tests.support.kafka import NoKafka, fetched, new_enough_java, start_kafka
+from runtime.settings import Settings
+from tests.support.kafka import NoKafka, fetched, new_enough_java
 from tests.support.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,13 +124,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a run stands on. `servers`: the processes whose CPU time is told apart."""
+    """What a run stands on."""
 
-    kafka: str
-    folder: Path
+    servers: Servers
     settings: Settings
-    servers: list[int]
-    own_kafka: bool
     logs: dict[Kind, Log]
 
 
@@ -141,9 +135,10 @@ class Bench:
 class Run:
     """One contender, once.
 
-    events: how many it read; seconds, cpu_seconds: from its first event until its sums hold the last one; second_half: events a second of the second half alone, when all is warm; from_start_s: from starting the process;
-    servers_cpu_seconds: broker and store meanwhile; others_cores: how much of the machine every other process took, so that a
-    figure from a busy machine says so. wrong: what is wrong with its sums.
+    events: how many it read; seconds, cpu_seconds: from its first event until its sums hold the last one; second_half:
+    events a second of the second half alone, when all is warm; from_start_s: from starting the process;
+    servers_cpu_seconds: broker and store meanwhile; others_cores: how much of the machine every other process took, so
+    that a figure from a busy machine says so; wrong: what is wrong with its sums.
     """
 
     events: int
@@ -224,8 +219,8 @@ CONTENDERS = (
 
 async def tillwatch(bench: Bench, name: str) -> Run:
     """One worker, with an empty store. Raises Failed."""
-    worker, log = Worker(bench.settings, bench.folder, name), bench.logs["all"]
-    one = await repetition(bench.settings, [worker], bench.servers, log.produced, log.ends)
+    worker, log = Worker(bench.settings, bench.servers.folder, name), bench.logs["all"]
+    one = await repetition(bench.settings, [worker], bench.servers.pids, log.produced, log.ends)
     return Run(
         events=log.events,
         seconds=one.whole_seconds,
@@ -258,14 +253,14 @@ async def _merged(settings: Settings) -> Totals:
 async def other(bench: Bench, contender: Contender, name: str) -> Run:
     """Any other contender. Raises Failed; Missing where it cannot run here."""
     assert contender.command is not None
-    folder = bench.folder / name
+    folder = bench.servers.folder / name
     folder.mkdir()
     result = folder / "result.json"
     log = bench.logs[contender.log]
-    words = [bench.kafka, log.topic, f"{bench.settings.namespace}-{name}", str(log.events), str(folder)]
+    words = [bench.servers.kafka, log.topic, f"{bench.settings.namespace}-{name}", str(log.events), str(folder)]
     process = Process(name, contender.command(words), folder / "log", env=quiet_environment(), stop_within_s=10.0)
     limit_s = START_LIMIT_S + log.events / SLOWEST
-    began, served, machine = time.perf_counter(), sum(map(cpu_s, bench.servers)), machine_s()
+    began, served, machine = time.perf_counter(), sum(map(cpu_s, bench.servers.pids)), machine_s()
     try:
         await asyncio.to_thread(process.start)
         while not result.exists():
@@ -274,7 +269,7 @@ async def other(bench: Bench, contender: Contender, name: str) -> Run:
                 raise Failed(f"{process.ending}: {' / '.join(process.last_lines()[-3:])}")
             if time.perf_counter() - began > limit_s:
                 raise Failed(f"did not count {log.events:,} events within {limit_s:.0f} s")
-        from_start, served = time.perf_counter() - began, sum(map(cpu_s, bench.servers)) - served
+        from_start, served = time.perf_counter() - began, sum(map(cpu_s, bench.servers.pids)) - served
         machine, own, peak = machine_s() - machine, cpu_s(process.pid), peak_mb(process.pid)
     finally:
         await asyncio.to_thread(process.stop)
@@ -321,7 +316,7 @@ async def run(mix: Mix, chosen: Sequence[Contender], reps: int, limit_s: float) 
                 outcome = outcomes[contender.name]
                 if outcome.lacking is None and outcome.failed is None and time.monotonic() < deadline:
                     await attempt(bench, outcome, number + 1)
-        versions = await describe.versions(bench.settings, QUIX_PYTHON, bench.own_kafka)
+        versions = await describe.versions(bench.settings, bench.servers.own_kafka, QUIX_PYTHON)
     log = bench.logs["all"]
     windows = len({cell[0] for cell in log.totals})
     return {
@@ -350,28 +345,17 @@ async def run(mix: Mix, chosen: Sequence[Contender], reps: int, limit_s: float) 
 
 async def prepare(stack: AsyncExitStack, mix: Mix, wanted: set[Kind]) -> Bench:
     """Servers that run and topics that are filled, until the stack is left."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tillwatch-bench-")))
-    store = stack.enter_context(EmbeddedStore(None, folder))
-    servers, kafka = [store.pid], load_settings().kafka
-    ours = kafka is None
-    if kafka is None:
-        node = start_kafka(folder / "kafka")
-        stack.callback(node.stop)
-        kafka = node.bootstrap
-        servers += [pid for pid in (getattr(node, "pid", None),) if isinstance(pid, int)]
-    settings = Settings(
-        kafka=kafka, redis=SecretStr(store.url), namespace=f"bench-{uuid.uuid4().hex[:8]}", data=folder / "data"
-    )
-    stack.push_async_callback(forget, kafka, settings.namespace)
+    servers = await start_servers(stack)
+    kafka, settings = servers.kafka, servers.settings()
     await create_topics(settings, mix.partitions)
-    bench = Bench(kafka, folder, settings, servers, ours, {})
+    bench = Bench(servers, settings, {})
     now_ms, began = int(time.time() * 1000), time.perf_counter()
     for kind in wanted:
         smaller = replace(mix, events=max(mix.events // FEWER, 1)) if kind == "few" else mix
         topic = settings.names.events("payments") + ("" if kind == "all" else f"-{kind}")
         log = bench.logs[kind] = Log(topic, smaller.events, Produced(Counter()), {}, {})
         if kind != "all":
-            await _create(kafka, topic, mix.partitions)
+            await create_topic(kafka, topic, mix.partitions)
         records: Iterable[Produce] = watched(backlog(smaller, now_ms, log.produced), log.totals)
         async with asyncio.timeout(FILL_LIMIT_S):
             log.ends.update(await fill(kafka, topic, keyed(records, mix.partitions) if kind == "keyed" else records))
@@ -382,21 +366,11 @@ async def prepare(stack: AsyncExitStack, mix: Mix, wanted: set[Kind]) -> Bench:
     return bench
 
 
-async def _create(kafka: str, topic: str, partitions: int) -> None:
+async def create_topic(kafka: str, topic: str, partitions: int) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
         await admin.create_topics([NewTopic(topic, partitions, 1)])
-    finally:
-        await admin.close()
-
-
-async def forget(kafka: str, namespace: str) -> None:
-    """Deletes every topic that the run made: the broker may be the user's own."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        await admin.delete_topics([topic for topic in await admin.list_topics() if namespace in topic])
     finally:
         await admin.close()
 

@@ -35,7 +35,7 @@ def _first(pattern: str, path: str) -> str | None:
     return found[1] if found else None
 
 
-async def versions(settings: Settings, quix_python: Path, kafka_is_ours: bool) -> dict[str, str]:
+async def versions(settings: Settings, kafka_is_ours: bool, quix_python: Path | None = None) -> dict[str, str]:
     """{what: version} of what is there."""
     redis = connect(settings)
     try:
@@ -50,9 +50,9 @@ async def versions(settings: Settings, quix_python: Path, kafka_is_ours: bool) -
     else:
         found["Redis"] = str(told["redis_version"])
     found |= {name: version(name) for name in ("faust-streaming", "aiokafka", "msgspec")}
-    if quix_python.exists():
+    if quix_python is not None and quix_python.exists():
         found["quixstreams"] = _said([str(quix_python), "-c", _QUIX])
-    with suppress(NoKafka):
+    with suppress(NoKafka):  # without Java it ran in a container, or elsewhere
         found["Java"] = _said([new_enough_java(), "-XshowSettings:properties", "-version"], r"java\.version = (\S+)")
     return found
 

@@ -190,7 +190,7 @@ async def fill(kafka: str, topic: str, records: Iterable[tuple[int, bytes | None
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one repetition. `events`: those between the first flush that was seen and the last."""
+    """Of one repetition. `events`: those between the first flush that was seen and the last; none where one held all."""
 
     events: int
     seconds: float
@@ -211,7 +211,8 @@ class Figures:
     whole_servers_cpu_seconds: float
     whole_others_cpu_seconds: float
     second_half_a_second: float
-    """Events a second from the first flush that was seen to hold half of them until the merged table held everything."""
+    """Events a second from the first flush that was seen to hold half of them until the merged table held everything; of
+    all of them where one flush held all."""
 
 
 def cpu_s(pid: int) -> float:
@@ -267,6 +268,7 @@ async def repetition(
             await starting
             assert taken is not None, "a flush writes below what was taken"
             merged_at = await merged(redis, settings, sources)
+            half = half if half[0] < last[0] else (0, taken[0])
             whole_cpu, whole_served = spent_s() - taken[1], sum(map(cpu_s, servers)) - taken[2]
             whole_others = machine_s() - taken[3] - whole_cpu - whole_served
         await _compare(redis, settings, produced)
@@ -274,9 +276,9 @@ async def repetition(
         return Figures(
             events=int(events),
             seconds=round(seconds, 3),
-            events_a_second=round(events / seconds),
+            events_a_second=round(events / seconds) if events else 0,
             cpu_seconds=round(cpu, 2),
-            events_a_cpu_second=round(events / cpu),
+            events_a_cpu_second=round(events / cpu) if cpu else 0,
             servers_cpu_seconds=round(served, 2),
             others_cpu_seconds=round(max(machine - cpu - served, 0.0), 2),
             peak_rss_mb=round(sum(peak_mb(worker.pid) for worker in workers), 1),

@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from math import floor, log10
 from pathlib import Path
@@ -20,6 +20,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "bench"
+
+Result = dict[str, Any]
+"""What a run left as JSON."""
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -72,7 +75,7 @@ class Line:
     said: str = ""
 
 
-def lines(result: dict[str, Any]) -> list[Line]:
+def lines(result: Result) -> list[Line]:
     """A contender that was wrong, once or always, has no figures."""
     found = []
     for one in result["contenders"]:
@@ -100,7 +103,7 @@ def lines(result: dict[str, Any]) -> list[Line]:
     return found
 
 
-def comparison(result: dict[str, Any]) -> list[str]:
+def comparison(result: Result) -> list[str]:
     """The table, with what it was taken on, in Markdown."""
     mix = result["mix"]
     repetitions = max((len(one["runs"]) for one in result["contenders"]), default=0)
@@ -138,7 +141,7 @@ def comparison(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def taken_on(result: dict[str, Any]) -> str:
+def taken_on(result: Result) -> str:
     """When, on what machine, with what versions."""
     machine, versions = result["machine"], result["versions"]
     return (
@@ -163,7 +166,7 @@ STYLE = """
     .ours { fill: #0072B2 } .other { fill: #B9B3A6 }
     .name { fill: #1C1B18; font-size: 14px } .head { fill: #1C1B18; font-size: 15px; font-weight: 600 }
     .word { fill: #524E46; font-size: 12.5px } .end { text-anchor: end } .mid { text-anchor: middle }
-    .axis { stroke: #CFCABF } .spread { stroke: #1C1B18; stroke-width: 1.6 }
+    .axis { fill: none; stroke: #CFCABF } .spread { stroke: #1C1B18; stroke-width: 1.6 }
     .curve { fill: none; stroke: #0072B2; stroke-width: 2 }
     @media (prefers-color-scheme: dark) {
       .ground { fill: #131517; stroke: #2A2E32 }
@@ -197,7 +200,7 @@ class Panel:
     figures: list[Spread | None]
 
 
-ROW, NAMES, PANEL, GAP, TOP = 34, 270, 300, 30, 62
+ROW, NAMES, PANEL, GAP, TOP = 34, 300, 270, 24, 62
 
 
 def bars(title: str, names: Sequence[str], ours: int, panels: Sequence[Panel], said: Sequence[str]) -> str:
@@ -234,7 +237,7 @@ def bars(title: str, names: Sequence[str], ours: int, panels: Sequence[Panel], s
     return _svg(width, height, title, "; ".join(told), body)
 
 
-def comparison_picture(result: dict[str, Any]) -> str:
+def comparison_picture(result: Result) -> str:
     """Events a second and memory of each contender."""
     found = lines(result)
     names = [line.title for line in found]
@@ -245,6 +248,150 @@ def comparison_picture(result: dict[str, Any]) -> str:
         Panel("MB of memory at the peak", [line.memory_mb for line in found]),
     ]
     return bars("The same payments, the same sums", names, ours, panels, [line.said for line in found])
+
+
+# --- the cost of an event ---------------------------------------------------------------------------------------------
+
+SERIES = {"partitions": "partitions", "cells": "merchants", "size": "bytes more", "workers": "workers"}
+"""{series: what is varied}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One place of a series. `x`: what the picture shows it at; costs in µs of CPU an event. `said`: why there is none."""
+
+    series: str
+    value: int
+    x: float
+    bytes_an_event: float
+    cells: float
+    own_us: Spread | None = None
+    servers_us: Spread | None = None
+    rate: Spread | None = None
+    memory_mb: Spread | None = None
+    said: str = ""
+
+
+def dots(result: Result) -> list[Dot]:
+    """Every point with what it costs; one without a run says why."""
+    found = []
+    for point in result["points"]:
+        runs, events = point["runs"], point["mix"]["events"]
+        x = {"cells": point["cells"], "size": point["bytes_an_event"]}.get(point["series"], point["value"])
+        dot = Dot(point["series"], point["value"], x, point["bytes_an_event"], point["cells"])
+        if not runs:
+            found.append(replace(dot, said=f"failed: {point['failed'] or 'no time was left'}"))
+            continue
+        found.append(
+            replace(
+                dot,
+                own_us=Spread.of(run["whole_cpu_seconds"] / events * 1e6 for run in runs),
+                servers_us=Spread.of(run["whole_servers_cpu_seconds"] / events * 1e6 for run in runs),
+                rate=Spread.of(events / run["whole_seconds"] for run in runs),
+                memory_mb=Spread.of(run["peak_rss_mb"] for run in runs),
+            )
+        )
+    return found
+
+
+def cost(result: Result) -> list[str]:
+    """The table, with what it was taken on, in Markdown."""
+    points = result["points"]
+    others = [run["whole_others_cpu_seconds"] / run["whole_seconds"] for point in points for run in point["runs"]]
+    repetitions = max((len(point["runs"]) for point in points), default=0)
+    rows = [
+        [
+            f"{dot.value:,} {SERIES[dot.series]}",
+            f"{dot.bytes_an_event:,.0f}" if dot.own_us else "–",
+            f"{dot.cells:,.0f}" if dot.own_us else "–",
+            str(dot.own_us or dot.said),
+            str(dot.servers_us or "–"),
+            str(dot.rate or "–"),
+            str(dot.memory_mb or "–"),
+        ]
+        for dot in dots(result)
+    ]
+    heads = [
+        "",
+        "bytes",
+        "cells in the fullest row",
+        "worker, µs",
+        "broker and store, µs",
+        "events/s",
+        "peak memory, MB",
+    ]
+    return [
+        taken_on(result),
+        "",
+        f"{points[0]['mix']['events']:,} payments a point, CPU time an event; {repetitions} repetitions: the median, with the "
+        f"least and the most. Other processes of the machine took {max(others, default=0):.2f} cores at most.",
+        "",
+        *table(heads, rows),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """x and y of each place, in the order of x."""
+
+    head: str
+    along: str
+    places: list[tuple[float, Spread]]
+
+
+SIDE, DEEP, EDGE = 340, 190, 52
+LABEL = 46
+"""Room that a number takes below an axis."""
+
+
+def curves(title: str, up: str, drawn: Sequence[Curve]) -> str:
+    """Panels beside each other, x by its logarithm, y from nothing; one y scale for all, so that they compare."""
+    width, height, top = 20 + len(drawn) * (SIDE + 20), DEEP + 162, 100
+    most = max((spread.most for curve in drawn for _, spread in curve.places), default=0) or 1
+    body = [_text(20, 30, title, "head"), _text(20, 52, up, "word")]
+    for number, curve in enumerate(drawn):
+        left, low = 20 + number * (SIDE + 20) + EDGE, top + DEEP
+        wide = SIDE - EDGE - 24
+        body += [_text(left, top - 16, curve.head, "name"), f'<path class="axis" d="M{left} {top}V{low}h{wide}"/>']
+        body += [_text(left - 8, low - DEEP * share + 4, plain(most * share), "word end") for share in (0.5, 1.0)]
+        logs = [log10(x) for x, _ in curve.places]
+        span = (max(logs) - min(logs) or 1) if logs else 1
+        spots, labelled = list[str](), float(-LABEL)
+        for (x, spread), at in zip(curve.places, logs, strict=True):
+            across, y = left + 12 + (at - min(logs)) / span * (wide - 24), low - spread.median / most * DEEP
+            spots.append(f"{across:.1f} {y:.1f}")
+            if across - labelled >= LABEL:
+                labelled = across
+                body.append(_text(round(across, 1), low + 18, f"{x:,.0f}", "word mid"))
+            body.append(f'<circle class="ours" cx="{across:.1f}" cy="{y:.1f}" r="3.5"/>')
+            if spread.least < spread.most:
+                ends = (low - spread.least / most * DEEP, low - spread.most / most * DEEP)
+                body.append(f'<path class="spread" d="M{across:.1f} {ends[0]:.1f}V{ends[1]:.1f}"/>')
+        if spots:
+            body.append(f'<path class="curve" d="M{"L".join(spots)}"/>')
+        body.append(_text(left, low + 40, curve.along, "word"))
+    told = "; ".join(
+        f"{curve.head}: " + ", ".join(f"{plain(spread.median)} at {x:,.0f} {curve.along}" for x, spread in curve.places)
+        for curve in drawn
+    )
+    return _svg(width, height, title, told, body)
+
+
+def cost_picture(result: Result) -> str:
+    """What an event costs, against what it is that grows."""
+    found = dots(result)
+    return curves(
+        "What an event costs the worker",
+        "µs of CPU time an event",
+        [
+            Curve(head, along, sorted((dot.x, dot.own_us) for dot in found if dot.series == series and dot.own_us))
+            for series, head, along in (
+                ("partitions", "Partitions", "of the topic of payments"),
+                ("cells", "Cells", "in the fullest 10 s row, all tables"),
+                ("size", "Size", "bytes an event"),
+            )
+        ],
+    )
 
 
 # --- the document -----------------------------------------------------------------------------------------------------
@@ -277,7 +424,6 @@ def write(figures: Path, docs: Path) -> list[Path]:
     return [document, *written]
 
 
-Result = dict[str, Any]
 SECTIONS: dict[str, tuple[Callable[[Result], list[str]], Callable[[Result], str], str]] = {
     "compare": (
         comparison,

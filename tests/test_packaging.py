@@ -22,7 +22,7 @@ from runtime.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("runtime", "schemas", "rollups", "rules", "agents", "notifier", "local", "cli")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "bench/requirements.txt")
 
 
 def normal(name: str) -> str:
@@ -50,6 +50,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 RUN = names(PROJECT["project"]["dependencies"])
 BUILD = names(PROJECT["dependency-groups"]["build"])
 DEV = names(PROJECT["dependency-groups"]["dev"])
+BENCH = names(PROJECT["dependency-groups"]["bench"])
 
 
 # --- locks ------------------------------------------------------------------------------------------------------------
@@ -64,6 +65,7 @@ def test_a_lock_pins_every_package_with_hashes_and_says_nothing_else(lock: str) 
 def test_what_is_asked_for_is_pinned() -> None:
     assert pinned("requirements.txt").keys() >= RUN | BUILD
     assert pinned("requirements-dev.txt").keys() >= RUN | BUILD | DEV
+    assert pinned("bench/requirements.txt").keys() >= BENCH
 
 
 def test_both_locks_pin_the_same_versions() -> None:
@@ -94,7 +96,7 @@ def test_every_dependency_is_documented_once() -> None:
     rows = re.findall(
         r"^\| `([\w.-]+)` \| .+ \| .+ \| .+ \|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE
     )
-    assert sorted(map(normal, rows)) == sorted(RUN | BUILD | DEV)
+    assert sorted(map(normal, rows)) == sorted(RUN | BUILD | DEV | BENCH)
 
 
 def test_every_import_is_of_a_declared_package() -> None:

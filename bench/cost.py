@@ -1,0 +1,161 @@
+"""What an event costs Tillwatch: against partitions, cells and the size of an event, and with a second worker.
+
+    python -m bench.cost [--events N] [--reps R] [--minutes M] [--only partitions,cells,size,workers] [--json FILE]
+
+As `bench.compare`: a real Kafka, the store, `tillwatch worker` as it is shipped, and no figure unless the merged table
+holds just what was produced. Each point is an installation of its own. `cells`: as many merchants as that, all as busy; how
+many cells a 10 s row of all tables has then is counted in the store. `size`: a field that Tillwatch does not know, so many
+bytes long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import describe, report
+from bench.measure import Failed, Figures, Mix, Produced, backlog, fill, repetition
+from bench.servers import Servers, start_servers
+from local.process import StartFailed
+from rollups.tables import TableStore
+from runtime.kafka import create_topics
+from runtime.redis import connect
+from runtime.settings import Settings
+from tests.support.kafka import NoKafka
+from tests.support.worker import Worker
+
+FILL_LIMIT_S = 120.0
+DENSE = 10_000.0
+"""Events a second where cells are what is varied, so that a bucket has room for many."""
+
+
+@dataclass(slots=True)
+class Point:
+    """One place on a curve. `cells`: in a 10 s row of all tables, the median; `failed`: why there are no more runs."""
+
+    series: str
+    value: int
+    mix: Mix
+    workers: int = 1
+    bytes_an_event: float = 0.0
+    cells: float = 0.0
+    runs: list[Figures] = field(default_factory=list)
+    failed: str | None = None
+
+
+def points(events: int, chosen: list[str]) -> list[Point]:
+    """Every point of the series that are wanted."""
+    usual = Mix(events, 8, 3_333.0, heartbeats=False, repeats=0.0)
+    found = [Point("partitions", number, replace(usual, partitions=number)) for number in (1, 4, 16, 64)]
+    found += [
+        Point("cells", number, replace(usual, rate=DENSE, merchants=number))
+        for number in (10, 100, 1_000, 10_000, 100_000)
+    ]
+    found += [Point("size", number, replace(usual, extra_bytes=number)) for number in (0, 100, 1_000, 4_000, 16_000)]
+    found += [Point("workers", number, usual, workers=number) for number in (1, 2)]
+    return [point for point in found if point.series in chosen]
+
+
+async def run(wanted: list[Point], reps: int, limit_s: float) -> dict[str, object]:
+    """Starts the servers, takes every point `reps` times, and stops all. No run begins once `limit_s` is over."""
+    deadline = time.monotonic() + limit_s
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # everything is stopped on the way out
+    async with AsyncExitStack() as stack:
+        servers = await start_servers(stack)
+        for number in range(reps):
+            for point in wanted:
+                if point.failed is None and time.monotonic() < deadline:
+                    await attempt(servers, point, f"-{point.series}-{point.value}-{number}")
+        versions = await describe.versions(servers.settings(), servers.own_kafka)
+    return {
+        "command": " ".join(("python -m bench.cost", *sys.argv[1:])),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe.machine(),
+        "versions": versions,
+        "points": [asdict(point) for point in wanted],
+    }
+
+
+async def attempt(servers: Servers, point: Point, part: str) -> None:
+    """Takes a point once, and says how it went."""
+    settings = servers.settings(part)
+    topic = settings.names.events("payments")
+    try:
+        async with asyncio.timeout(FILL_LIMIT_S):
+            await create_topics(settings, point.mix.partitions)
+            produced = Produced(Counter())
+            ends = await fill(servers.kafka, topic, backlog(point.mix, int(time.time() * 1000), produced))
+        workers = [Worker(settings, servers.folder, f"worker{part}-{number}") for number in range(point.workers)]
+        one = await repetition(settings, workers, servers.pids, produced, ends)
+    except (Failed, StartFailed) as error:
+        point.failed = str(error)
+        say(f"  {point.series} {point.value:,}: failed: {error}")
+        return
+    finally:
+        await servers.forget(part)
+    point.runs.append(one)
+    point.bytes_an_event = round(produced.bytes / point.mix.events, 1)
+    point.cells = await _cells(settings)
+    say(
+        f"  {point.series} {point.value:,}: {one.whole_cpu_seconds / point.mix.events * 1e6:.1f} µs an event, broker and store "
+        f"{one.whole_servers_cpu_seconds / point.mix.events * 1e6:.1f}; {point.mix.events / one.whole_seconds:,.0f} events/s, "
+        f"second half {one.second_half_a_second:,.0f}; {point.cells:,.0f} cells a row, {one.peak_rss_mb:.0f} MB"
+    )
+
+
+async def _cells(settings: Settings) -> float:
+    """In the fullest 10 s row, all tables of payments together."""
+    redis, found = connect(settings), Counter[int]()
+    try:
+        for table in ("payments", "payment_cohorts", "merchants"):
+            async for rows in TableStore(redis, settings.names).chunks(table, "10s"):
+                for start, cells in rows.items():
+                    found[start] += len(cells)
+    finally:
+        await redis.aclose()
+    return max(found.values(), default=0)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.cost", description=(__doc__ or "").partition("\n")[0])
+    series = list(report.SERIES)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--reps", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=5.0, help="after which no further run begins (5)")
+    parser.add_argument("--only", default=",".join(series), help=f"of {','.join(series)}")
+    parser.add_argument("--json", type=Path, default=report.CACHE / "cost.json", help="where the figures go")
+    given = parser.parse_args()
+    chosen = given.only.split(",")
+    unknown = set(chosen) - set(series)
+    if unknown:
+        parser.error(f"no series {', '.join(sorted(unknown))}; there are {', '.join(series)}")
+    try:
+        result = asyncio.run(run(points(given.events, chosen), given.reps, given.minutes * 60))
+    except NoKafka as error:
+        print(f"bench.cost: {error}", file=sys.stderr)
+        return 1
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(result, indent=1) + "\n")
+    print("\n".join(report.cost(result)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
