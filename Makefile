@@ -22,10 +22,11 @@ TESTERS := 2
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
 	@$(PY) -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
 
-# Started apart, since each ends by itself: 9, 5 and 1 minutes at the most, and what a run that has begun still takes.
+# No run begins after 7 and 5 minutes; the last takes 4.
 bench: $(VENV)/.dev $(BENCH)/.installed ## Tillwatch beside other stream processors, and what an event costs; a quarter of an hour
 	@$(PY) -m bench.compare $(ARGS)
 	@$(PY) -m bench.cost
+	@$(PY) -m bench.live
 	@$(PY) -m bench.report
 
 lint: style types arrows generated ## style, types, the rooms' imports, and whether the generated schemas are up to date

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import shutil
 import signal
 import subprocess
@@ -320,7 +321,6 @@ async def run(mix: Mix, chosen: Sequence[Contender], reps: int, limit_s: float) 
     log = bench.logs["all"]
     windows = len({cell[0] for cell in log.totals})
     return {
-        "command": " ".join(("python -m bench.compare", *sys.argv[1:])),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe.machine(),
         "versions": versions,
@@ -404,11 +404,11 @@ def say(line: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=(__doc__ or "").partition("\n")[0])
     names = [one.name for one in CONTENDERS]
-    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--partitions", type=int, default=8)
     parser.add_argument("--rate", type=float, default=3_333.0, help="events a second when the backlog grew (3333)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="after which no further run begins (10)")
+    parser.add_argument("--minutes", type=float, default=7.0, help="after which no further run begins (7)")
     parser.add_argument("--only", default=",".join(names), help=f"of {','.join(names)}")
     parser.add_argument("--json", type=Path, default=CACHE / "compare.json", help="where the figures go")
     given = parser.parse_args()
@@ -417,6 +417,7 @@ def main() -> int:
         parser.error(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     chosen = [one for one in CONTENDERS if one.name in given.only.split(",")]
     mix = Mix(given.events, given.partitions, given.rate, heartbeats=False, repeats=0.0)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has no leader yet, and it asks again
     try:
         result = asyncio.run(run(mix, chosen, given.reps, given.minutes * 60))
     except NoKafka as error:
@@ -424,6 +425,11 @@ def main() -> int:
         return 1
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
+    only = "" if len(chosen) == len(CONTENDERS) else f" --only {given.only}"
+    command = (
+        f"python -m bench.compare --events {given.events} --reps {given.reps} --partitions {given.partitions}{only}"
+    )
+    result = {"command": command} | result
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_text(json.dumps(result, indent=1) + "\n")
     print("\n".join(report.comparison(result)))

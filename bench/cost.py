@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import sys
 import time
@@ -37,6 +38,9 @@ FILL_LIMIT_S = 120.0
 DENSE = 10_000.0
 """Events a second where cells are what is varied, so that a bucket has room for many."""
 
+MOST_BYTES = 400_000_000
+"""Large events are fewer, so that a topic takes no more than that."""
+
 
 @dataclass(slots=True)
 class Point:
@@ -60,7 +64,9 @@ def points(events: int, chosen: list[str]) -> list[Point]:
         Point("cells", number, replace(usual, rate=DENSE, merchants=number))
         for number in (10, 100, 1_000, 10_000, 100_000)
     ]
-    found += [Point("size", number, replace(usual, extra_bytes=number)) for number in (0, 100, 1_000, 4_000, 16_000)]
+    for size in (0, 100, 1_000, 4_000, 16_000):
+        fewer = min(events, MOST_BYTES // (size + 400))
+        found.append(Point("size", size, replace(usual, events=fewer, extra_bytes=size)))
     found += [Point("workers", number, usual, workers=number) for number in (1, 2)]
     return [point for point in found if point.series in chosen]
 
@@ -79,7 +85,6 @@ async def run(wanted: list[Point], reps: int, limit_s: float) -> dict[str, objec
                     await attempt(servers, point, f"-{point.series}-{point.value}-{number}")
         versions = await describe.versions(servers.settings(), servers.own_kafka)
     return {
-        "command": " ".join(("python -m bench.cost", *sys.argv[1:])),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe.machine(),
         "versions": versions,
@@ -135,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cost", description=(__doc__ or "").partition("\n")[0])
     series = list(report.SERIES)
     parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--reps", type=int, default=2)
+    parser.add_argument("--reps", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5.0, help="after which no further run begins (5)")
     parser.add_argument("--only", default=",".join(series), help=f"of {','.join(series)}")
     parser.add_argument("--json", type=Path, default=report.CACHE / "cost.json", help="where the figures go")
@@ -144,6 +149,7 @@ def main() -> int:
     unknown = set(chosen) - set(series)
     if unknown:
         parser.error(f"no series {', '.join(sorted(unknown))}; there are {', '.join(series)}")
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has no leader yet, and it asks again
     try:
         result = asyncio.run(run(points(given.events, chosen), given.reps, given.minutes * 60))
     except NoKafka as error:
@@ -151,6 +157,8 @@ def main() -> int:
         return 1
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
+    only = "" if len(chosen) == len(series) else f" --only {given.only}"
+    result = {"command": f"python -m bench.cost --events {given.events} --reps {given.reps}{only}"} | result
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_text(json.dumps(result, indent=1) + "\n")
     print("\n".join(report.cost(result)))

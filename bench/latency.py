@@ -82,8 +82,11 @@ async def _alert(consumer: AIOKafkaConsumer, component: str) -> None:
 
 
 async def _load(producer: AIOKafkaProducer, topic: str, rate: float) -> None:
+    due = time.perf_counter()
     while True:
-        await asyncio.sleep(random.expovariate(rate))
+        due += random.expovariate(rate)
+        if due > time.perf_counter():  # else it is behind, and catches up
+            await asyncio.sleep(due - time.perf_counter())
         now = time.time()
         await producer.send(topic, encoded(succeeded(now, initiated_at=rfc3339(int(now * 1000) - 900))))
 

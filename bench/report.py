@@ -2,7 +2,7 @@
 
     python -m bench.report [--docs FOLDER]
 
-Reads what `bench.compare` and `bench.cost` left in .cache/bench and puts it between the marks in the document.
+Reads what `bench.compare`, `bench.cost` and `bench.live` left in .cache/bench and puts it between the marks in the document.
 """
 
 from __future__ import annotations
@@ -323,8 +323,9 @@ def cost(result: Result) -> list[str]:
     return [
         taken_on(result),
         "",
-        f"{points[0]['mix']['events']:,} payments a point, CPU time an event; {repetitions} repetitions: the median, with the "
-        f"least and the most. Other processes of the machine took {max(others, default=0):.2f} cores at most.",
+        f"{max(point['mix']['events'] for point in points):,} payments a point, fewer of the largest; CPU time an event; "
+        f"{repetitions} repetitions: the median, with the least and the most. Other processes of the machine took "
+        f"{max(others, default=0):.2f} cores at most.",
         "",
         *table(heads, rows),
     ]
@@ -394,6 +395,39 @@ def cost_picture(result: Result) -> str:
     )
 
 
+# --- while events come in ---------------------------------------------------------------------------------------------
+
+WAYS = {
+    "takeover": "one of two workers is killed, the other takes over",
+    "restart": "the only worker is killed and started again at once",
+    "stop": "one of two workers is told to end",
+}
+"""How a worker dies."""
+
+
+def live(result: Result) -> list[str]:
+    """The tables of latency and recovery, with what they were taken on, in Markdown."""
+    latencies = [
+        [
+            f"{one['load_events_a_second']:,.0f}",
+            *(f"{one[name]:,}" for name in ("p50_ms", "p95_ms", "max_ms")),
+            f"{one['trials']}",
+        ]
+        for one in result["latency"]
+    ]
+    deaths = [
+        [WAYS[one["way"]], f"failed: {one['failed']}" if one["failed"] else f"{Spread.of(one['seconds'])} s"]
+        for one in result["recovery"]
+    ]
+    return [
+        taken_on(result),
+        "",
+        *table(["payments/s", "p50, ms", "p95, ms", "most, ms", "alerts"], latencies),
+        "",
+        *table(["what happens to a worker", "until all up to then is in the merged table"], deaths),
+    ]
+
+
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
@@ -416,15 +450,18 @@ def write(figures: Path, docs: Path) -> list[Path]:
         if not file.exists():
             continue
         result = json.loads(file.read_text())
-        picture = docs / "img" / f"bench-{name}.svg"
-        picture.write_text(picture_of(result))
-        text = marked(text, name, [f"![{shown}](img/{picture.name})", "", *table_of(result)])
-        written.append(picture)
+        lines = table_of(result)
+        if picture_of is not None:
+            picture = docs / "img" / f"bench-{name}.svg"
+            picture.write_text(picture_of(result))
+            lines = [f"![{shown}](img/{picture.name})", "", *lines]
+            written.append(picture)
+        text = marked(text, name, lines)
     document.write_text(text)
     return [document, *written]
 
 
-SECTIONS: dict[str, tuple[Callable[[Result], list[str]], Callable[[Result], str], str]] = {
+SECTIONS: dict[str, tuple[Callable[[Result], list[str]], Callable[[Result], str] | None, str]] = {
     "compare": (
         comparison,
         comparison_picture,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bench.compare import difference, keyed, sorted_out, watched
 from bench.measure import Mix, Produced, backlog
 from bench.report import (
+    SECTIONS,
     Curve,
     Panel,
     Spread,
@@ -25,6 +26,7 @@ from bench.report import (
     cost_picture,
     curves,
     lines,
+    live,
     marked,
     plain,
     table,
@@ -228,6 +230,22 @@ def test_the_table_of_costs() -> None:
     ET.fromstring(cost_picture(result))
 
 
+# --- while events come in ---------------------------------------------------------------------------------------------
+
+
+def test_the_tables_of_latency_and_recovery() -> None:
+    latency = {"load_events_a_second": 1_000.0, "p50_ms": 241, "p95_ms": 366, "max_ms": 1_577, "trials": 40}
+    ways = [
+        {"way": "takeover", "seconds": [7.0, 6.5, 8.0], "failed": None},
+        {"way": "stop", "seconds": [], "failed": "no"},
+    ]
+    text = live(HEAD | {"latency": [latency], "recovery": ways})
+
+    assert "| 1,000 | 241 | 366 | 1,577 | 40 |" in text
+    assert text[-2] == "| one of two workers is killed, the other takes over | 7.00 (6.50 to 8.00) s |"
+    assert text[-1] == "| one of two workers is told to end | failed: no |"
+
+
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +275,7 @@ def test_only_what_was_measured_is_written(tmp_path: Path) -> None:
 
 def test_the_document_has_a_place_for_every_figure() -> None:
     document = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
-    for name in ("compare", "cost"):
+    for name in SECTIONS:
         marked(document, name, [])
 
 
