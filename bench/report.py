@@ -45,9 +45,8 @@ class Spread:
         return cls(statistics.median(held), min(held), max(held))
 
     def __str__(self) -> str:
-        if self.least == self.most:
-            return plain(self.median)
-        return f"{plain(self.median)} ({plain(self.least)} to {plain(self.most)})"
+        least, most = plain(self.least), plain(self.most)
+        return plain(self.median) + (f" ({least} to {most})" if least != most else "")
 
 
 def plain(value: float) -> str:
@@ -450,13 +449,13 @@ def write(figures: Path, docs: Path) -> list[Path]:
         if not file.exists():
             continue
         result = json.loads(file.read_text())
-        lines = table_of(result)
+        told = table_of(result)
         if picture_of is not None:
             picture = docs / "img" / f"bench-{name}.svg"
             picture.write_text(picture_of(result))
-            lines = [f"![{shown}](img/{picture.name})", "", *lines]
+            told = [f"![{shown}](img/{picture.name})", "", *told]
             written.append(picture)
-        text = marked(text, name, lines)
+        text = marked(text, name, told)
     document.write_text(text)
     return [document, *written]
 
@@ -467,7 +466,14 @@ SECTIONS: dict[str, tuple[Callable[[Result], list[str]], Callable[[Result], str]
         comparison_picture,
         "Bars: events a second, events per CPU-second and memory of each contender.",
     ),
+    "cost": (
+        cost,
+        cost_picture,
+        "Curves: CPU time of an event against partitions, cells and the size of an event.",
+    ),
+    "live": (live, None, ""),
 }
+"""{section: (its table, its picture, what that shows)}."""
 
 
 def main() -> int:
