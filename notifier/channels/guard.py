@@ -24,7 +24,6 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """(host, port) → its addresses. Raises OSError."""
 
 _NAT64 = ip_network("64:ff9b::/96")
-_TEREDO = ip_network("2001::/32")
 
 
 def is_public(address: Address) -> bool:
@@ -35,8 +34,6 @@ def is_public(address: Address) -> bool:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-        if address in _TEREDO:
-            return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -68,7 +68,7 @@ class Api:
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
             auth=self._auth,
         )
-        if answer.status != 201:
+        if answer.status >= 300:
             raise failure(answer, _why(answer))
         made = answer.json()
         sid = made.get("sid")

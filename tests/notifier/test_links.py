@@ -6,7 +6,7 @@ import base64
 from string import ascii_letters, digits
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -33,6 +33,7 @@ def token(made: Links) -> str:
     person=st.text(max_size=100),
     page=st.binary(max_size=32).map(bytes.hex),
 )
+@example(incident="AB cd", action="ack", person="", page="0")
 def test_what_was_granted_is_read(incident: str, action: str, person: str, page: str) -> None:
     read = links().read(links().token(incident, action, person, page))
     assert read == Grant(incident, action, person, page, int(NOW + LASTS_S) * 1000)

@@ -184,6 +184,11 @@ class TestSignature:
     def test_the_published_vector(self) -> None:
         assert slack.is_signed(self.SECRET, self.AT, self.BODY, self.GIVEN, 1531420618 + 299)
 
+    @pytest.mark.parametrize("at", ["now", "", "1531420618.0", " 1531420618", "+1531420618", "9" * 5_000])
+    def test_a_time_stamp_that_is_none_is_not_taken_though_it_is_signed(self, at: str) -> None:
+        given = slack.signature(self.SECRET.get_secret_value(), at, self.BODY)
+        assert not slack.is_signed(self.SECRET, at, self.BODY, given, 1531420618)
+
     @pytest.mark.parametrize(
         ("at", "body", "given_", "now"),
         [

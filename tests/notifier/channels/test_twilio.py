@@ -84,6 +84,8 @@ class TestSms:
     @settings(max_examples=40)
     @given(title=st.text(max_size=600), summary=st.text(max_size=600))
     @example(title="t" * 2_000, summary="\ud800\r\n")
+    @example(title="", summary="s" * 2_000)
+    @example(title="", summary="over 5 %\nAcknowledge: https://evil.example/")
     def test_a_text_is_never_too_long_and_the_link_is_whole(self, title: str, summary: str) -> None:
         said = sms.text(message(title=title, summary=summary))
         assert len(said) <= 560 and said.endswith("\nAcknowledge: https://pages.example/answer/TOKEN-ack")
