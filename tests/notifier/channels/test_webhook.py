@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -60,7 +61,9 @@ async def receiver() -> AsyncIterator[Receiver]:
     yield Receiver(VECTOR)
 
 
-async def send(receiver: Receiver, *secrets: str, now: float = NOW, **changes: Any) -> Receipt:
+async def send(
+    receiver: Receiver, *secrets: str, now: float = NOW, host: str = "127.0.0.1", **changes: Any
+) -> Receipt:
     app = web.Application()
     app.router.add_post("/hook", receiver.hear)
     settings = Settings.model_validate(
@@ -68,7 +71,7 @@ async def send(receiver: Receiver, *secrets: str, now: float = NOW, **changes: A
     )
     async with TestServer(app, host="127.0.0.1") as server:
         channel = Webhook("webhook", settings, Around(clock=ManualClock(now)))
-        return await channel.send(message(**changes), str(server.make_url("/hook")))
+        return await channel.send(message(**changes), f"http://{host}:{server.port}/hook")
 
 
 async def test_a_consumer_that_follows_the_specification_takes_it(receiver: Receiver) -> None:
@@ -129,6 +132,21 @@ def test_a_secret_that_is_none_is_told_without_showing_it(secret: str) -> None:
         Settings.model_validate({"kind": "webhook", "secret": SecretStr(secret)})
     shown = secret.removeprefix("whsec_")
     assert not shown or shown not in str(wrong.value)
+
+
+async def test_a_name_is_resolved_once_so_it_cannot_become_another(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def rebinding(host: str, port: int, **_: object) -> list[object]:
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) == 1 else "127.0.0.2"  # where nobody listens
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebinding)
+    await send(receiver, host="hooks.invalid")
+    assert asked == ["hooks.invalid"] and len(receiver.taken) == 1
 
 
 async def test_a_host_on_this_machine_is_refused_unless_allowed() -> None:
