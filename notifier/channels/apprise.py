@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import apprise
 
-from notifier.channels.base import Message, Receipt, Refused, Unreachable, headline, paragraphs, web_address
+from notifier.channels.base import Message, Receipt, Refused, Unreachable, answers, headline, links, paragraphs
 from notifier.channels.settings import Around, Table
 
 THREADS = 4
@@ -44,9 +44,8 @@ def refused_scheme(url: str) -> str | None:
 
 def body(message: Message) -> str:
     """The text below the title."""
-    answers = tuple(f"{action}: {link}" for action, link in message.answer.items())
-    more = tuple(url for url in (message.url, message.runbook) if url is not None and web_address(url))
-    return "\n".join((*paragraphs(message), *answers, *more))
+    more = (f"{words}: {url}" for words, url in links(message))
+    return "\n".join((*paragraphs(message), *answers(message), *more))
 
 
 class Apprise:

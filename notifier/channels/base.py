@@ -137,6 +137,17 @@ def web_address(text: str | None) -> str | None:
     return text if parts.scheme in ("http", "https") and parts.netloc else None
 
 
+def answers(message: Message) -> tuple[str, ...]:
+    """`Acknowledge: https://…` for each thing that may be answered."""
+    return tuple(f"{words}: {message.answer[action]}" for action, words in ACTIONS.items() if action in message.answer)
+
+
+def links(message: Message) -> tuple[tuple[str, str], ...]:
+    """(words, address) of where there is more to read."""
+    named = (("Incident", web_address(message.url)), ("Runbook", web_address(message.runbook)))
+    return tuple((words, url) for words, url in named if url is not None)
+
+
 def token_of(link: str) -> str:
     """The signed token of an answer's link: the last part of its path."""
     return urlsplit(link).path.rpartition("/")[2]

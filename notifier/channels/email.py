@@ -26,11 +26,12 @@ from notifier.channels.base import (
     Receipt,
     Refused,
     Unreachable,
+    answers,
     cut,
     headline,
     line,
+    links,
     paragraphs,
-    web_address,
 )
 from notifier.channels.settings import Around, Table
 
@@ -80,11 +81,8 @@ class Settings(Table):
 
 def text(message: Message) -> str:
     """The plain part."""
-    answers = tuple(f"{words}: {message.answer[action]}" for action, words in ACTIONS.items() if action in message.answer)
-    more = tuple(
-        f"{words}: {url}" for words, url in (("Incident", message.url), ("Runbook", message.runbook)) if web_address(url)
-    )
-    parts = (headline(message), "\n".join(paragraphs(message)), "\n".join(answers), "\n".join(more))
+    more = (f"{words}: {url}" for words, url in links(message))
+    parts = (headline(message), "\n".join(paragraphs(message)), "\n".join(answers(message)), "\n".join(more))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -104,21 +102,17 @@ def html(message: Message) -> str:
     """The HTML part: no script, no picture, nothing that is fetched."""
     colour = _COLOURS[message.severity]
     said = "".join(f"<p>{escape(words)}</p>" for words in paragraphs(message))
-    answers = " ".join(
+    buttons = " ".join(
         f'<a href="{escape(message.answer[action])}" style="display:inline-block;padding:8px 14px;border-radius:4px;'
         f'background:{colour};color:#fff;text-decoration:none">{words}</a>'
         for action, words in ACTIONS.items()
         if action in message.answer
     )
-    more = " · ".join(
-        f'<a href="{escape(url)}">{words}</a>'
-        for words, url in (("Incident", message.url), ("Runbook", message.runbook))
-        if url is not None and web_address(url)
-    )
+    more = " · ".join(f'<a href="{escape(url)}">{words}</a>' for words, url in links(message))
     return (
         '<!doctype html><html><body style="font:15px/1.45 sans-serif;color:#101828">'
         f'<h2 style="border-left:5px solid {colour};padding-left:10px">{escape(headline(message))}</h2>'
-        f"{said}<p>{answers}</p><p>{more}</p></body></html>"
+        f"{said}<p>{buttons}</p><p>{more}</p></body></html>"
     )
 
 

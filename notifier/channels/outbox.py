@@ -19,7 +19,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from notifier.channels import email, phone, slack, sms, webhook
-from notifier.channels.base import Message, Receipt, Unreachable, cut, headline, line, paragraphs
+from notifier.channels.base import Message, Receipt, Unreachable, answers, cut, headline, line, paragraphs
 from notifier.channels.settings import Around, Table
 from schemas.time import rfc3339
 
@@ -30,8 +30,7 @@ View = Literal["phone", "sms", "email", "slack", "webhook", "text"]
 
 
 def _text(message: Message) -> str:
-    answers = tuple(f"{action}: {link}" for action, link in message.answer.items())
-    return "\n".join((headline(message), *paragraphs(message), *answers))
+    return "\n".join((headline(message), *paragraphs(message), *answers(message)))
 
 
 VIEWS: Mapping[View, Callable[[Message], str]] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from notifier.channels.base import Message, Receipt, cut, headline, line, paragraphs, web_address
+from notifier.channels.base import Message, Receipt, cut, headline, line, links, paragraphs
 from notifier.channels.http import Sender, failure
 from notifier.channels.settings import Around, ServiceAddress, Table
 from schemas.severity import SeverityName
@@ -36,11 +36,7 @@ def event(message: Message) -> dict[str, Any]:
         return {"event_action": "resolve", "dedup_key": message.incident}
     if message.status == "acknowledged":
         return {"event_action": "acknowledge", "dedup_key": message.incident}
-    links = [
-        {"href": url, "text": words}
-        for words, url in (("Incident", message.url), ("Runbook", message.runbook))
-        if web_address(url)
-    ]
+    more = [{"href": url, "text": words} for words, url in links(message)]
     payload = {
         "summary": cut(f"{headline(message)}. {line(message.summary)}", SUMMARY_CHARS),
         "source": "tillwatch",
@@ -48,12 +44,12 @@ def event(message: Message) -> dict[str, Any]:
         "custom_details": {"status": message.status, "lines": list(paragraphs(message))},
     }
     if message.kind == "handover":
-        return {"payload": payload, "links": links}
+        return {"payload": payload, "links": more}
     return {
         "event_action": "trigger",
         "dedup_key": message.incident,
         "client": "Tillwatch",
-        "links": links,
+        "links": more,
         "payload": {**payload, "severity": _SEVERITIES[message.severity]},
     }
 

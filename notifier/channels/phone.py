@@ -29,7 +29,7 @@ def words(message: Message) -> str:
     """What is read aloud."""
     ended = " is resolved" if message.kind == "resolved" else ""
     about = f"{message.severity} incident {message.number}{ended}. " if message.number else ""
-    return cut(f"Tillwatch. {about}{line(message.title)}. {line(message.summary)}", SPOKEN_CHARS)
+    return cut(f"Tillwatch. {about}{line(message.title)}. {line(message.summary)}", SPOKEN_CHARS).rstrip(".") + "."
 
 
 def _offer(message: Message) -> str:

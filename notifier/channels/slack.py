@@ -24,9 +24,9 @@ from notifier.channels.base import (
     Unreachable,
     cut,
     headline,
+    links,
     paragraphs,
     token_of,
-    web_address,
 )
 from notifier.channels.http import Sender, failure
 from notifier.channels.settings import Around, ServiceAddress, Table
@@ -38,6 +38,8 @@ _BROKEN = frozenset({"internal_error", "fatal_error"})
 """Errors after which part of it may have been done."""
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 """Errors that mean that the thread cannot be gone on with."""
+_URL_SAFE = ":/?#@!$&()*+,;=%~"
+"""What stays as it is in a link: | and > would end it."""
 _STYLES = {"ack": "primary", "escalate": "danger"}
 PREFIX = "tillwatch:"
 """Of the ids of our buttons."""
@@ -59,10 +61,6 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _link(url: str | None, words: str) -> str:
-    return f"<{quote(url, safe=':/?#@!$&()*+,;=%~')}|{words}>" if url is not None and web_address(url) else ""
-
-
 def blocks(message: Message, buttons: bool = True) -> list[dict[str, Any]]:
     """The message in Block Kit. What comes from events is in plain text, which Slack does not interpret."""
     made: list[dict[str, Any]] = [
@@ -70,9 +68,9 @@ def blocks(message: Message, buttons: bool = True) -> list[dict[str, Any]]:
     ]
     said = "\n".join(paragraphs(message))
     made.append({"type": "section", "text": {"type": "plain_text", "text": cut(said, _SECTION), "emoji": False}})
-    links = " · ".join(filter(None, (_link(message.url, "Incident"), _link(message.runbook, "Runbook"))))
-    if links:
-        made.append({"type": "context", "elements": [{"type": "mrkdwn", "text": links}]})
+    more = " · ".join(f"<{_escaped(quote(url, safe=_URL_SAFE))}|{words}>" for words, url in links(message))
+    if more:
+        made.append({"type": "context", "elements": [{"type": "mrkdwn", "text": more}]})
     elements = [
         {
             "type": "button",
@@ -90,8 +88,8 @@ def blocks(message: Message, buttons: bool = True) -> list[dict[str, Any]]:
 def view(message: Message) -> str:
     """The message as a channel shows it."""
     buttons = " ".join(f"[{words}]" for action, words in ACTIONS.items() if action in message.answer)
-    links = " · ".join(url for url in map(web_address, (message.url, message.runbook)) if url)
-    return "\n".join(filter(None, (headline(message), *paragraphs(message), links, buttons)))
+    more = " · ".join(words for words, _ in links(message))
+    return "\n".join(filter(None, (headline(message), *paragraphs(message), more, buttons)))
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:

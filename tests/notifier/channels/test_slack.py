@@ -122,7 +122,7 @@ def test_slack_takes_whatever_an_event_holds(words: str, lines: list[str]) -> No
 
 async def test_no_mention_and_no_link_comes_from_an_event(service: Slack, channel: slack.Slack) -> None:
     evil = "<!channel> <https://evil.example|Acknowledge> *bold*"
-    page = message(title=evil, url="https://console.example/a|b>c", runbook="javascript:alert(1)")
+    page = message(title=evil, url="https://console.example/a|b>c&d", runbook="javascript:alert(1)")
     first = await channel.send(page, "C0TEST")
     await channel.send(message(title=evil, summary=evil, kind="update", thread=first.thread), "C0TEST")
     for sent in service.taken:
@@ -131,7 +131,7 @@ async def test_no_mention_and_no_link_comes_from_an_event(service: Slack, channe
             if block["type"] in ("header", "section"):
                 assert block["text"]["type"] == "plain_text"
     context = next(block for block in service.taken[0]["blocks"] if block["type"] == "context")
-    assert [element["text"] for element in context["elements"]] == ["<https://console.example/a%7Cb%3Ec|Incident>"]
+    assert [element["text"] for element in context["elements"]] == ["<https://console.example/a%7Cb%3Ec&amp;d|Incident>"]
 
 
 @pytest.mark.parametrize("address", ["C0OTHER", "#payments", ""])
