@@ -48,27 +48,27 @@ Instant = Annotated[
 Number = int | float
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="ignore", allow_inf_nan=False, serialize_by_alias=True, validate_by_name=True
     )
 
 
-class Window(_Part):
+class Window(Part):
     """What was judged: from `start` (inclusive) to `end` (exclusive), in event time."""
 
     start: Instant
     end: Instant
 
 
-class Slice(_Part):
+class Slice(Part):
     """A part of the group that stands out, and its share (0 to 1) of what is wrong."""
 
     dimensions: dict[str, Value]
     share: float
 
 
-class OffsetRange(_Part):
+class OffsetRange(Part):
     """Records of one source partition that the verdict rests on; both ends belong to it."""
 
     topic: str
@@ -77,20 +77,20 @@ class OffsetRange(_Part):
     to: int
 
 
-class Evidence(_Part):
+class Evidence(Part):
     """Where to look: ranges of source records, and ids of sample events."""
 
     offsets: tuple[OffsetRange, ...] = ()
     samples: tuple[str, ...] = ()
 
 
-class JudgedAt(_Part):
+class JudgedAt(Part):
     """The position of the verdict in the rollups topic: every record before `offset` was known."""
 
     offset: int
 
 
-class AlertData(_Part):
+class AlertData(Part):
     """The verdict on one rule and group.
 
     Times are epoch milliseconds in memory. `unit`: `ratio` (percents are fractions too), `s`, `count` or `minor/ZAR`.
@@ -132,7 +132,7 @@ class AlertData(_Part):
         return SEVERITIES[self.severity].level
 
 
-class AlertEvent(_Part):
+class AlertEvent(Part):
     """The CloudEvent around the verdict; `subject` is the fingerprint, `time` when it was judged."""
 
     specversion: Literal["1.0"] = "1.0"

@@ -1,7 +1,8 @@
 """Documents made from the models: `python -m schemas.generate [--check]`.
 
-Writes `schemas/generated/`: JSON Schema 2020-12, a file for each event type, for the alert and for the partial rollup,
-and one AsyncAPI 3.0 document of all topics. With `--check` nothing is written; a difference is printed, and exit 1.
+Writes `schemas/generated/`: JSON Schema 2020-12, a file for each event type, for the alert, the incident (as it is told and as
+it is kept), the silence and the partial rollup, and one AsyncAPI 3.0 document of all topics. With `--check` nothing is written;
+a difference is printed, and exit 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ import msgspec
 from schemas.alert import TRANSITIONS, TYPE_PREFIX, AlertEvent
 from schemas.deadletter import HEADERS, REASONS
 from schemas.events import DATA_OF, EVERYWHERE, SUBJECT_OF, event_model
+from schemas.incident import (
+    CHANGES,
+    SILENCE_CHANGES,
+    SILENCE_TYPE_PREFIX,
+    Incident,
+    IncidentEvent,
+    SilenceEvent,
+)
+from schemas.incident import TYPE_PREFIX as INCIDENT_TYPE_PREFIX
 from schemas.rollup import Partial
 from schemas.tables import TABLES
 
@@ -27,6 +37,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 CLOUD_EVENT = "application/cloudevents+json"
 ALERT, PARTIAL, ASYNCAPI = "tillwatch.alert.json", "tillwatch.rollup.json", "asyncapi.json"
+INCIDENT, KEPT, SILENCE = "tillwatch.incident.json", "tillwatch.incident.kept.json", "tillwatch.silence.json"
 
 Json = dict[str, Any]
 
@@ -47,6 +58,9 @@ def documents() -> dict[str, str]:
     """The text of every document, by file name."""
     schemas = {f"{event_type}.json": _event(event_type) for event_type in DATA_OF}
     schemas[ALERT] = _schema("tillwatch.alert", AlertEvent.model_json_schema(mode="serialization"))
+    schemas[INCIDENT] = _schema("tillwatch.incident", IncidentEvent.model_json_schema(mode="serialization"))
+    schemas[KEPT] = _schema("tillwatch.incident.kept", msgspec.json.schema(Incident))
+    schemas[SILENCE] = _schema("tillwatch.silence", SilenceEvent.model_json_schema(mode="serialization"))
     schemas[PARTIAL] = _schema("tillwatch.rollup", msgspec.json.schema(Partial))
     return {name: _text(document) for name, document in {**schemas, ASYNCAPI: _asyncapi()}.items()}
 
@@ -82,7 +96,7 @@ def _plain(node: object) -> object:
     if isinstance(node, list):
         return [_plain(item) for item in node]
     if isinstance(node, str):
-        return " ".join(node.split("\n")) if "\n" in node else node
+        return " ".join(node.split()) if "\n" in node else node
     return node
 
 
@@ -97,6 +111,13 @@ def _headers(names: Mapping[str, Json]) -> Json:
     return {"type": "object", "properties": dict(names), "required": list(names)}
 
 
+def _told() -> dict[str, str]:
+    """Every type of event that we send, and the file of its schema."""
+    told = {TYPE_PREFIX + transition: ALERT for transition in TRANSITIONS}
+    told |= {INCIDENT_TYPE_PREFIX + change: INCIDENT for change in CHANGES}
+    return told | {SILENCE_TYPE_PREFIX + change: SILENCE for change in SILENCE_CHANGES}
+
+
 def _messages() -> Json:
     content_type = {"content-type": {"type": "string", "const": CLOUD_EVENT}}
     messages: Json = {
@@ -107,13 +128,12 @@ def _messages() -> Json:
         }
         for event_type in DATA_OF
     }
-    for transition in TRANSITIONS:
-        name = TYPE_PREFIX + transition
+    for name, file in _told().items():
         messages[name] = {
             "name": name,
             "contentType": CLOUD_EVENT,
             "headers": _headers(content_type),
-            "payload": _payload(ALERT),
+            "payload": _payload(file),
         }
     messages["rollup"] = {"name": "rollup", "contentType": "application/json", "payload": _payload(PARTIAL)}
     told: Json = {name: {"type": "string", "description": text} for name, text in HEADERS.items()}
@@ -150,9 +170,10 @@ def _asyncapi() -> Json:
     channels["rollups"] = _channel("rollups", "Partial rollups: absolute cells", "source partition", ["rollup"], "1")
     alerts = [TYPE_PREFIX + transition for transition in TRANSITIONS]
     channels["alerts"] = _channel("alerts", "Alerts: the notification topic", "fingerprint", alerts, "1")
-    channels["incidents"] = _channel("incidents", "Incident lifecycle", "incident id", [], "1")
+    lifecycle = [name for name, file in _told().items() if file != ALERT]
+    channels["incidents"] = _channel("incidents", "Incident lifecycle", "id of the incident or silence", lifecycle, "1")
     operations = {f"receive-{subject}": {"action": "receive", "channel": _ref(subject)} for subject in _KEYS} | {
-        f"send-{name}": {"action": "send", "channel": _ref(name)} for name in ("deadletters", "rollups", "alerts")
+        f"send-{name}": {"action": "send", "channel": _ref(name)} for name in ("deadletters", "rollups", "alerts", "incidents")
     }
     return {
         "asyncapi": "3.0.0",

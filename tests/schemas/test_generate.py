@@ -4,7 +4,19 @@ import json
 import re
 
 from schemas.events import DATA_OF, EVERYWHERE, SUBJECT_OF
-from schemas.generate import ALERT, ASYNCAPI, FOLDER, PARTIAL, differences, documents, main, write
+from schemas.generate import (
+    ALERT,
+    ASYNCAPI,
+    FOLDER,
+    INCIDENT,
+    KEPT,
+    PARTIAL,
+    SILENCE,
+    differences,
+    documents,
+    main,
+    write,
+)
 from schemas.tables import fields_of
 
 
@@ -33,7 +45,8 @@ def test_a_difference_is_shown_and_mended(tmp_path, monkeypatch, capsys):
 
 
 def test_there_is_a_schema_for_every_event_type():
-    assert set(documents()) == {f"{event_type}.json" for event_type in DATA_OF} | {ALERT, PARTIAL, ASYNCAPI}
+    ours = {ALERT, INCIDENT, KEPT, SILENCE, PARTIAL, ASYNCAPI}
+    assert set(documents()) == {f"{event_type}.json" for event_type in DATA_OF} | ours
 
 
 def test_a_schema_names_the_fields_and_never_null():

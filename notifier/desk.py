@@ -1,0 +1,745 @@
+"""The desk: alerts, commands, results and time in; incidents and pages out. Pure: it reads no clock and sends nothing.
+
+Everything that waits is a time in an incident or a silence, so it moves in the change that fires it: a step cannot be lost, nor
+taken twice. What comes twice changes nothing: alerts are known by their place in the topic and their id, commands by their id,
+results by the key of their page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from notifier import silences as silencing
+from notifier.draft import SHORT, Draft, worse, worst
+from notifier.grouping import STORM_OF_ALL, Grouping, entities
+from notifier.policy import (
+    CHANGES_BEFORE_MS,
+    CHANGES_MOST,
+    CLOSED_KEPT_MS,
+    CLOSED_MOST,
+    MITIGATED_QUIET,
+    POLICY,
+    QUIET_CHANNELS,
+    ROOMS,
+    SILENCE_KEPT_MS,
+    SILENCES_MOST,
+    UPDATE_EVERY_MS,
+    NextOpening,
+    due,
+)
+from schemas.alert import AlertEvent
+from schemas.incident import (
+    ANSWERED,
+    SYSTEM,
+    TEXT_MOST,
+    Answer,
+    Change,
+    Command,
+    Happened,
+    Impact,
+    Incident,
+    LevelName,
+    Member,
+    Moved,
+    Page,
+    Policy,
+    SeverityPolicy,
+    Silence,
+    incident_id,
+    matcher_text,
+)
+from schemas.severity import SEVERITIES
+
+_ENDS = frozenset({"resolved", "retracted"})
+_IDS = 4
+_GREW = 0.5
+"""Share by which what an incident costs must grow to be told again."""
+_WORDS = {"ack": "acknowledged", "investigate": "is investigating", "mitigate": "has mitigated it"}
+_STATUS = {"ack": "acknowledged", "investigate": "investigating", "mitigate": "mitigated"}
+
+
+class Person(Protocol):
+    """Somebody who can be paged; see `notifier.people.directory`. contacts: channel → address."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def contacts(self) -> Mapping[str, str]: ...
+
+
+class Team(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+class Roster(Protocol):
+    """Who is asked; `notifier.people.directory.Directory` is one. channels: those that have an address of their own."""
+
+    @property
+    def channels(self) -> Collection[str]: ...
+
+    def team_for(self, rule: str, pack: str, owner: str | None, components: Iterable[str]) -> Team: ...
+
+    def on_call(self, team: str, level: str, at: datetime) -> Sequence[Person]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert and its place in the alerts topic; places grow, also from one log of the topic to the next."""
+
+    offset: int
+    alert: AlertEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a page. thread: what the channel wants to be told with the next message about the same incident."""
+
+    incident: str
+    key: str
+    sent: bool
+    detail: str
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An incident after a change, what the change is called, what it added to the timeline, and the messages to send."""
+
+    incident: Incident
+    change: Change
+    entries: tuple[Happened, ...]
+    pages: tuple[Page, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a call changed. To be saved as one, then told in this order, then acted upon."""
+
+    incidents: tuple[Changed, ...] = ()
+    silences: tuple[tuple[Silence, str], ...] = ()
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.incidents or self.silences or self.answers)
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        return tuple(page for one in self.incidents for page in one.pages)
+
+
+class Refused(Exception):
+    """A command that cannot be done; the text says why, and what can."""
+
+
+class Desk:
+    """All incidents and silences of one installation.
+
+    next_opening: epoch ms → when the next business day opens. policy: of incidents that open from now on.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        roster: Roster,
+        next_opening: NextOpening,
+        incidents: Iterable[Incident] = (),
+        silences: Iterable[Silence] = (),
+        policy: Policy = POLICY,
+    ) -> None:
+        self._namespace, self._roster, self._next_opening, self._policy = namespace, roster, next_opening, policy
+        self.incidents = {one.id: one for one in incidents}
+        self.silences = {one.id: one for one in silences}
+        self._last = max((one.number for one in self.incidents.values()), default=0)
+        self._grouping = Grouping()
+        for one in self.incidents.values():
+            self._grouping.put(one)
+        self._drafts: dict[str, Draft] = {}
+        self._moved_silences: dict[str, str] = {}
+        self._answers: dict[str, Answer] = {}
+
+    # --- what comes in ----------------------------------------------------------------------------------------------------
+
+    def take(self, alerts: Sequence[Told], now_ms: int, moved: Sequence[Moved] = ()) -> Changes:
+        """Alerts, in the order of the topic. moved: what was released or configured of late."""
+        for one in alerts:
+            self._take(one, now_ms, moved)
+        for draft in list(self._drafts.values()):
+            self._react(draft)
+        return self._done(now_ms)
+
+    def act(self, commands: Sequence[Command], now_ms: int) -> Changes:
+        """Commands of people and programs. Each is answered; a repeat is answered and changes nothing."""
+        for command in commands:
+            try:
+                self._answers[command.id] = self._act(command, now_ms)
+            except (Refused, silencing.BadSilence) as error:
+                self._answers[command.id] = Answer(False, str(error))
+        return self._done(now_ms)
+
+    def record(self, results: Sequence[Result], now_ms: int) -> Changes:
+        """What came of pages."""
+        for result in results:
+            self._record(result, now_ms)
+        return self._done(now_ms)
+
+    def assess(self, impacts: Mapping[str, Impact], now_ms: int) -> Changes:
+        """What incidents, by their ids, cost customers so far."""
+        for mark, impact in impacts.items():
+            incident = self.incidents.get(mark)
+            if incident is not None and incident.open:
+                self._assess(self._draft(incident, now_ms), impact)
+        return self._done(now_ms)
+
+    def tick(self, now_ms: int) -> Changes:
+        """Does what is due: silences that begin and end, levels that did not answer, answers that went quiet, updates."""
+        self._turn_silences(now_ms)
+        for incident in list(self.incidents.values()):
+            if incident.next_at is not None and incident.next_at <= now_ms:
+                self._step(self._draft(incident, now_ms))
+        return self._done(now_ms)
+
+    def unsent(self) -> list[tuple[Incident, Page]]:
+        """Every message of which nobody has said what came of it, the oldest first."""
+        found = [(one, page) for one in self.incidents.values() for page in one.pages if page.state == "queued"]
+        return sorted(found, key=lambda pair: (pair[1].at_ms, pair[1].key))
+
+    def forgettable(self, now_ms: int) -> tuple[list[str], list[str]]:
+        """Incidents and silences that need not be kept any longer, by their ids."""
+        closed = sorted(
+            (one for one in self.incidents.values() if not one.open and one.next_at is None), key=lambda one: one.changed_ms
+        )
+        spare = len(closed) - CLOSED_MOST
+        old = [one.id for n, one in enumerate(closed) if n < spare or now_ms - one.changed_ms > CLOSED_KEPT_MS]
+        over = [
+            one.id for one in self.silences.values() if one.phase == "over" and now_ms - one.end_ms > SILENCE_KEPT_MS
+        ]
+        return old, over
+
+    def forget(self, incidents: Iterable[str], silences: Iterable[str]) -> None:
+        for mark in incidents:
+            self._grouping.drop(self.incidents.pop(mark))
+        for mark in silences:
+            del self.silences[mark]
+
+    # --- one call ---------------------------------------------------------------------------------------------------------
+
+    def _draft(self, incident: Incident, now_ms: int) -> Draft:
+        found = self._drafts.get(incident.id)
+        if found is None:
+            found = self._drafts[incident.id] = Draft(incident, now_ms)
+        return found
+
+    def _done(self, now_ms: int) -> Changes:
+        changed = []
+        for draft in self._drafts.values():
+            if draft.changed:
+                entries, change, pages = draft.entries, draft.change, tuple(draft.pages)
+                incident = self.incidents[draft.it.id] = draft.finish()
+                self._grouping.put(incident)
+                changed.append(Changed(incident, change, tuple(entries), pages))
+        silences = tuple((self.silences[mark], change) for mark, change in self._moved_silences.items())
+        changes = Changes(tuple(changed), silences, self._answers)
+        self._drafts, self._moved_silences, self._answers = {}, {}, {}
+        return changes
+
+    # --- alerts -----------------------------------------------------------------------------------------------------------
+
+    def _take(self, told: Told, now_ms: int, moved: Sequence[Moved]) -> None:
+        alert, data = told.alert, told.alert.data
+        holders = [self._draft(one, now_ms) for one in self._grouping.holding(data.fingerprint)]
+        holders = [one for one in holders if data.fingerprint in one.members]
+        known = [one.members[data.fingerprint] for one in holders]
+        if any(told.offset <= one.offset or alert.id == one.last or alert.id in one.ids for one in known):
+            return
+        begins = alert.transition not in _ENDS and not any(one.active for one in known)
+        draft: Draft | None
+        if holders and not begins:
+            draft = max(holders, key=lambda one: (one.members[data.fingerprint].active, one.it.number))
+        elif alert.transition in _ENDS:
+            self._end_other(data.fingerprint[:SHORT], now_ms)
+            return
+        else:
+            home = self._grouping.counting(data.fingerprint[:SHORT]) or self._grouping.home(alert, now_ms)
+            draft = self._gather(told, now_ms) if home is None else self._draft(home, now_ms)
+        before = None if draft is None else draft.members.get(data.fingerprint)
+        member = self._member(told, before, now_ms, begins=begins)
+        if draft is None:
+            draft = self._open(told, member, now_ms, moved)
+        draft.alert(member, _alert_text(alert, member))
+        self._grouping.put(draft.it, (member,))
+        if data.fingerprint[:SHORT] in draft.others:
+            self._grouping.put_other(draft.it, data.fingerprint[:SHORT])
+
+    def _end_other(self, short: str, now_ms: int) -> None:
+        counting = self._grouping.counting(short)
+        if counting is not None:
+            self._draft(counting, now_ms).forget_other(short)
+
+    def _member(self, told: Told, before: Member | None, now_ms: int, *, begins: bool) -> Member:
+        alert, data = told.alert, told.alert.data
+        ids = () if before is None else before.ids
+        member = Member(
+            fingerprint=data.fingerprint,
+            rule=data.rule,
+            pack=data.pack,
+            severity=data.severity,
+            active=alert.transition not in _ENDS,
+            summary=data.summary,
+            at_ms=now_ms,
+            offset=told.offset,
+            last=alert.id,
+            group=dict(data.group),
+            entities=entities(alert) or (() if before is None else before.entities),
+            ids=(*ids, alert.id)[-_IDS:] if begins or alert.transition == "firing" else ids,
+            channels=data.channels,
+            arithmetic=data.arithmetic,
+            inhibited_by=data.inhibited_by,
+            historical=data.historical,
+            told=None if begins or before is None else before.told,
+        )
+        return msgspec.structs.replace(member, silenced_by=silencing.silencing(self.silences.values(), member))
+
+    def _gather(self, told: Told, now_ms: int) -> Draft | None:
+        """The incident that gathers a storm, where there is one."""
+        data = told.alert.data
+        storm = self._grouping.storm(f"{data.pack}/{data.rule}", now_ms)
+        raging = None if storm is None else self._grouping.raging(storm, now_ms)
+        return None if raging is None else self._draft(raging, now_ms)
+
+    def _open(self, told: Told, member: Member, now_ms: int, moved: Sequence[Moved]) -> Draft:
+        data = told.alert.data
+        components = [one.removeprefix("component=") for one in member.entities if one.startswith("component=")]
+        storm = self._grouping.storm(member.full_rule, now_ms)
+        title = data.summary
+        if storm is not None:
+            what = "Many alerts" if storm == STORM_OF_ALL else f"Many alerts of {data.rule}"
+            title = f"{what} at once, such as: {data.summary}"
+        since = min(data.first_bad_at or data.window.start, now_ms)
+        before = [one for one in moved if since - CHANGES_BEFORE_MS <= one.at_ms <= now_ms]
+        self._last += 1
+        incident = Incident(
+            id=incident_id(self._namespace, told.alert.id),
+            number=self._last,
+            version=0,
+            title=title,
+            severity=data.severity,
+            status="triggered",
+            opened_ms=now_ms,
+            since_ms=since,
+            team=self._roster.team_for(data.rule, data.pack, data.owner, components).key,
+            policy=self._policy,
+            changed_ms=now_ms,
+            alerted_ms=now_ms,
+            owner=data.owner,
+            storm=storm,
+            runbook=data.runbook,
+            changes=tuple(sorted(before, key=lambda one: one.at_ms)[-CHANGES_MOST:]),
+        )
+        draft = self._drafts[incident.id] = Draft(incident, now_ms, new=True)
+        draft.say("opened", title, ref=told.alert.id)
+        return draft
+
+    # --- what follows from alerts -----------------------------------------------------------------------------------------
+
+    def _react(self, draft: Draft) -> None:
+        """Brings an incident in line with its alerts."""
+        status = draft.it.status
+        if not draft.changed or status == "reviewed":
+            return
+        if draft.over and not draft.it.held:
+            if draft.it.open:
+                self._resolve(draft, "all of its alerts are over", SYSTEM)
+            else:
+                draft.set(step_at=None)
+        elif not draft.it.open:
+            if draft.news:
+                self._reopen(draft, "it fires again", SYSTEM)
+            elif draft.loud and draft.it.step_at is None:
+                self._arm(draft)
+        elif not draft.loud:
+            if draft.it.level < 0:
+                self._weigh(draft)
+            if draft.it.next_at is not None:
+                draft.set(step_at=None, update_at=None)
+                draft.say("silenced", "nobody is asked for now: what goes on is silenced, explained or of the past")
+        else:
+            raised = self._weigh(draft)
+            if draft.it.level < 0:
+                self._ask(draft, 0)
+            elif raised or (status == "mitigated" and draft.news):
+                if status in ANSWERED:
+                    draft.set(status="triggered")
+                    draft.say("triggered", "it got worse" if raised else "it fires again though it was mitigated")
+                self._ask(draft, draft.it.level)
+            else:
+                if draft.it.step_at is None:
+                    self._arm(draft)
+                if draft.news:
+                    self._inform(draft)
+            self._spread(draft)
+
+    def _weigh(self, draft: Draft) -> bool:
+        """Makes the severity that of the worst alert; whether it got worse than what people were told."""
+        it, asked = draft.it, draft.it.level >= 0
+        now = worst(one.severity for one in draft.loud_members or draft.members.values() if one.active)
+        if now is None or (it.by_hand is not None and not worse(now, it.by_hand_over)):
+            return False
+        if worse(now, it.severity) or not asked:
+            draft.set(severity=now, by_hand=None, by_hand_over=None)
+            if now != it.severity:
+                draft.say("severity", f"{SEVERITIES[now].level} ({now}), the worst of its alerts")
+            return worse(now, it.severity)
+        return False
+
+    def _spread(self, draft: Draft) -> None:
+        """More than one component: one level is not enough."""
+        names = [name for one in draft.loud_members for name in one.entities]
+        for kind in ("component", "provider"):
+            found = sorted({name.partition("=")[2] for name in names if name.startswith(f"{kind}=")})
+            if len(found) > 1:
+                shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+                self._trigger(draft, "spread", f"more than one {kind} is affected: {shown}")
+
+    def _trigger(self, draft: Draft, name: str, why: str) -> None:
+        """Asks the next level as well, once for each reason."""
+        if name not in draft.it.triggers and draft.it.level >= 0:
+            draft.set(triggers=(*draft.it.triggers, name))
+            self._escalate(draft, why)
+
+    def _assess(self, draft: Draft, impact: Impact) -> None:
+        before, policy = draft.it.impact, draft.it.policy
+        grew = before is None or impact.failed_payments > before.failed_payments * (1 + _GREW)
+        if not grew or not impact.failed_payments:
+            return
+        draft.set(impact=impact)
+        sums = ", ".join(f"{minor / 100:,.2f} {currency}" for currency, minor in sorted(impact.at_risk.items()))
+        failed = f"{impact.failed_payments} failed payment{'s' if impact.failed_payments > 1 else ''}"
+        draft.say("impact", f"{failed} so far" + (f", {sums} at risk" if sums else ""))
+        beyond = max(impact.at_risk.values(), default=0) >= policy.impact_minor
+        if draft.loud and (impact.failed_payments >= policy.impact_payments or beyond):
+            self._trigger(draft, "impact", f"customers feel it: {failed}" + (f", {sums} at risk" if sums else ""))
+
+    # --- asking people ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, draft: Draft, level: int, *, everybody: bool = False, keep: bool = False) -> None:
+        """Pages this level, or the next that somebody is on. everybody: the levels before it, too. keep: the time to answer
+        goes on as it is."""
+        steps, at = self._severity(draft).steps, datetime.fromtimestamp(draft.now_ms / 1000, UTC)
+        channels = self._channels(draft)
+        draft.set(step=draft.it.step + 1)
+        level, paged = min(level, len(steps) - 1), 0
+        while True:
+            for step in steps[: level + 1] if everybody else (steps[level],):
+                people = {one.key: one for one in self._roster.on_call(draft.it.team, step.level, at)}
+                to = [(key, channel) for key, one in people.items() for channel in channels if channel in one.contacts]
+                sent = {(one.person, one.channel) for one in draft.pages if one.step == draft.it.step}
+                paged += draft.page("page", step.level, [one for one in to if one not in sent])
+            if paged or level == len(steps) - 1:
+                break
+            draft.say("escalated", f"nobody is to be reached as {_name(steps[level].level)}: the next level is asked at once")
+            level += 1
+        if not paged:
+            draft.say("escalated", "nobody is to be reached at any level: see who is on call, and their contacts")
+        rooms = [(None, channel) for channel in channels if channel in ROOMS and channel in self._roster.channels]
+        draft.page("page", steps[level].level, rooms)
+        draft.told()
+        draft.set(level=max(level, draft.it.level) if keep else level)
+        if not keep:
+            draft.set(step_at=due(steps[level].within_s, draft.now_ms, self._next_opening))
+
+    def _escalate(self, draft: Draft, why: str, author: str = SYSTEM, ref: str | None = None) -> None:
+        """Asks the next level, or everybody once more where there is none. Who is at work on it stays so."""
+        steps = self._severity(draft).steps
+        level = draft.it.level + 1
+        last = level >= len(steps)
+        to = "everybody is asked again" if last else f"{_name(steps[level].level)} is asked"
+        draft.say("escalated", f"{why}: {to}", author, ref)
+        self._ask(draft, level, everybody=last, keep=draft.it.status in ANSWERED)
+
+    def _inform(self, draft: Draft) -> None:
+        """Tells those who know of it what is new, at most so often."""
+        said = draft.it.said_ms
+        at = draft.now_ms if said is None else said + UPDATE_EVERY_MS
+        if at > draft.now_ms:
+            draft.set(update_at=at)
+            return
+        self._send(draft, "update", QUIET_CHANNELS)
+        draft.told()
+
+    def _send(self, draft: Draft, kind: Any, through: Collection[str]) -> None:
+        draft.set(step=draft.it.step + 1)
+        draft.page(kind, draft.it.rung or "primary", [one for one in draft.it.reached if one[1] in through])
+
+    def _severity(self, draft: Draft) -> SeverityPolicy:
+        return draft.it.policy.severities[draft.it.severity]
+
+    def _channels(self, draft: Draft) -> list[str]:
+        """Those that the worst of its alerts name themselves, else those of the severity."""
+        it, policy = draft.it, self._severity(draft).channels
+        if it.by_hand is not None:
+            return list(policy)
+        named = [one.channels or policy for one in draft.loud_members if one.severity == it.severity]
+        return list(dict.fromkeys(channel for channels in named for channel in channels)) or list(policy)
+
+    # --- time -------------------------------------------------------------------------------------------------------------
+
+    def _arm(self, draft: Draft) -> None:
+        """Sets when the next step of an incident is due as it is now."""
+        policy, it = self._severity(draft), draft.it
+        if it.status == "triggered":
+            within = policy.steps[min(max(it.level, 0), len(policy.steps) - 1)].within_s
+        else:
+            within = policy.quiet_s
+            if it.status == "mitigated" and within is not None:
+                within *= MITIGATED_QUIET
+        draft.set(step_at=due(within, draft.now_ms, self._next_opening))
+
+    def _step(self, draft: Draft) -> None:
+        it, now = draft.it, draft.now_ms
+        if it.step_at is not None and it.step_at <= now:
+            if it.status == "resolved":
+                draft.set(step_at=None)
+                if draft.loud:
+                    self._reopen(draft, "its alerts still fire", SYSTEM)
+            elif it.status == "triggered":
+                self._escalate(draft, f"{_name(it.rung)} did not answer in time")
+            else:
+                draft.set(status="triggered")
+                draft.say("triggered", f"nothing was heard since {it.acknowledged_by or 'somebody'} answered")
+                self._ask(draft, it.level)
+        if draft.it.update_at is not None and draft.it.update_at <= now:
+            draft.set(update_at=None)
+            if draft.news:
+                self._inform(draft)
+
+    # --- its end ----------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, draft: Draft, why: str, author: str, ref: str | None = None) -> None:
+        draft.say("resolved", why, author, ref)
+        draft.set(status="resolved", resolved_ms=draft.now_ms, step_at=None, update_at=None, held=False)
+        if draft.loud:  # a person says so while alerts go on: it is looked at again
+            self._arm(draft)
+        self._send(draft, "resolved", QUIET_CHANNELS | {"sms"})
+        if author != SYSTEM:
+            draft.told()
+
+    def _reopen(self, draft: Draft, why: str, author: str, ref: str | None = None, *, held: bool = False) -> None:
+        draft.say("reopened", why, author, ref)
+        draft.set(
+            status="triggered", level=-1, resolved_ms=None, reviewed_ms=None, acknowledged_by=None, triggers=(), held=held
+        )
+        self._weigh(draft)
+        self._ask(draft, 0)
+
+    # --- silences ---------------------------------------------------------------------------------------------------------
+
+    def _turn_silences(self, now_ms: int) -> None:
+        """Begins and ends what is due, and brings every incident in line with it."""
+        moved = []
+        for silence in list(self.silences.values()):
+            phase = "over" if now_ms >= silence.end_ms else "active" if now_ms >= silence.start_ms else "waiting"
+            if silence.phase not in (phase, "over"):
+                self._put_silence(msgspec.structs.replace(silence, phase=phase, version=silence.version + 1), phase)
+                moved.append(silence.id)
+        if moved:
+            for incident in list(self.incidents.values()):
+                if incident.status != "reviewed":
+                    self._silence_members(self._draft(incident, now_ms))
+
+    def _put_silence(self, silence: Silence, change: str) -> None:
+        self.silences[silence.id] = silence
+        self._moved_silences[silence.id] = "began" if change == "active" else change
+
+    def _silence_members(self, draft: Draft) -> None:
+        for mark, one in draft.members.items():
+            by = silencing.silencing(self.silences.values(), one) if one.active else one.silenced_by
+            if by != one.silenced_by:
+                draft.members[mark] = msgspec.structs.replace(one, silenced_by=by)
+                if by is not None:
+                    silence = self.silences[by]
+                    draft.say("silenced", f"{one.rule} is silenced by {silence.author}: {silence.reason}", ref=by)
+                else:
+                    draft.say("silenced", f"{one.rule} is no longer silenced")
+        self._react(draft)
+
+    # --- commands ---------------------------------------------------------------------------------------------------------
+
+    def _act(self, command: Command, now_ms: int) -> Answer:
+        if len(command.text) > TEXT_MOST:
+            raise Refused(f"the text is longer than {TEXT_MOST} characters")
+        if command.kind == "silence":
+            return self._add_silence(command, now_ms)
+        if command.kind == "unsilence":
+            return self._end_silence(command, now_ms)
+        incident = self.find(command.incident or "")
+        draft = self._draft(incident, now_ms)
+        known = (*incident.timeline, *draft.entries)
+        if any(one.ref == command.id for one in known):
+            return Answer(True, f"#{incident.number} has it already", incident.id)
+        return Answer(True, f"#{incident.number} {self._do(draft, command)}", incident.id)
+
+    def find(self, wanted: str) -> Incident:
+        """The incident with this number, id, or beginning of its id. Raises Refused."""
+        if wanted.lstrip("#").isdecimal() and len(wanted) < SHORT:
+            found = [one for one in self.incidents.values() if one.number == int(wanted.lstrip("#"))]
+        else:
+            found = [one for one in self.incidents.values() if len(wanted) >= 6 and one.id.startswith(wanted)]
+        if len(found) != 1:
+            raise Refused(f"no incident {wanted!r}: 'tillwatch incidents list' shows them with their numbers")
+        return found[0]
+
+    def _do(self, draft: Draft, command: Command) -> str:
+        """Does it, and tells what was done."""
+        it, kind, author, text = draft.it, command.kind, command.author, command.text.strip()
+        says = f": {text}" if text else ""
+        if kind == "reopen":
+            if it.open:
+                raise Refused(f"#{it.number} is open: it is {it.status}")
+            self._reopen(draft, f"{author} opens it again{says}", author, command.id, held=True)
+            return "is open again"
+        if kind == "review":
+            if it.status != "resolved":
+                raise Refused(f"#{it.number} is {it.status}: only what is resolved can be reviewed")
+            draft.say("reviewed", f"{author} has reviewed it{says}", author, command.id)
+            draft.set(status="reviewed", reviewed_ms=draft.now_ms, step_at=None)
+            return "is reviewed"
+        if kind == "note":
+            if not text:
+                raise Refused("a note needs a text")
+            draft.say("noted", text, author, command.id)
+            self._heard(draft)
+            return "has your note"
+        if not it.open:
+            raise Refused(f"#{it.number} is {it.status}: reopen it first")
+        if kind == "resolve":
+            self._resolve(draft, f"{author} has resolved it{says}", author, command.id)
+            return "is resolved"
+        if kind == "assign":
+            if not text:
+                raise Refused("to whom? Name a person")
+            draft.say("assigned", f"{author} assigns it to {text}", author, command.id)
+            draft.set(assignee=text)
+            self._heard(draft)
+            return f"is {text}'s"
+        if kind == "severity":
+            return self._grade(draft, command, text)
+        if kind == "escalate":
+            draft.set(status="triggered")
+            self._escalate(draft, f"{author} cannot solve it{says}", author, command.id)
+            return f"is escalated: {_name(draft.it.rung)} is asked"
+        status: Any = _STATUS[kind]
+        draft.say(status, f"{author} {_WORDS[kind]}{says}", author, command.id)
+        draft.set(status=status, acknowledged_by=author, assignee=it.assignee or author)
+        if it.acknowledged_ms is None:
+            draft.set(acknowledged_ms=draft.now_ms)
+        if kind == "mitigate":
+            draft.set(mitigated_ms=draft.now_ms)
+        self._heard(draft)
+        return f"is {status}"
+
+    def _heard(self, draft: Draft) -> None:
+        """Somebody at work on it said something: the time until it counts as quiet begins anew."""
+        if draft.it.status in ANSWERED and draft.loud:
+            self._arm(draft)
+
+    def _grade(self, draft: Draft, command: Command, text: str) -> str:
+        named = next((one for one in SEVERITIES.values() if text.lower() in (one.name, one.level.lower())), None)
+        if named is None:
+            raise Refused(f"no severity {text!r}: there are {', '.join(SEVERITIES)}")
+        before = draft.it.severity
+        over = worst(one.severity for one in draft.members.values() if one.active) or before
+        draft.set(severity=named.name, by_hand=named.name, by_hand_over=over)
+        draft.say("severity", f"{command.author} makes it {named.level} ({named.name})", command.author, command.id)
+        if draft.it.status == "triggered" and draft.loud:
+            if worse(named.name, before):
+                self._ask(draft, max(draft.it.level, 0))
+            else:
+                self._arm(draft)
+        else:
+            self._heard(draft)
+        return f"is {named.level} ({named.name})"
+
+    def _add_silence(self, command: Command, now_ms: int) -> Answer:
+        silence = command.silence
+        if silence is None:
+            raise Refused("what is to be silenced?")
+        if silence.id in self.silences:
+            return Answer(True, "it is there already", silence.id)
+        fresh = msgspec.structs.replace(silence, version=1, phase="waiting", author=command.author)
+        silencing.check(fresh, now_ms)
+        if sum(one.phase != "over" for one in self.silences.values()) >= SILENCES_MOST:
+            raise Refused(f"there are {SILENCES_MOST} silences: end some first")
+        self._put_silence(fresh, "added")
+        self._turn_silences(now_ms)
+        self._moved_silences[fresh.id] = "added"
+        return Answer(True, f"{' and '.join(map(matcher_text, silence.matchers))} will page nobody", silence.id)
+
+    def _end_silence(self, command: Command, now_ms: int) -> Answer:
+        found = [one for one in self.silences.values() if len(command.text) >= 6 and one.id.startswith(command.text)]
+        if len(found) != 1:
+            raise Refused(f"no silence {command.text!r}: 'tillwatch silence list' shows them")
+        silence = found[0]
+        if silence.phase == "over":
+            return Answer(True, "it is over already", silence.id)
+        self.silences[silence.id] = msgspec.structs.replace(silence, end_ms=now_ms)
+        self._turn_silences(now_ms)
+        return Answer(True, "it is over", silence.id)
+
+    # --- results ----------------------------------------------------------------------------------------------------------
+
+    def _record(self, result: Result, now_ms: int) -> None:
+        incident = self.incidents.get(result.incident)
+        if incident is None:
+            return
+        draft = self._draft(incident, now_ms)
+        page = next((one for one in draft.it.pages if one.key == result.key), None)
+        if page is None or page.state != "queued":
+            return
+        done = msgspec.structs.replace(page, state="sent" if result.sent else "failed")
+        draft.set(pages=tuple(done if one is page else one for one in draft.it.pages))
+        if result.thread is not None:
+            draft.set(threads=draft.it.threads | {thread_of(page): result.thread})
+        whom = f"{page.person} by {page.channel}" if page.person else page.channel
+        kind: Change = "delivered" if result.sent else "undelivered"
+        verb = "told" if result.sent else "could not tell"
+        draft.say(kind, f"{verb} {whom}" + (f": {result.detail}" if result.detail else ""), ref=page.key)
+        if not result.sent and page.kind == "page":
+            self._unreached(draft, page)
+
+    def _unreached(self, draft: Draft, page: Page) -> None:
+        """Where no message of the level that was asked last got through, the next is asked at once."""
+        it = draft.it
+        asked = [one for one in it.pages if one.kind == "page" and one.person is not None]
+        latest = max((one.step for one in asked), default=0)
+        failed = page.step == latest and all(one.state == "failed" for one in asked if one.step == latest)
+        last = it.level >= len(self._severity(draft).steps) - 1
+        if failed and it.status == "triggered" and not last and it.step_at is not None:
+            self._escalate(draft, f"{_name(it.rung)} could not be reached")
+
+
+def thread_of(page: Page) -> str:
+    """Under what the thread of a channel and its recipient is kept."""
+    return f"{page.channel}/{page.person or ''}"
+
+
+def _name(level: LevelName | None) -> str:
+    return {"primary": "the primary", "secondary": "the secondary", "lead": "the team lead", "executive": "the executive"}.get(
+        level or "primary", "the primary"
+    )
+
+
+def _alert_text(alert: AlertEvent, member: Member) -> str:
+    why = [
+        "of the past" if member.historical else "",
+        "explained by another alert" if member.inhibited_by else "",
+        "silenced" if member.silenced_by else "",
+    ]
+    quiet = " and ".join(filter(None, why))
+    return f"{alert.data.rule} {alert.transition}: {alert.data.summary}" + (f" ({quiet}; pages nobody)" if quiet else "")
