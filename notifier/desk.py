@@ -23,13 +23,13 @@ from notifier.policy import (
     CLOSED_KEPT_MS,
     CLOSED_MOST,
     MITIGATED_QUIET,
+    OUTBOX,
     POLICY,
     QUIET_CHANNELS,
-    ROOMS,
     SILENCE_KEPT_MS,
     SILENCES_MOST,
     UPDATE_EVERY_MS,
-    NextOpening,
+    BusinessEnd,
     due,
 )
 from schemas.alert import AlertEvent
@@ -79,14 +79,23 @@ class Team(Protocol):
 
 
 class Roster(Protocol):
-    """Who is asked; `notifier.people.directory.Directory` is one. channels: those that have an address of their own."""
-
-    @property
-    def channels(self) -> Collection[str]: ...
+    """Who is asked; `notifier.people.directory.Directory` is one."""
 
     def team_for(self, rule: str, pack: str, owner: str | None, components: Iterable[str]) -> Team: ...
 
-    def on_call(self, team: str, level: str, at: datetime) -> Sequence[Person]: ...
+    def on_call(self, team: str, level: str, at: datetime) -> Sequence[Person]:
+        """Raises KeyError for no such team."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Who is asked and when they are at work. business_end: epoch ms → when the next business day ends. rooms: channels that
+    have an address of their own, which hears of an incident whoever is on call."""
+
+    roster: Roster
+    business_end: BusinessEnd
+    rooms: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +150,18 @@ class Refused(Exception):
 class Desk:
     """All incidents and silences of one installation.
 
-    next_opening: epoch ms → when the next business day opens. policy: of incidents that open from now on.
+    duty: may be replaced between two calls. policy: of incidents that open from now on.
     """
 
     def __init__(
         self,
         namespace: str,
-        roster: Roster,
-        next_opening: NextOpening,
+        duty: Duty,
         incidents: Iterable[Incident] = (),
         silences: Iterable[Silence] = (),
         policy: Policy = POLICY,
     ) -> None:
-        self._namespace, self._roster, self._next_opening, self._policy = namespace, roster, next_opening, policy
+        self._namespace, self.duty, self._policy = namespace, duty, policy
         self.incidents = {one.id: one for one in incidents}
         self.silences = {one.id: one for one in silences}
         self._last = max((one.number for one in self.incidents.values()), default=0)
@@ -333,7 +341,7 @@ class Desk:
             status="triggered",
             opened_ms=now_ms,
             since_ms=since,
-            team=self._roster.team_for(data.rule, data.pack, data.owner, components).key,
+            team=self.duty.roster.team_for(data.rule, data.pack, data.owner, components).key,
             policy=self._policy,
             changed_ms=now_ms,
             alerted_ms=now_ms,
@@ -431,28 +439,38 @@ class Desk:
     def _ask(self, draft: Draft, level: int, *, everybody: bool = False, keep: bool = False) -> None:
         """Pages this level, or the next that somebody is on. everybody: the levels before it, too. keep: the time to answer
         goes on as it is."""
-        steps, at = self._severity(draft).steps, datetime.fromtimestamp(draft.now_ms / 1000, UTC)
-        channels = self._channels(draft)
+        steps, channels = self._severity(draft).steps, self._channels(draft)
         draft.set(step=draft.it.step + 1)
         level, paged = min(level, len(steps) - 1), 0
         while True:
             for step in steps[: level + 1] if everybody else (steps[level],):
-                people = {one.key: one for one in self._roster.on_call(draft.it.team, step.level, at)}
-                to = [(key, channel) for key, one in people.items() for channel in channels if channel in one.contacts]
                 sent = {(one.person, one.channel) for one in draft.pages if one.step == draft.it.step}
-                paged += draft.page("page", step.level, [one for one in to if one not in sent])
+                to = [one for one in self._addressed(draft, step.level, channels) if one not in sent]
+                paged += draft.page("page", step.level, to)
             if paged or level == len(steps) - 1:
                 break
             draft.say("escalated", f"nobody is to be reached as {_name(steps[level].level)}: the next level is asked at once")
             level += 1
         if not paged:
             draft.say("escalated", "nobody is to be reached at any level: see who is on call, and their contacts")
-        rooms = [(None, channel) for channel in channels if channel in ROOMS and channel in self._roster.channels]
-        draft.page("page", steps[level].level, rooms)
+        draft.page("page", steps[level].level, [(None, channel) for channel in channels if channel in self.duty.rooms])
         draft.told()
         draft.set(level=max(level, draft.it.level) if keep else level)
         if not keep:
-            draft.set(step_at=due(steps[level].within_s, draft.now_ms, self._next_opening))
+            draft.set(step_at=due(steps[level].within_s, draft.now_ms, self.duty.business_end))
+
+    def _addressed(self, draft: Draft, level: LevelName, channels: Sequence[str]) -> dict[tuple[str, str], None]:
+        """(person, channel) of everybody on this level. To whom the outbox is an address, every channel is."""
+        at, roster = datetime.fromtimestamp(draft.now_ms / 1000, UTC), self.duty.roster
+        try:
+            people = roster.on_call(draft.it.team, level, at)
+        except KeyError:
+            gone, team = draft.it.team, roster.team_for("", "", None, ()).key
+            draft.set(team=team)
+            draft.say("assigned", f"there is no team {gone} any more: it is {team}'s")
+            people = roster.on_call(team, level, at)
+        reached = ((one.key, channel) for one in people for channel in channels if {channel, OUTBOX} & one.contacts.keys())
+        return dict.fromkeys(reached)
 
     def _escalate(self, draft: Draft, why: str, author: str = SYSTEM, ref: str | None = None) -> None:
         """Asks the next level, or everybody once more where there is none. Who is at work on it stays so."""
@@ -499,7 +517,7 @@ class Desk:
             within = policy.quiet_s
             if it.status == "mitigated" and within is not None:
                 within *= MITIGATED_QUIET
-        draft.set(step_at=due(within, draft.now_ms, self._next_opening))
+        draft.set(step_at=due(within, draft.now_ms, self.duty.business_end))
 
     def _step(self, draft: Draft) -> None:
         it, now = draft.it, draft.now_ms

@@ -21,8 +21,6 @@ REACH: dict[SeverityName, int] = {"critical": 4, "high": 4, "medium": 3, "low": 
 QUIET_S: dict[SeverityName, int | None] = {"critical": 30 * MINUTE_S, "high": HOUR_S, "medium": 4 * HOUR_S, "low": None}
 MITIGATED_QUIET = 4
 """What is mitigated may be quiet for so many times as long."""
-WORKDAY_MS = 9 * HOUR_S * 1000
-"""A business day's end, from its opening."""
 IMPACT_PAYMENTS, IMPACT_MINOR = 50, 1_000_000
 
 TOGETHER_MS = 15 * MINUTE_S * 1000
@@ -45,14 +43,14 @@ ENTRIES_AT_ONCE = 20
 PAGES_MOST = 200
 QUIET_CHANNELS = frozenset({"email", "slack", "webhook"})
 """Through these an update goes; the end of an incident also by sms. Nobody is phoned to be told that it is over."""
-ROOMS = frozenset({"slack", "webhook"})
-"""Channels that may have an address of their own, which hears of an incident whoever is on call."""
+OUTBOX = "outbox"
+"""The channel that is always there, and shows messages as any other would."""
 CLOSED_MOST, CLOSED_KEPT_MS = 1_000, 30 * 24 * HOUR_S * 1000
 """So many incidents that are over are kept for so long; all are on the incidents topic."""
 SILENCES_MOST, SILENCE_LONGEST_MS, SILENCE_KEPT_MS = 500, 90 * 24 * HOUR_S * 1000, 7 * 24 * HOUR_S * 1000
 
-NextOpening = Callable[[int], int]
-"""Takes epoch ms, tells when the next business day opens, in epoch ms."""
+BusinessEnd = Callable[[int], int]
+"""Takes epoch ms, tells when the next business day ends, in epoch ms: of a morning before business opens that day's."""
 
 
 def _severity(name: SeverityName) -> SeverityPolicy:
@@ -70,6 +68,6 @@ def _severity(name: SeverityName) -> SeverityPolicy:
 POLICY = Policy({name: _severity(name) for name in SEVERITIES}, IMPACT_PAYMENTS, IMPACT_MINOR)
 
 
-def due(within_s: int | None, now_ms: int, next_opening: NextOpening) -> int:
+def due(within_s: int | None, now_ms: int, business_end: BusinessEnd) -> int:
     """When a time to answer that begins now is over."""
-    return next_opening(now_ms) + WORKDAY_MS if within_s is None else now_ms + within_s * 1000
+    return business_end(now_ms) if within_s is None else now_ms + within_s * 1000

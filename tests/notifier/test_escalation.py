@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schemas.incident import Impact
-from tests.support.night import JOHANNESBURG, Night, Someone, alert, opening
+from tests.support.night import JOHANNESBURG, Night, Someone, alert
 
 ALL = "phone sms email"
 
 
 class TestCritical:
     def test_it_climbs_until_somebody_answers_and_then_it_is_silent(self) -> None:
-        night = Night()
+        night = Night(rooms=True)
         assert night.alert(alert("provider_down", provider="ozow")) == [
             f"0:00 page thandi: {ALL}", "0:00 page #slack", "0:00 page #webhook"
         ]  # fmt: skip
@@ -28,7 +28,6 @@ class TestCritical:
 
     def test_nobody_answers(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", provider="ozow"))
         assert night.until("1:30:00") == [
             f"5:00 page sipho: {ALL}",
@@ -40,7 +39,6 @@ class TestCritical:
 
     def test_an_answer_that_goes_quiet_is_none(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", provider="ozow"))
         night.until("3:00")
         night.tell("ack")
@@ -53,7 +51,6 @@ class TestCritical:
 
     def test_who_investigates_is_heard_as_well_and_what_is_mitigated_may_be_quiet_longer(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", provider="ozow"))
         night.tell("ack")
         night.until("29:00")
@@ -67,7 +64,6 @@ class TestCritical:
 class TestOthers:
     def test_high_takes_three_times_as_long_and_phones_nobody(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         assert night.alert(alert("provider_down", severity="high", provider="ozow")) == ["0:00 page thandi: email"]
         assert night.until("3:00:00") == [
             "15:00 page sipho: email",
@@ -78,7 +74,6 @@ class TestOthers:
 
     def test_medium_asks_no_executive(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         assert night.alert(alert("slow", severity="medium", component="checkout")) == ["0:00 page thandi: email"]
         assert night.until("6:00:00") == [
             "1:00:00 page sipho: email",
@@ -101,7 +96,7 @@ class TestOthers:
     def test_a_business_day_ends_at_five_whatever_the_clocks_did_at_night(self, day: str, hours: int) -> None:
         """Saturday 10:00 in Berlin; the clocks change before Sunday's morning."""
         zone = ZoneInfo("Europe/Berlin")
-        night = Night(datetime.fromisoformat(f"{day}T10:00").replace(tzinfo=zone), next_opening=opening(zone))
+        night = Night(datetime.fromisoformat(f"{day}T10:00").replace(tzinfo=zone))
         night.alert(alert("disk_filling", severity="low", host="db-1"))
         due = night.incident().step_at
         assert due is not None
@@ -110,13 +105,12 @@ class TestOthers:
     @pytest.mark.parametrize("day", ["2026-03-29T01:58", "2026-10-25T02:58"])
     def test_five_minutes_are_five_minutes_while_the_clocks_change(self, day: str) -> None:
         night = Night(datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("Europe/Berlin")))
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", provider="ozow"))
         assert night.until("5:00") == [f"5:00 page sipho: {ALL}"]
         assert (night.book.asked_at[-1] - night.book.asked_at[0]).total_seconds() == 300
 
     def test_the_list_of_the_rule_wins(self) -> None:
-        night = Night()
+        night = Night(rooms=True)
         said = night.alert(alert("system_down", component="checkout", channels=("phone", "slack")))
         assert said == ["0:00 page thandi: phone", "0:00 page #slack"]
         said = night.alert(alert("slow", severity="low", component="course", channels=("sms",)))
@@ -127,7 +121,6 @@ class TestTriggers:
     @pytest.fixture
     def night(self) -> Night:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", provider="ozow", component="checkout"))
         return night
 
@@ -165,7 +158,6 @@ class TestTriggers:
 
     def test_an_empty_level_passes_to_the_next_at_once(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.book.duty |= {"primary": (), "secondary": (Someone("sipho", {"slack": "@sipho"}),)}
         said = night.alert(alert("provider_down", provider="ozow", channels=("phone",)))
         assert said == ["0:00 page lerato: phone"]
@@ -173,7 +165,7 @@ class TestTriggers:
         assert night.until("15:00") == ["15:00 page naledi: phone"], "the team lead had a quarter of an hour"
 
     def test_nobody_is_on_call_at_all(self) -> None:
-        night = Night()
+        night = Night(rooms=True)
         night.book.duty.clear()
         assert night.alert(alert("provider_down", provider="ozow")) == ["0:00 page #slack", "0:00 page #webhook"]
         assert any("nobody is to be reached at any level" in one for one in night.story())
@@ -182,15 +174,26 @@ class TestTriggers:
 
     def test_who_cannot_be_reached_is_passed_over_at_once(self) -> None:
         night = Night(deliver=False)
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", provider="ozow"))
         night.until("0:20")
         assert night.fails("phone", "sms") == []
         assert night.fails("email") == [f"0:20 page sipho: {ALL}"]
 
+    def test_to_whom_the_outbox_is_an_address_every_channel_is(self) -> None:
+        night = Night()
+        night.book.duty["primary"] = (Someone("you", {"outbox": "you"}),)
+        assert night.alert(alert("provider_down", provider="ozow")) == ["0:00 page you: phone sms email slack webhook"]
+
+    def test_a_team_that_is_no_more_hands_over_to_another(self) -> None:
+        night = Night()
+        night.alert(alert("provider_down", provider="ozow", owner="payments"))
+        night.book.gone.add("payments")
+        assert night.until("5:00") == [f"5:00 page sipho: {ALL}"]
+        assert night.incident().team == "everybody"
+        assert "there is no team payments any more: it is everybody's" in night.story()
+
     def test_several_on_one_level_are_all_asked(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.book.duty["primary"] = (Someone("thandi"), Someone("zola"))
         said = night.alert(alert("provider_down", provider="ozow"))
         assert said == [f"0:00 page thandi: {ALL}", f"0:00 page zola: {ALL}"]
@@ -199,7 +202,6 @@ class TestTriggers:
 class TestSeverity:
     def test_it_is_the_worst_of_the_alerts_and_what_gets_worse_is_paged_again(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", severity="medium", provider="ozow"))
         night.until("10:00")
         night.tell("ack")
@@ -213,7 +215,6 @@ class TestSeverity:
 
     def test_it_is_raised_by_hand(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", severity="low", provider="ozow"))
         assert night.tell("severity", "P0").text == "#1 is P0 (critical)"
         assert night.log[-1] == f"0:00 page thandi: {ALL}"
@@ -221,7 +222,6 @@ class TestSeverity:
 
     def test_it_is_lowered_by_hand_until_something_worse_comes(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", severity="high", provider="ozow"))
         night.tell("severity", "medium")
         assert night.until("59:59") == []
@@ -241,7 +241,6 @@ class TestSeverity:
 
 def test_the_policy_is_the_one_of_when_it_opened() -> None:
     night = Night()
-    night.book.channels = frozenset()
     night.alert(alert("provider_down", provider="ozow"))
     frozen = night.incident().policy
     night.desk._policy = frozen.__class__({}, 0, 0)
@@ -250,7 +249,6 @@ def test_the_policy_is_the_one_of_when_it_opened() -> None:
 
 def test_another_desk_goes_on_in_the_middle_of_a_night() -> None:
     night = Night()
-    night.book.channels = frozenset()
     night.alert(alert("provider_down", provider="ozow"))
     night.until("4:00")
     night.restart()
@@ -262,7 +260,6 @@ def test_another_desk_goes_on_in_the_middle_of_a_night() -> None:
 
 def test_a_night_in_which_no_desk_was_at_work_is_made_up_for_in_order() -> None:
     night = Night()
-    night.book.channels = frozenset()
     night.alert(alert("provider_down", provider="ozow"))
     night.now_ms += 3 * 3_600_000
     night.restart()

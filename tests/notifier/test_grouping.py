@@ -81,7 +81,6 @@ class TestTogether:
 
 class TestStorm:
     def test_ten_thousand_of_one_cause_are_one_incident_and_one_page(self, night: Night) -> None:
-        night.book.channels = frozenset()
         for start in range(0, 10_000, 500):
             night.now_ms += 3_000
             routes = range(start, start + 500)

@@ -13,7 +13,6 @@ from tests.support.night import Night, alert
 def night() -> Night:
     """An incident at 0:00, of which the primary knows."""
     night = Night()
-    night.book.channels = frozenset()
     night.alert(alert("provider_down", provider="ozow", runbook="provider_down"))
     return night
 
@@ -191,7 +190,6 @@ class TestQuiet:
 
     def test_what_is_explained_asks_once_the_explanation_is_over(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         cause = alert("provider_down", provider="ozow")
         night.alert(cause)
         night.alert(alert("conversion_low", severity="high", inhibited_by=cause.id))
@@ -204,7 +202,6 @@ class TestQuiet:
 
     def test_what_was_explained_by_something_unknown_asks_when_it_no_longer_is(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         assert night.alert(alert("conversion_low", severity="high", inhibited_by="0" * 64)) == []
         assert night.alert(alert("conversion_low", "updated", severity="high", n=1)) == ["0:00 page thandi: email"]
 
@@ -253,7 +250,6 @@ class TestUpdates:
 
     def test_nobody_is_phoned_for_an_update(self) -> None:
         night = Night()
-        night.book.channels = frozenset()
         night.alert(alert("provider_down", provider="ozow", channels=("phone",)))
         night.tell("ack")
         night.alert(alert("more", severity="low", provider="ozow"))

@@ -37,7 +37,7 @@ def play(steps: list[tuple[Any, ...]], *, restarts: bool = False, twice: bool = 
         if restarts:
             kept = [msgspec.json.decode(msgspec.json.encode(one), type=Incident) for one in night.desk.incidents.values()]
             silences = [msgspec.json.decode(msgspec.json.encode(one), type=Silence) for one in night.desk.silences.values()]
-            night.desk = Desk("tillwatch", night.book, incidents=kept, silences=silences, **night._how)
+            night.desk = Desk("tillwatch", night.duty, kept, silences)
         do(night, number, step)
         if twice and step[0] == "alert":
             again = [Told(number, made(number, step))]

@@ -14,7 +14,6 @@ from tests.support.night import Night, alert
 @pytest.fixture
 def night() -> Night:
     night = Night()
-    night.book.channels = frozenset()
     return night
 
 

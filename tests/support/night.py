@@ -5,14 +5,14 @@ A line is `minutes:seconds kind person-or-channel: channels`, such as `5:00 page
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from notifier.desk import Changes, Desk, Result, Told
+from notifier.desk import Changes, Desk, Duty, Result, Told
 from notifier.silences import matcher
 from schemas.alert import AlertData, AlertEvent, JudgedAt, Transition, Window, alert_event, fingerprint
 from schemas.incident import Answer, Command, Happened, Incident, Moved, Silence, digest
@@ -45,40 +45,46 @@ class Book:
             "lead": (Someone("lerato"),),
             "executive": (Someone("naledi"),),
         }
-        self.channels = frozenset({"slack", "webhook"})
         self.asked_at: list[datetime] = []
+        self.gone: set[str] = set()
+        """Teams that there are no more."""
 
     def team_for(self, rule: str, pack: str, owner: str | None, components: Iterable[str]) -> Crew:
         return Crew(owner or "everybody")
 
     def on_call(self, team: str, level: str, at: datetime) -> Sequence[Someone]:
+        if team in self.gone:
+            raise KeyError(team)
         self.asked_at.append(at)
         return self.duty.get(level, ())
 
 
-def opening(zone: ZoneInfo, holidays: frozenset[str] = frozenset()) -> Any:
-    """Tells when the next business day opens: at 8, not on weekends, not on these dates."""
+def end_of_business(zone: tzinfo, holidays: frozenset[str] = frozenset()) -> Callable[[int], int]:
+    """Tells when the next business day ends: at 17:00, not on weekends, not on these dates."""
 
-    def next_opening(ms: int) -> int:
-        day = datetime.fromtimestamp(ms / 1000, zone).date() + timedelta(days=1)
+    def end(ms: int) -> int:
+        at = datetime.fromtimestamp(ms / 1000, zone)
+        day = at.date() + timedelta(days=at.hour >= 8)
         while day.weekday() >= 5 or day.isoformat() in holidays:
             day += timedelta(days=1)
-        return int(datetime(day.year, day.month, day.day, 8, tzinfo=zone).timestamp() * 1000)
+        return int(datetime(day.year, day.month, day.day, 17, tzinfo=zone).timestamp() * 1000)
 
-    return next_opening
+    return end
 
 
 class Night:
-    """A desk, its roster, and all it said since `start`. With `deliver`, every message gets through at once."""
+    """A desk, its roster, and all it said since `start`. deliver: every message gets through at once; rooms: the channels
+    slack and webhook have an address of their own."""
 
     def __init__(
-        self, start: datetime = TUESDAY, *, deliver: bool = True, holidays: frozenset[str] = frozenset(), **how: Any
+        self, start: datetime = TUESDAY, *, deliver: bool = True, rooms: bool = False, holidays: frozenset[str] = frozenset()
     ) -> None:
         self.start_ms = self.now_ms = int(start.timestamp() * 1000)
-        self.zone = start.tzinfo
+        self.zone = start.tzinfo or UTC
         self.book, self.deliver = Book(), deliver
-        self._how = {"next_opening": opening(start.tzinfo, holidays)} | how  # type: ignore[arg-type]
-        self.desk = Desk("tillwatch", self.book, **self._how)
+        named = frozenset({"slack", "webhook"}) if rooms else frozenset()
+        self.duty = Duty(self.book, end_of_business(self.zone, holidays), named)
+        self.desk = Desk("tillwatch", self.duty)
         self.log: list[str] = []
         self.sent: dict[str, str] = {}
         self.moved: tuple[Moved, ...] = ()
@@ -194,9 +200,7 @@ class Night:
 
     def restart(self) -> None:
         """Another desk goes on from what was kept."""
-        self.desk = Desk(
-            "tillwatch", self.book, incidents=self.desk.incidents.values(), silences=self.desk.silences.values(), **self._how
-        )
+        self.desk = Desk("tillwatch", self.duty, self.desk.incidents.values(), self.desk.silences.values())
 
 
 # --- alerts -----------------------------------------------------------------------------------------------------------
