@@ -12,15 +12,12 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 from redis.asyncio import Redis
 
 from agents import imports
-from agents.faults import crash_point
-from agents.guard import Guard
-from agents.outbox import HEADER, Entry, NotLeader, Outbox
-from agents.retry import NotWanted, until_done
+from agents.outbox import Outbox
+from agents.retry import until_done
 from agents.transport import Chunk, ChunkApp
 from rollups.merger import Merger
 from rollups.partition import AMEND_HORIZON_MS
@@ -31,8 +28,12 @@ from rules.learned import Imported, Learned
 from rules.loader import RuleSet
 from rules.rule import Rule
 from runtime.clock import Clock
+from runtime.faults import crash_point
+from runtime.guard import Guard
 from runtime.kafka import TopicLog, TopicLogs
 from runtime.names import Source
+from runtime.outbox import HEADER, Entry, NotLeader, tail
+from runtime.retry import NotWanted
 from runtime.settings import Settings
 from schemas.alert import AlertEvent, ended
 from schemas.rollup import Partial, decode_partial
@@ -53,8 +54,6 @@ HISTORY_MS, FINE_HISTORY_MS = 28 * DAY, 3 * HOUR
 """A baseline that has no state is learned from so much of the merged tables, the last hours by the minute."""
 BASELINES_TOLD = 50
 STANDINGS_EVERY_S = 3.0
-TAIL_ALERTS = 5_000
-TAIL_LIMIT_S = 10.0
 QUIET_FLUSHES, UNSETTLED_S = 12, 30.0
 """Events that come together long after they happened come partition by partition. Verdicts on them are held until none
 have come for so many flushes, but no longer than that: who always publishes late is judged, too."""
@@ -193,12 +192,12 @@ class Evaluate:
         end: int = (await self.app.chunks.highwaters(self._tp))[self._tp]
         token = secrets.token_hex(8)
         await self._tables.take(token)
-        await self._outbox.take(token, await self._alerts_tail())
+        await self._outbox.take(token, await tail(self._kafka, self._names.alerts, "tillwatch-evaluate"))
         self._current = await self._logs.ask(self._names.event_topics)
         merger, engine = Merger(self._settings.bucket_ms), self._new_engine()
         imported = await self._restore_baselines(engine)
-        engine.restore(self._outbox.states.values(), self._outbox.engine)
-        judged: Mapping[str, int] = self._outbox.engine.get("judged", {})
+        engine.restore(self._outbox.states.values(), self._outbox.beside)
+        judged: Mapping[str, int] = self._outbox.beside.get("judged", {})
         latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
         contained = {table: await self._tables.merged_offsets(table) for table in TABLES}
         states = {source: await self._sources.state(source) for source in await self._sources.all()}
@@ -256,31 +255,6 @@ class Evaluate:
         now = self._current.get(source.topic)
         gone = now is not None and now.topic_id != source.topic_id
         return gone and (watermark is None or watermark < newest - 2 * AMEND_HORIZON_MS)
-
-    async def _alerts_tail(self) -> list[Entry]:
-        """The states that the latest alerts carry, oldest first."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka, client_id="tillwatch-evaluate", enable_auto_commit=False
-        )
-        tp = TopicPartition(self._names.alerts, 0)
-        entries: list[Entry] = []
-        async with asyncio.timeout(TAIL_LIMIT_S):
-            await consumer.start()
-            try:
-                consumer.assign([tp])
-                first = (await consumer.beginning_offsets([tp]))[tp]
-                position = max(first, (await consumer.end_offsets([tp]))[tp] - TAIL_ALERTS)
-                consumer.seek(tp, position)
-                # The end as a fetch tells it: asked for it plainly, the embedded broker leaves out part of the last batch.
-                while (end := consumer.highwater(tp)) is None or position < end:
-                    for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, []):
-                        position = record.offset + 1
-                        header = dict(record.headers).get(HEADER)
-                        if header is not None and record.key is not None:
-                            entries.append(Entry.decode(record.key.decode(), header))
-            finally:
-                await consumer.stop()
-        return entries
 
     # --- partials -------------------------------------------------------------------------------------------------
 
@@ -415,7 +389,7 @@ class Evaluate:
         """Ends the alert of a rule that is no more, with the last that was told of it."""
         entry = self._outbox.entries[fingerprint]
         state = entry.state | {"status": "resolved"}
-        alert = None if entry.alert is None else ended(AlertEvent.model_validate_json(entry.alert), now_ms, GONE)
+        alert = None if entry.event is None else ended(AlertEvent.model_validate_json(entry.event), now_ms, GONE)
         told = None if alert is None else alert.model_dump_json(exclude_none=False)
         number = self._outbox.next_number(fingerprint, now_ms)
         await self._save("ending the alert of a rule that is no more", [Entry(fingerprint, number, state, told, told is None)])
@@ -431,7 +405,7 @@ class Evaluate:
 
     async def _save(self, what: str, entries: Sequence[Entry]) -> None:
         baselines = self._engine.baselines
-        await self._kept(what, lambda: self._outbox.save(entries, self._engine.kept(), baselines.changed()))
+        await self._kept(what, lambda: self._outbox.save_with(entries, self._engine.kept(), baselines.changed()))
         baselines.kept()
 
     async def _kept(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -446,10 +420,10 @@ class Evaluate:
         return Entry(fingerprint, number, transition.state, event.model_dump_json(exclude_none=False), False)
 
     async def _send(self, entry: Entry) -> None:
-        assert entry.alert is not None
+        assert entry.event is not None
         headers = {"content-type": b"application/cloudevents+json; charset=UTF-8", HEADER: entry.header()}
         await self.app.producer.send_and_wait(
-            self._names.alerts, entry.fingerprint.encode(), entry.alert.encode(), 0, None, headers
+            self._names.alerts, entry.key.encode(), entry.event.encode(), 0, None, headers
         )
 
     def table_progress(self, now_ms: int) -> Mapping[str, Progress]:

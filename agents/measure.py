@@ -15,16 +15,17 @@ from aiokafka import TopicPartition
 from faust.types import TP
 from redis.asyncio import Redis
 
-from agents.faults import crash_point
-from agents.guard import Guard
-from agents.retry import AWAY, NotWanted, end, until_done
+from agents.retry import AWAY, until_done
 from agents.together import Together
 from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
 from rollups.partition import BEAT_MS, Cut, Letter, Page, Partition, Progress
 from rollups.sources import Encoded, Held, Refused, SourceStore, encode, unpacked
 from runtime.clock import Clock
+from runtime.faults import crash_point
+from runtime.guard import Guard
 from runtime.kafka import KafkaUnreachable, TopicLog, TopicLogs, fetched_ends
 from runtime.names import Source
+from runtime.retry import NotWanted, end
 from runtime.settings import Settings
 from schemas.deadletter import letter
 from schemas.decode import Decoder

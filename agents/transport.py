@@ -20,7 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from yarl import URL
 
-from agents.guard import Guard
+from runtime.guard import Guard
 from runtime.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -17,14 +17,15 @@ from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
 from agents.evaluate import Evaluate
-from agents.guard import Guard
 from agents.measure import Measure
-from agents.retry import AWAY, end
+from agents.retry import AWAY
 from agents.rulebook import Rulebook
 from rules.loader import RuleSet
 from runtime.clock import Clock
+from runtime.guard import Guard
 from runtime.kafka import KafkaUnreachable, address, fetched_ends, topic_logs
 from runtime.redis import check, connect
+from runtime.retry import end
 from runtime.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -33,9 +33,9 @@ def work(log_level: str, json_logs: bool) -> None:
         fail(f"--log-level {log_level}: expected debug, info, warning or error", USAGE)
     clock = installation.clock(settings)
 
-    from agents.guard import ProcessGuard
     from agents.worker import Worker
     from cli.packs import rule_set
+    from runtime.guard import ProcessGuard
 
     rules = rule_set(settings)
     asyncio.run(_until_told(lambda: Worker(settings, clock, rules, ProcessGuard())))

@@ -12,7 +12,6 @@ from faust.types import TP
 from redis.asyncio import Redis
 
 from agents.evaluate import Evaluate
-from agents.guard import Guard
 from agents.measure import Measure, Owned
 from agents.transport import Chunk
 from local.process import free_port
@@ -20,6 +19,7 @@ from rollups.partition import Progress
 from rollups.sources import Held
 from rules.loader import RuleSet
 from runtime.clock import ManualClock
+from runtime.guard import Guard
 from runtime.names import Source
 from runtime.settings import Settings
 from schemas.rollup import Partial, encode_partials

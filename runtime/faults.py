@@ -9,7 +9,22 @@ import os
 import random
 import signal
 
-POINTS = ("before_letters", "after_letters", "after_script", "after_send", "after_commit", "after_save", "after_alert")
+POINTS = (
+    # measure
+    "before_letters",
+    "after_letters",
+    "after_script",
+    "after_send",
+    "after_commit",
+    # evaluate
+    "after_save",
+    "after_alert",
+    # notifier
+    "after_incident_saved",
+    "after_incident_told",
+    "after_incident_marked",
+    "after_page",
+)
 
 
 def _wanted() -> dict[str, float]:

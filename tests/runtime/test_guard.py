@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agents.guard import EXIT_HUNG
+from runtime.guard import EXIT_HUNG
 from tests.support.wait import pause
 
 SCRIPT = """
 import asyncio, sys, time, types
-from agents import guard
+from runtime import guard
 guard.STALL_LIMIT_S = 3.0
 guard.time = types.SimpleNamespace(sleep=lambda seconds: None)  # it looks all the time
 async def main():

@@ -16,20 +16,20 @@ EXIT_CRASHED, EXIT_HUNG = 70, 75
 
 
 class Guard:
-    """The guard of a worker that is a guest in a process: it ends nothing, and what failed is raised by `Worker.run`."""
+    """The guard of a worker or notifier that is a guest in a process: it ends nothing, and its `run` raises what failed."""
 
     def __init__(self) -> None:
         self.failed = asyncio.Event()
         self.why = ""
 
     def die(self, why: str, code: int = EXIT_CRASHED) -> None:
-        """Called where a worker must not go on."""
-        log.critical("worker fails: %s", why, exc_info=True)
+        """Called where it must not go on."""
+        log.critical("failed: %s", why, exc_info=True)
         self.why = self.why or why
         self.failed.set()
 
     def begin(self) -> None:
-        """Called, in the event loop, when a worker starts."""
+        """Called, in the event loop, when it starts."""
 
     def settled(self) -> None:
         """Called once it is ready."""
@@ -39,11 +39,11 @@ class Guard:
 
 
 class ProcessGuard(Guard):
-    """The guard of a process that is the worker's own."""
+    """The guard of a process that is the worker's or notifier's own."""
 
     def die(self, why: str, code: int = EXIT_CRASHED) -> None:
         """Ends the process at once. State and position are written together, so a hard exit loses nothing."""
-        log.critical("worker ends: %s", why, exc_info=True)
+        log.critical("the process ends: %s", why, exc_info=True)
         logging.shutdown()
         os._exit(code)
 
@@ -78,7 +78,7 @@ class ProcessGuard(Guard):
         loop = asyncio.get_running_loop()
 
         def end() -> None:
-            log.critical("worker ends: stopping took more than %g s; it was at %s", seconds, _whereabouts(loop))
+            log.critical("the process ends: stopping took more than %g s; it was at %s", seconds, _whereabouts(loop))
             logging.shutdown()
             os._exit(EXIT_HUNG)
 
