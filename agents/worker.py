@@ -23,7 +23,7 @@ from agents.rulebook import Rulebook
 from rules.loader import RuleSet
 from runtime.clock import Clock
 from runtime.guard import Guard
-from runtime.kafka import KafkaUnreachable, address, fetched_ends, topic_logs
+from runtime.kafka import KafkaUnreachable, address, fetched_ends, require_topics
 from runtime.redis import check, connect
 from runtime.retry import end
 from runtime.settings import Settings
@@ -35,10 +35,6 @@ MERGED_POLL_S = 0.01
 STATUS_KEPT_S = 15
 JOIN_LIMIT_S = 60.0
 STOP_LIMIT_S = 9.0
-
-
-class TopicsMissing(RuntimeError):
-    """Topics of the installation do not exist; the text says which and what to do."""
 
 
 class WorkerFailed(RuntimeError):
@@ -104,9 +100,7 @@ class Worker:
         await check(self._redis)
         names = self.settings.names
         wanted = (*names.event_topics, names.rollups, names.alerts, names.deadletters)
-        missing = sorted(set(wanted) - (await topic_logs(self._kafka, wanted)).keys())
-        if missing:
-            raise TopicsMissing(f"no topic {', '.join(missing)}: run 'tillwatch setup topics' first")
+        await require_topics(self._kafka, wanted)
 
     async def flush_now(self) -> None:
         """Writes, sends, merges and judges everything that has been read."""

@@ -15,7 +15,7 @@ _TOLD = {
     "tomllib.TOMLDecodeError": ("tillwatch.toml is not TOML: {}", USAGE),
     "runtime.kafka.KafkaUnreachable": ("{}", FAILED),
     "runtime.redis.RedisUnusable": ("{}", FAILED),
-    "agents.worker.TopicsMissing": ("{}", FAILED),
+    "runtime.kafka.TopicsMissing": ("{}", FAILED),
     "local.instance.InUse": ("{}", FAILED),
     "local.process.StartFailed": ("{}", FAILED),
     "local.supervisor.GaveUp": ("{}", FAILED),

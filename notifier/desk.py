@@ -28,6 +28,7 @@ from notifier.policy import (
     QUIET_CHANNELS,
     SILENCE_KEPT_MS,
     SILENCES_MOST,
+    TEXT_KEPT,
     UPDATE_EVERY_MS,
     BusinessEnd,
     due,
@@ -150,7 +151,8 @@ class Refused(Exception):
 class Desk:
     """All incidents and silences of one installation.
 
-    duty: may be replaced between two calls. policy: of incidents that open from now on.
+    duty: may be replaced between two calls. policy: of incidents that open from now on. last: the last number that one of
+    them was given.
     """
 
     def __init__(
@@ -160,11 +162,12 @@ class Desk:
         incidents: Iterable[Incident] = (),
         silences: Iterable[Silence] = (),
         policy: Policy = POLICY,
+        last: int = 0,
     ) -> None:
         self._namespace, self.duty, self._policy = namespace, duty, policy
         self.incidents = {one.id: one for one in incidents}
         self.silences = {one.id: one for one in silences}
-        self._last = max((one.number for one in self.incidents.values()), default=0)
+        self.last = max((last, *(one.number for one in self.incidents.values())))
         self._grouping = Grouping()
         for one in self.incidents.values():
             self._grouping.put(one)
@@ -299,7 +302,7 @@ class Desk:
             pack=data.pack,
             severity=data.severity,
             active=alert.transition not in _ENDS,
-            summary=data.summary,
+            summary=data.summary[:TEXT_KEPT],
             at_ms=now_ms,
             offset=told.offset,
             last=alert.id,
@@ -307,7 +310,7 @@ class Desk:
             entities=entities(alert) or (() if before is None else before.entities),
             ids=(*ids, alert.id)[-_IDS:] if begins or alert.transition == "firing" else ids,
             channels=data.channels,
-            arithmetic=data.arithmetic,
+            arithmetic=data.arithmetic[:TEXT_KEPT],
             inhibited_by=data.inhibited_by,
             historical=data.historical,
             told=None if begins or before is None else before.told,
@@ -325,16 +328,16 @@ class Desk:
         data = told.alert.data
         components = [one.removeprefix("component=") for one in member.entities if one.startswith("component=")]
         storm = self._grouping.storm(member.full_rule, now_ms)
-        title = data.summary
+        title = data.summary[:TEXT_KEPT]
         if storm is not None:
             what = "Many alerts" if storm == STORM_OF_ALL else f"Many alerts of {data.rule}"
-            title = f"{what} at once, such as: {data.summary}"
+            title = f"{what} at once, such as: {title}"
         since = min(data.first_bad_at or data.window.start, now_ms)
         before = [one for one in moved if since - CHANGES_BEFORE_MS <= one.at_ms <= now_ms]
-        self._last += 1
+        self.last += 1
         incident = Incident(
             id=incident_id(self._namespace, told.alert.id),
-            number=self._last,
+            number=self.last,
             version=0,
             title=title,
             severity=data.severity,
@@ -760,4 +763,4 @@ def _alert_text(alert: AlertEvent, member: Member) -> str:
         "silenced" if member.silenced_by else "",
     ]
     quiet = " and ".join(filter(None, why))
-    return f"{alert.data.rule} {alert.transition}: {alert.data.summary}" + (f" ({quiet}; pages nobody)" if quiet else "")
+    return f"{alert.data.rule} {alert.transition}: {member.summary}" + (f" ({quiet}; pages nobody)" if quiet else "")

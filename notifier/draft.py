@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from notifier.policy import ENTRIES_AT_ONCE, MEMBERS_MOST, PAGES_MOST, TIMELINE_HEAD, TIMELINE_TAIL
+from notifier.policy import ENTRIES_AT_ONCE, MEMBERS_MOST, PAGES_MOST, TIMELINE_CHARS, TIMELINE_HEAD, TIMELINE_TAIL
 from schemas.incident import CHANGES, SYSTEM, Change, Happened, Incident, LevelName, Member, Page, PageKind, page_key
 from schemas.severity import SEVERITIES, SeverityName
 
@@ -148,9 +148,8 @@ class Draft:
         if left > 0:
             self.say("alerted", f"{left} more alert{'s' if left > 1 else ''} came at the same time")
         timeline, more = (*self.it.timeline, *self.entries), self.it.timeline_more
-        if len(timeline) > TIMELINE_HEAD + TIMELINE_TAIL:
-            more += len(timeline) - TIMELINE_HEAD - TIMELINE_TAIL
-            timeline = (*timeline[:TIMELINE_HEAD], *timeline[-TIMELINE_TAIL:])
+        kept = _within(timeline)
+        more += len(timeline) - len(kept)
         pages = (*self.it.pages, *self.pages)
         if len(pages) > PAGES_MOST:
             spare = len(pages) - PAGES_MOST
@@ -161,8 +160,19 @@ class Draft:
             changed_ms=self.now_ms,
             members=tuple(self.members.values()),
             others=frozenset(self.others),
-            timeline=timeline,
+            timeline=kept,
             timeline_more=more,
             pages=pages,
         )
         return self.it
+
+
+def _within(timeline: tuple[Happened, ...]) -> tuple[Happened, ...]:
+    """The first and the latest entries, where there are too many or they are too long."""
+    head, tail = timeline[:TIMELINE_HEAD], timeline[TIMELINE_HEAD:][-TIMELINE_TAIL:]
+    left = TIMELINE_CHARS
+    for at in range(len(tail) - 1, -1, -1):
+        left -= len(tail[at].text)
+        if left < 0:
+            return (*head, *tail[at + 1 :])
+    return (*head, *tail)

@@ -36,8 +36,10 @@ SLICE_SHARE = 0.5
 """A slice with this share of what is wrong says what an alert is about."""
 
 MEMBERS_MOST = 200
-TIMELINE_HEAD, TIMELINE_TAIL = 100, 300
-"""Of a long timeline the first and the latest entries are kept; all are on the incidents topic."""
+TIMELINE_HEAD, TIMELINE_TAIL, TIMELINE_CHARS = 100, 300, 200_000
+"""Of a long timeline the first entries are kept, and the latest, these with so many characters; all are on the topic."""
+TEXT_KEPT = 500
+"""Characters of what an alert says."""
 ENTRIES_AT_ONCE = 20
 """Alerts that come at once and are more than this are one entry."""
 PAGES_MOST = 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,10 @@ class KafkaUnreachable(RuntimeError):
     """No broker answered; the text says where it was looked for and what to do."""
 
 
+class TopicsMissing(RuntimeError):
+    """Topics of the installation do not exist; the text says which and what to do."""
+
+
 def address(settings: Settings) -> str:
     """The bootstrap servers. Raises KafkaUnreachable where none are set and nothing embedded is running."""
     if settings.kafka is None:
@@ -68,7 +72,8 @@ async def create_topics(settings: Settings, partitions: int = 8, replication: in
     plain = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
     wide = plain | {"max.message.bytes": str(EVENT_MESSAGE_BYTES)}
     wanted = {topic: (partitions, wide) for topic in (*names.event_topics, names.deadletters)}
-    wanted |= {topic: (1, plain) for topic in (names.rollups, names.alerts, names.incidents)}
+    wanted |= {topic: (1, plain) for topic in (names.rollups, names.alerts)}
+    wanted[names.incidents] = (1, wide)  # a header has the whole incident
     admin = AIOKafkaAdminClient(
         bootstrap_servers=address(settings), request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000), client_id="tillwatch-setup"
     )
@@ -283,6 +288,13 @@ async def topic_logs(bootstrap: str, topics: Iterable[str]) -> dict[str, TopicLo
         return await logs.ask(topics)
     finally:
         await logs.close()
+
+
+async def require_topics(bootstrap: str, topics: Collection[str]) -> None:
+    """Raises TopicsMissing unless all of these exist, or KafkaUnreachable."""
+    missing = sorted(set(topics) - (await topic_logs(bootstrap, topics)).keys())
+    if missing:
+        raise TopicsMissing(f"no topic {', '.join(missing)}: run 'tillwatch setup topics' first")
 
 
 async def fetched_ends(bootstrap: str, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:

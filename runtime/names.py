@@ -109,6 +109,15 @@ class Names:
         """History for baselines, put there by `tillwatch baseline import`."""
         return f"{self.namespace}:{{evaluate}}:imports"
 
+    # Redis: the notifier's own
+    def notifier(self, part: str) -> str:
+        """`part`: leader, incidents, commands."""
+        return f"{self.namespace}:{{notifier}}:{part}"
+
+    def answer(self, command: str) -> str:
+        """What came of a command, by its id; expires."""
+        return f"{self.namespace}:{{notifier}}:answer:{command}"
+
     def worker(self, name: str) -> str:
         """What one worker says of itself, for `tillwatch status`; expires."""
         return f"{self.namespace}:worker:{name}"

@@ -1,0 +1,381 @@
+"""The notifier: one process leads, others stand by. Reads alerts and commands, keeps the desk, hands messages to couriers.
+
+Each change is saved in Redis (unsent), sent to the incidents topic with the whole incident in a header, marked sent; only then
+are its messages handed out. What came of a message is a change like any other. So whoever leads next finds all of it in Redis,
+or in the topic, and sends again, with the same keys, the messages of which nobody said what came of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import ConsumerRecord
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from notifier.changes import Changes as Recent
+from notifier.desk import Changes, Desk, Duty, Result, Told
+from notifier.draft import worse
+from notifier.store import Place, Store
+from runtime.clock import Clock
+from runtime.faults import crash_point
+from runtime.guard import Guard
+from runtime.kafka import KafkaUnreachable, address, require_topics, stop_consumer, topic_logs
+from runtime.outbox import HEADER, NotLeader, tail
+from runtime.redis import check, connect
+from runtime.retry import AWAY, NotWanted, end, until_done
+from runtime.settings import Settings
+from schemas.alert import AlertEvent
+from schemas.incident import Incident, Page
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+POLL_MS = 100
+TAKEN_AT_ONCE = 5_000
+"""Alerts that are taken together: what began and ended in them asks nobody."""
+CHECK_EVERY_S, FORGET_EVERY_S = 5.0, 60.0
+JOIN_LIMIT_S = 60.0
+COURIERS = 32
+"""Messages that are under way at a time."""
+COURIERS_LIMIT_S, STOP_LIMIT_S = 3.0, 9.0
+MESSAGE_BYTES = 8 * 1024 * 1024
+CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
+
+Deliver = Callable[[Incident, Page], Awaitable[Result]]
+"""Brings one message to its recipient: tries as often as is sensible, takes a bounded time, raises nothing."""
+
+
+class Outdated(RuntimeError):
+    """What this leader knows of the alerts topic is not what is there now."""
+
+
+class NotifierFailed(RuntimeError):
+    """A notifier that is a guest in its process could not go on; the log says why."""
+
+
+class Notifier:
+    """One notifier. `guard`: a ProcessGuard where the process is its own."""
+
+    def __init__(self, settings: Settings, clock: Clock, duty: Duty, deliver: Deliver, guard: Guard | None = None) -> None:
+        self._settings, self._clock, self._duty, self._deliver = settings, clock, duty, deliver
+        self._guard = guard or Guard()
+        self._names = settings.names
+        self._kafka = address(settings)
+        self._redis: Redis = connect(settings)
+        self._store = Store(self._redis, self._names)
+        self._recent = Recent(settings, self._kafka)
+        self._tp = TopicPartition(self._names.alerts, 0)
+        self._ours = asyncio.Event()
+        """Whether the partition of the alerts topic is ours, and with it the lead."""
+        self._joined = asyncio.Event()
+        self._working = asyncio.Lock()
+        self._desk: Desk | None = None
+        self._place = Place("", 0, 0)
+        self._commands = "0"
+        self._couriers: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(COURIERS)
+        self._results: list[Result] = []
+        self._checked_at = self._forgot_at = 0.0
+        self._stopping = False
+
+    @property
+    def leading(self) -> bool:
+        return self._desk is not None
+
+    def put_on_duty(self, duty: Duty) -> None:
+        """Other people answer from now on."""
+        self._duty = duty
+        if self._desk is not None:
+            self._desk.duty = duty
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Works until `stop` is set; `on_ready` is called once the group is joined.
+
+        Raises RedisUnusable, KafkaUnreachable or TopicsMissing if it cannot begin, and NotifierFailed. After `stop` it waits
+        3 s for messages that are under way, and returns within 9 s where its guard ends the process otherwise.
+        """
+        await check(self._redis)
+        await require_topics(self._kafka, (self._names.alerts, self._names.incidents))
+        self._guard.begin()
+        session_ms = int(self._settings.session_timeout * 1000)
+        consumer = self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            client_id="tillwatch-notifier",
+            group_id=self._names.group("notifier"),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=min(1_000, session_ms // 4),
+            max_poll_records=TAKEN_AT_ONCE,
+        )
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._kafka,
+            client_id="tillwatch-notifier",
+            acks="all",
+            max_request_size=MESSAGE_BYTES,
+            request_timeout_ms=10_000,
+        )
+        tasks: list[asyncio.Task[None]] = []
+        over = [asyncio.create_task(event.wait()) for event in (stop, self._guard.failed)]
+        try:
+            await self._producer.start()
+            consumer.subscribe([self._names.alerts], listener=_Listener(self))
+            await consumer.start()
+            joining = asyncio.create_task(self._joined.wait())
+            tasks = [joining, self._task(self._work)]  # type: ignore[list-item]
+            await asyncio.wait([joining, *over], timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            if joining.done():
+                self._guard.settled()
+                on_ready()
+            elif not any(one.done() for one in over):
+                raise KafkaUnreachable(f"the consumer group was not joined within {JOIN_LIMIT_S:.0f} s")
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._guard.end_within(STOP_LIMIT_S)
+            await self._finish()
+            await end((*tasks, *over, *self._couriers.values()))
+            await stop_consumer(consumer)
+            with contextlib.suppress(*AWAY):
+                await self._producer.stop()
+            await self._redis.aclose()
+        if self._guard.failed.is_set():
+            raise NotifierFailed(self._guard.why)
+
+    def _task(self, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        async def guarded() -> None:
+            try:
+                await run()
+            except Exception as error:
+                self._guard.die(f"the notifier failed: {error!r}")
+
+        return asyncio.create_task(guarded())
+
+    async def _finish(self) -> None:
+        """Lets messages that are under way arrive, and notes what came of them."""
+        self._stopping = True
+        if self._couriers:
+            await asyncio.wait(self._couriers.values(), timeout=COURIERS_LIMIT_S)
+        with contextlib.suppress(TimeoutError, NotWanted, NotLeader, *AWAY):
+            async with asyncio.timeout(COURIERS_LIMIT_S), self._working:
+                await self._note_results()
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now() * 1000)
+
+    # --- leadership -------------------------------------------------------------------------------------------------------
+
+    async def assigned(self, partitions: set[TopicPartition]) -> None:
+        if self._tp in partitions:
+            self._ours.set()
+        self._joined.set()
+
+    async def revoked(self) -> None:
+        self._ours.clear()
+        async with self._working:
+            self._desk = None
+            self._results.clear()
+            couriers, self._couriers = self._couriers, {}
+            await end(couriers.values())
+
+    async def _lead(self) -> None:
+        """Takes the lead: what Redis has, what the incidents topic has beyond it, then on from where alerts were taken."""
+        async with self._working:
+            self._desk = None
+            token = secrets.token_hex(8)
+            told = await tail(self._kafka, self._names.incidents, "tillwatch-notifier")
+            held = await self._store.take(token, told)
+            now = (await topic_logs(self._kafka, [self._names.alerts])).get(self._names.alerts)
+            log_id = "" if now is None else now.topic_id
+            place = held.place or Place(log_id, 0, 0)
+            if place.log != log_id:  # the topic was made anew: its records come after all that was
+                place = Place(log_id, place.next, place.next)
+            if not self._ours.is_set():
+                raise NotWanted("taking the lead")
+            self._consumer.seek(self._tp, place.next - place.base)
+            self._place, self._commands = place, held.commands
+            desk = Desk(self._names.namespace, self._duty, held.incidents, held.silences, last=held.last)
+            self._desk = desk
+            await self._tell()
+            await self._note_results()
+            self._hand_out(desk.unsent())
+        log.info("leading, with %d open incidents", sum(one.open for one in desk.incidents.values()))
+
+    # --- work -------------------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        following = asyncio.create_task(self._recent.run())
+        try:
+            while True:
+                await self._ours.wait()
+                try:
+                    if self._desk is None:
+                        await until_done("taking the lead", self._lead, self._ours.is_set)
+                    await self._once()
+                except NotWanted:
+                    pass
+                except (NotLeader, Outdated) as error:
+                    self._desk = None
+                    if self._ours.is_set():
+                        log.warning("%s; taking the lead again", error)
+                except IllegalStateError:  # the partition went while it was read
+                    await asyncio.sleep(POLL_MS / 1000)
+        finally:
+            await end([following])
+
+    async def _once(self) -> None:
+        records = await self._records()
+        commands, read = await self._kept("reading commands", partial(self._store.commands, self._commands))
+        async with self._working:
+            desk = self._desk
+            if desk is None:
+                return
+            now_ms = self._now_ms()
+            await self._apply(desk.tick(now_ms), now_ms)
+            if records:
+                place = self._place
+                after = Place(place.log, place.base, place.base + records[-1].offset + 1)
+                alerts = [
+                    Told(place.base + one.offset, alert) for one in records if (alert := _alert(one)) is not None
+                ]
+                changes = desk.take(alerts, now_ms, self._recent.before(now_ms))
+                await self._apply(changes, now_ms, after)
+            if read != self._commands:
+                await self._apply(desk.act(commands, now_ms), now_ms, commands=read)
+            await self._note_results()
+            await self._check(desk, now_ms)
+
+    async def _records(self) -> list[ConsumerRecord]:
+        """The next alerts, in a moment; all that are there, up to a bound."""
+        found: list[ConsumerRecord] = []
+        start = self._place.next - self._place.base
+        while len(found) < TAKEN_AT_ONCE:
+            some = (await self._consumer.getmany(self._tp, timeout_ms=0 if found else POLL_MS)).get(self._tp, [])
+            if not some:
+                break
+            found += some
+        if found and found[0].offset < start:
+            raise Outdated("the alerts topic is another log than it was")
+        return found
+
+    async def _apply(
+        self, changes: Changes, now_ms: int, after: Place | None = None, commands: str | None = None
+    ) -> None:
+        """Saves, tells, marks, and hands the messages out."""
+        before, after, read = self._place, after or self._place, commands or self._commands
+        if changes or read != self._commands:
+            save = partial(self._store.save, changes, before, after, read, self._last, now_ms)
+            await self._kept("saving incidents", save)
+            self._place, self._commands = after, read
+            crash_point("after_incident_saved")
+            await self._tell()
+            self._hand_out([(one.incident, page) for one in changes.incidents for page in one.pages])
+            if changes.answers:
+                with contextlib.suppress(*AWAY):  # whoever waits is told that it takes long
+                    await self._store.answer(changes.answers)
+        elif after != before:
+            self._place = after  # the next save or check writes it
+            self._checked_at = 0.0
+
+    async def _tell(self) -> None:
+        """Sends to the topic what it does not have."""
+        unsent = self._store.unsent()
+        for entry in unsent:
+            event = (entry.event or "").encode()
+            headers = [CONTENT_TYPE, (HEADER, entry.header())]
+            send = partial(self._producer.send_and_wait, self._names.incidents, event, entry.key.encode(), 0, None, headers)
+            await self._kept("telling of incidents", send)
+            crash_point("after_incident_told")
+        if unsent:
+            await self._kept("marking incidents as told", partial(self._store.sent, unsent))
+            crash_point("after_incident_marked")
+
+    async def _check(self, desk: Desk, now_ms: int) -> None:
+        """Now and then: whether this is still our Redis and our log, and what need not be kept."""
+        now = time.monotonic()
+        if now - self._checked_at < CHECK_EVERY_S:
+            return
+        self._checked_at = now
+        place = self._place
+        await self._kept("checking the lead", partial(self._store.check, place, self._commands, self._last))
+        with contextlib.suppress(CommitFailedError, IllegalStateError, KafkaError):  # for lag tools
+            await self._consumer.commit({self._tp: place.next - place.base})
+        found = (await self._kept("asking for the log", partial(topic_logs, self._kafka, [self._names.alerts])))
+        if self._names.alerts in found and found[self._names.alerts].topic_id != place.log:
+            raise Outdated("the alerts topic was made anew")
+        if now - self._forgot_at >= FORGET_EVERY_S:
+            self._forgot_at = now
+            incidents, silences = desk.forgettable(now_ms)
+            await self._kept("forgetting old incidents", partial(self._store.forget, incidents, silences))
+            desk.forget(incidents, silences)
+
+    @property
+    def _last(self) -> int:
+        return 0 if self._desk is None else self._desk.last
+
+    async def _kept(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await until_done(what, call, self._ours.is_set)
+
+    # --- messages ---------------------------------------------------------------------------------------------------------
+
+    def _hand_out(self, pages: Sequence[tuple[Incident, Page]]) -> None:
+        """Sets couriers going, the worst first."""
+        ranked = sorted(pages, key=lambda pair: (pair[1].kind != "page", _rank(pair[0]), pair[1].at_ms))
+        for incident, page in ranked:
+            if page.key not in self._couriers and not self._stopping:
+                self._couriers[page.key] = asyncio.create_task(self._carry(incident, page))
+
+    async def _carry(self, incident: Incident, page: Page) -> None:
+        try:
+            async with self._slots:
+                desk = self._desk
+                latest = incident if desk is None else desk.incidents.get(incident.id, incident)
+                try:
+                    result = await self._deliver(latest, page)
+                except Exception as error:
+                    log.exception("a courier failed in a way that it does not know")
+                    result = Result(incident.id, page.key, False, f"failed with {type(error).__name__}")
+            crash_point("after_page")
+            self._results.append(result)
+        finally:
+            self._couriers.pop(page.key, None)
+
+    async def _note_results(self) -> None:
+        results, now_ms = list(self._results), self._now_ms()
+        if results and self._desk is not None:
+            await self._apply(self._desk.record(results, now_ms), now_ms)
+            del self._results[: len(results)]  # not before: a new lead notes them again
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        await self._notifier.revoked()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._notifier.assigned(assigned)
+
+
+def _rank(incident: Incident) -> int:
+    return sum(worse(name, incident.severity) for name in incident.policy.severities)
+
+
+def _alert(record: ConsumerRecord) -> AlertEvent | None:
+    try:
+        return AlertEvent.model_validate_json(record.value or b"")
+    except ValidationError as error:
+        log.error("offset %d of %s is no alert (%d faults); left out", record.offset, record.topic, error.error_count())
+        return None
