@@ -311,6 +311,7 @@ class Desk:
             ids=(*ids, alert.id)[-_IDS:] if begins or alert.transition == "firing" else ids,
             channels=data.channels,
             arithmetic=data.arithmetic[:TEXT_KEPT],
+            slice=_slice_text(alert),
             inhibited_by=data.inhibited_by,
             historical=data.historical,
             told=None if begins or before is None else before.told,
@@ -608,13 +609,7 @@ class Desk:
 
     def find(self, wanted: str) -> Incident:
         """The incident with this number, id, or beginning of its id. Raises Refused."""
-        if wanted.lstrip("#").isdecimal() and len(wanted) < SHORT:
-            found = [one for one in self.incidents.values() if one.number == int(wanted.lstrip("#"))]
-        else:
-            found = [one for one in self.incidents.values() if len(wanted) >= 6 and one.id.startswith(wanted)]
-        if len(found) != 1:
-            raise Refused(f"no incident {wanted!r}: 'tillwatch incidents list' shows them with their numbers")
-        return found[0]
+        return found_among(self.incidents.values(), wanted)
 
     def _do(self, draft: Draft, command: Command) -> str:
         """Does it, and tells what was done."""
@@ -745,6 +740,17 @@ class Desk:
             self._escalate(draft, f"{_name(it.rung)} could not be reached")
 
 
+def found_among(incidents: Iterable[Incident], wanted: str) -> Incident:
+    """The incident with this number (`41`, `#41`), id, or beginning of its id. Raises Refused."""
+    if wanted.lstrip("#").isdecimal() and len(wanted) < SHORT:
+        found = [one for one in incidents if one.number == int(wanted.lstrip("#"))]
+    else:
+        found = [one for one in incidents if len(wanted) >= 6 and one.id.startswith(wanted)]
+    if len(found) != 1:
+        raise Refused(f"no incident {wanted!r}: 'tillwatch incidents list' shows them with their numbers")
+    return found[0]
+
+
 def thread_of(page: Page) -> str:
     """Under what the thread of a channel and its recipient is kept."""
     return f"{page.channel}/{page.person or ''}"
@@ -754,6 +760,15 @@ def _name(level: LevelName | None) -> str:
     return {"primary": "the primary", "secondary": "the secondary", "lead": "the team lead", "executive": "the executive"}.get(
         level or "primary", "the primary"
     )
+
+
+def _slice_text(alert: AlertEvent) -> str:
+    """`80 % of it: provider ozow, method card`."""
+    first = next(iter(alert.data.slice), None)
+    if first is None or not first.dimensions:
+        return ""
+    names = ", ".join(f"{name} {value}" for name, value in first.dimensions.items())
+    return f"{first.share:.0%} of it: {names}"[:TEXT_KEPT]
 
 
 def _alert_text(alert: AlertEvent, member: Member) -> str:

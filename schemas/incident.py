@@ -70,8 +70,8 @@ class Member(msgspec.Struct, frozen=True, omit_defaults=True):
     """An alert (one rule and group) of an incident, as it was last told.
 
     ids: of the alerts that began its latest episodes, since `inhibited_by` names one; last: of the latest alert. offset: of the
-    last record of the alerts topic that is in this. told: the severity with which people were told of this episode, None if
-    they were not.
+    last record of the alerts topic that is in this. slice: where most of it is, in words. told: the severity with which people
+    were told of this episode, None if they were not.
     """
 
     fingerprint: str
@@ -88,6 +88,7 @@ class Member(msgspec.Struct, frozen=True, omit_defaults=True):
     ids: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     arithmetic: str = ""
+    slice: str = ""
     inhibited_by: str | None = None
     historical: bool = False
     silenced_by: str | None = None

@@ -1,0 +1,119 @@
+"""The directory that is in force: loaded from `teams.toml`, and again when it changes, with its channels and calendars."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from notifier.calendars import fetch_all
+from notifier.channels.registry import ChannelsError, channels_of, tables_of
+from notifier.channels.settings import Around
+from notifier.courier import Courier
+from notifier.desk import Duty, Result
+from notifier.people.business import Calendar
+from notifier.people.directory import Directory, DirectoryError, builtin, load
+from notifier.post import Answers, Post
+from runtime.clock import Clock
+from schemas.incident import Incident, Page
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S, CALENDARS_EVERY_S = 5.0, 600.0
+
+
+class Staff:
+    """Who answers and how they are reached. path: `teams.toml`, None for the built-in outbox."""
+
+    def __init__(
+        self, path: Path | None, around: Around, clock: Clock, links: Answers | None = None, console: str | None = None
+    ) -> None:
+        self._path, self._around, self._clock, self._links, self._console = path, around, clock, links, console
+        self._post: Post | None = None
+        self._stamp: tuple[int, int] | None = None
+        """That of the file as it was read last, whether or not it could be used."""
+        self._said: dict[str, dict[str, object]] | None = None
+        self._courier: Courier | None = None
+        self._retired: list[Courier] = []
+        """Those that may still be at work on a message: they are let go with the next change."""
+
+    async def load(self) -> Duty:
+        """Takes the directory as it is now. Raises DirectoryError or ChannelsError; then what was in force stays so."""
+        self._stamp = None if self._path is None else _stamp(self._path)
+        directory = builtin() if self._path is None else await self._read(self._path)
+        said = {} if self._path is None else {name: directory.channel(name) for name in directory.channels}
+        if self._courier is None or said != self._said:
+            channels, tables = channels_of(said, self._around), tables_of(said)
+            await self._let_go()
+            if self._courier is not None:
+                self._retired.append(self._courier)
+            self._courier, self._said = Courier(channels, tables, self._clock), said
+        self._post = Post(directory, self._courier, self._links, self._console)
+        rooms = frozenset(name for name, table in tables_of(said).items() if name in said and table.address is not None)
+        return Duty(directory, business_end(directory.calendar), rooms)
+
+    @staticmethod
+    async def _read(path: Path) -> Directory:
+        directory = load(path)
+        if not directory.urls:
+            return directory
+        calendars, problems = await fetch_all(directory.urls)
+        for problem in problems:
+            log.warning("%s; who is on call by it is not known", problem)
+        return load(path, calendars)
+
+    async def deliver(self, incident: Incident, page: Page) -> Result:
+        """See `notifier.service.Deliver`."""
+        assert self._post is not None, "load comes first"
+        return await self._post.deliver(incident, page)
+
+    async def follow(self, on_change: Callable[[Duty], None]) -> None:
+        """Puts changes of the file, and of its calendars, in force, until cancelled."""
+        if self._path is None:
+            return
+        loop = asyncio.get_running_loop()
+        fetched = loop.time()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            changed = _stamp(self._path) != self._stamp
+            if not changed and loop.time() - fetched < CALENDARS_EVERY_S:
+                continue
+            fetched = loop.time()
+            try:
+                on_change(await self.load())
+            except (DirectoryError, ChannelsError) as error:
+                log.error("%s cannot be used; what was in force before stays so: %s", self._path, error)
+                continue
+            if changed:
+                log.info("%s is in force as it is now", self._path)
+
+    async def close(self) -> None:
+        """Lets go of the channels' connections."""
+        await self._let_go()
+        if self._courier is not None:
+            await self._courier.close()
+
+    async def _let_go(self) -> None:
+        retired, self._retired = self._retired, []
+        for courier in retired:
+            await courier.close()
+
+
+def business_end(calendar: Calendar) -> Callable[[int], int]:
+    """Tells of a moment when the next business day ends; all in epoch ms."""
+
+    def end(ms: int) -> int:
+        opening = calendar.next_business_day(datetime.fromtimestamp(ms / 1000, UTC))
+        return int(datetime.combine(opening.date(), calendar.closes, calendar.zone).timestamp() * 1000)
+
+    return end
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,89 @@
+"""The directory in force: its people, rooms and business hours, and what happens when the file changes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import pytest
+
+from notifier import staff
+from notifier.channels.settings import Around
+from notifier.desk import Duty
+from notifier.people.business import Calendar
+from notifier.people.directory import DirectoryError
+from notifier.staff import Staff, business_end
+from runtime.clock import ManualClock
+from tests.support.night import Night, alert
+from tests.support.wait import eventually_async
+
+TEAMS = """
+[people.thandi]
+contacts = {{email = "thandi@example.org"}}
+[teams.{team}]
+default = true
+primary = ["thandi"]
+[channels.email]
+kind = "outbox"
+shows = "email"
+{more}
+"""
+
+
+def made(folder: Path, team: str = "payments", more: str = "") -> Staff:
+    path = folder / "teams.toml"
+    path.write_text(TEAMS.format(team=team, more=more))
+    return Staff(path, Around(outbox=folder / "outbox"), ManualClock(0))
+
+
+async def test_without_a_file_every_page_goes_to_the_outbox_as_its_channel_shows_it(tmp_path: Path) -> None:
+    one = Staff(None, Around(outbox=tmp_path / "outbox"), ManualClock(0))
+    night = Night(deliver=False)
+    night.desk.duty = await one.load()
+    assert night.alert(alert("provider_down", provider="ozow")) == ["0:00 page you: phone sms email slack webhook"]
+    for incident, page in night.desk.unsent():
+        assert (await one.deliver(incident, page)).sent
+    shown = sorted(path.name.split("-")[1] for path in (tmp_path / "outbox").glob("[0-9]*.json"))
+    assert shown == ["email", "phone", "slack", "sms", "webhook"]
+    await one.close()
+
+
+async def test_a_channel_with_an_address_of_its_own_is_a_room(tmp_path: Path) -> None:
+    one = made(tmp_path, more='[channels.slack]\nkind = "outbox"\nto = "#payments"\n')
+    duty = await one.load()
+    assert "slack" in duty.rooms
+    await one.close()
+
+
+async def test_what_is_wrong_is_told_and_what_was_in_force_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staff, "LOOK_EVERY_S", 0.02)
+    one = made(tmp_path)
+    first = await one.load()
+    assert first.roster.team_for("r", "p", None, ()).key == "payments"
+    seen: list[Duty] = []
+    task = asyncio.create_task(one.follow(seen.append))
+    path = tmp_path / "teams.toml"
+    path.write_text("[people]")
+    with pytest.raises(DirectoryError):
+        await one.load()
+    path.write_text(TEAMS.format(team="checkout", more="# changed"))
+    await eventually_async(lambda: bool(seen), "the change is in force")
+    assert seen[-1].roster.team_for("r", "p", None, ()).key == "checkout"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await one.close()
+
+
+@pytest.mark.parametrize(
+    ("at", "ends"),
+    [
+        ("2026-08-07T20:00", "2026-08-11T15:00"),  # Friday night; Monday is a holiday in South Africa
+        ("2026-08-11T05:00", "2026-08-11T15:00"),  # Tuesday, seven in the morning
+        ("2026-08-11T07:00", "2026-08-12T15:00"),  # Tuesday at nine
+    ],
+)
+def test_business_ends_when_the_calendar_says(at: str, ends: str) -> None:
+    ms = int(datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp() * 1000)
+    found = business_end(Calendar(closes=time(17)))(ms)
+    assert datetime.fromtimestamp(found / 1000, UTC).strftime("%Y-%m-%dT%H:%M") == ends
