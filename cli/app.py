@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.answering import incidents, maintenance, silence
 from cli.duration import seconds
 from cli.errors import Commands
 
@@ -32,6 +33,10 @@ baseline = typer.Typer(no_args_is_help=True, help="What is usual: history for th
 app.add_typer(baseline, name="baseline", rich_help_panel="Rules")
 oncall = typer.Typer()
 app.add_typer(oncall, name="oncall", rich_help_panel="People")
+
+app.add_typer(incidents, name="incidents", rich_help_panel="Answer")
+app.add_typer(silence, name="silence", rich_help_panel="Answer")
+app.add_typer(maintenance, name="maintenance", rich_help_panel="Answer")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
@@ -97,6 +102,24 @@ def worker(
     from cli.work import work
 
     work(log_level, json_logs)
+
+
+@app.command(
+    rich_help_panel="Run",
+    epilog="Example: TILLWATCH_KAFKA=kafka-1:9092 TILLWATCH_REDIS=redis://redis-1 tillwatch notifier",
+)
+def notifier(
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
+) -> None:
+    """Run one notifier, which turns alerts into incidents and pages people; of several, one leads and others stand by.
+
+    Prints one line, ready, to stdout once it has joined; logs go to stderr. SIGTERM: lets messages that are under way arrive,
+    and exits with 0 within 10 s.
+    """
+    from cli.notify import notify
+
+    notify(log_level, json_logs)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

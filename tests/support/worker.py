@@ -1,4 +1,4 @@
-"""A worker process that tests kill, freeze and stop."""
+"""A worker or notifier process that tests kill, freeze and stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STOP_WITHIN_S = 10.0
 
 
 class Worker(Process):
-    """`tillwatch worker` with exactly these settings; `start()` returns at its line `ready`.
+    """`tillwatch worker`, or another command, with exactly these settings; `start()` returns at its line `ready`.
 
     more: further variables of its environment, such as `TILLWATCH_FAULT="after_script:0.1"`. Its output is in
     `folder`. `kill()` is kill -9.
@@ -28,12 +28,13 @@ class Worker(Process):
         folder: Path,
         name: str = "worker",
         *,
+        command: str = "worker",
         ready_within_s: float = READY_WITHIN_S,
         **more: str,
     ) -> None:
         super().__init__(
             name,
-            [sys.executable, "-P", "-m", "cli", "worker"],
+            [sys.executable, "-P", "-m", "cli", command],
             folder / f"{name}.log",
             env=environment(settings) | more,
             ready="ready",

@@ -1,0 +1,262 @@
+"""From alerts on the topic to messages at a recorder or in the outbox: through restarts, kills and a store that forgets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter as Tally
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from notifier.desk import Duty, Result
+from notifier.service import Notifier
+from notifier.store import Counter
+from runtime.clock import ManualClock
+from runtime.outbox import HEADER, Entry
+from runtime.settings import Settings
+from schemas.alert import AlertEvent
+from schemas.incident import Command, Incident, IncidentEvent, Page
+from tests.integration.tables import redis_of
+from tests.support.night import JOHANNESBURG, Book, alert, end_of_business
+from tests.support.store import KillableStore
+from tests.support.topics import read_all, send
+from tests.support.wait import eventually_async
+from tests.support.worker import Worker as Process
+
+READY_WITHIN_S = 60.0
+
+
+async def publish(settings: Settings, *alerts: AlertEvent) -> None:
+    assert settings.kafka is not None
+    records = [
+        (settings.names.alerts, one.data.fingerprint.encode(), one.model_dump_json(exclude_none=False).encode())
+        for one in alerts
+    ]
+    await send(settings.kafka, records)
+
+
+async def incidents(settings: Settings) -> list[Incident]:
+    async with redis_of(settings) as redis:
+        return list((await Counter(redis, settings.names).all())[0])
+
+
+async def lifecycle(settings: Settings) -> list[tuple[IncidentEvent, Incident]]:
+    """Every event on the incidents topic, with the incident that travels with it."""
+    assert settings.kafka is not None
+    found = []
+    for record in await read_all(settings.kafka, settings.names.incidents):
+        event = IncidentEvent.model_validate_json(record.value)
+        assert record.key == event.subject.encode()
+        state = Entry.decode(event.subject, dict(record.headers)[HEADER]).state
+        found.append((event, msgspec.convert(state["incident"], Incident)))
+    return found
+
+
+# --- within the test ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Desk:
+    """A notifier within the test, with its clock, its book of who is on call, and what it sent."""
+
+    settings: Settings
+    clock: ManualClock
+    book: Book = field(default_factory=Book)
+    sent: list[tuple[str, str, str]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    async def deliver(self, incident: Incident, page: Page) -> Result:
+        self.keys.append(page.key)
+        self.sent.append((page.kind, page.person or "", page.channel))
+        return Result(incident.id, page.key, True, "recorded")
+
+    async def start(self) -> tuple[Notifier, asyncio.Event, asyncio.Task[None]]:
+        duty = Duty(self.book, end_of_business(JOHANNESBURG))
+        one = Notifier(self.settings, self.clock, duty, self.deliver)
+        stop, ready = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(one.run(stop, ready.set))
+        await asyncio.wait_for(ready.wait(), READY_WITHIN_S)
+        return one, stop, task
+
+    async def tell(self, kind: str, text: str = "") -> str:
+        command = Command(f"{kind}-{time.time()}", kind, "thandi", "#1", text)  # type: ignore[arg-type]
+        async with redis_of(self.settings) as redis:
+            answer = await Counter(redis, self.settings.names).send(command, 20.0)
+        assert answer is not None
+        return answer.text
+
+
+Start = Callable[[], Awaitable[tuple[Notifier, asyncio.Event]]]
+
+
+@pytest.fixture
+async def desk(fragile: Settings) -> Desk:
+    return Desk(fragile, ManualClock(time.time()))
+
+
+@pytest.fixture
+async def start(desk: Desk) -> AsyncIterator[Start]:
+    """Starts a notifier; those that run are stopped at the end."""
+    running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
+
+    async def begin() -> tuple[Notifier, asyncio.Event]:
+        one, stop, task = await desk.start()
+        running.append((stop, task))
+        return one, stop
+
+    yield begin
+    for stop, task in running:
+        stop.set()
+        await asyncio.wait_for(task, READY_WITHIN_S)
+
+
+DOWN = alert("provider_down", provider="ozow")
+ASKED = [("page", "thandi", channel) for channel in ("phone", "sms", "email")]
+
+
+async def test_from_the_alert_to_the_page_to_the_answer(desk: Desk, start: Start, patient: KillableStore) -> None:
+    await start()
+    await publish(desk.settings, DOWN)
+    await eventually_async(lambda: sorted(desk.sent) == sorted(ASKED), "the primary is paged")
+    desk.clock.advance(301)
+    await eventually_async(lambda: len(desk.sent) == 6, "the secondary is paged")
+    assert {person for _, person, _ in desk.sent[3:]} == {"sipho"}
+    assert await desk.tell("ack") == "#1 is acknowledged"
+    assert await desk.tell("severity", "horrible") == "no severity 'horrible': there are critical, high, medium, low"
+
+    # A store that lost everything: the topic tells the rest.
+    patient.empty()
+    await publish(desk.settings, alert("provider_down", "resolved", provider="ozow"))
+    await eventually_async(lambda: any(kind == "resolved" for kind, _, _ in desk.sent), "its end is told")
+    one = (await eventually_async(lambda: kept(desk.settings, "resolved"), "it is kept"))[0]
+    assert [(entry.kind, entry.author) for entry in one.timeline if entry.author != "tillwatch"] == [
+        ("acknowledged", "thandi")
+    ]
+    assert len(set(desk.keys)) == len(desk.keys), "nothing was sent twice"
+    told = await lifecycle(desk.settings)
+    assert told[0][0].type == "tillwatch.incident.opened"
+    kinds = [event.type.rpartition(".")[2] for event, _ in told]
+    assert [kind for kind in kinds if kind not in ("delivered", "silenced")] == [
+        "opened", "escalated", "acknowledged", "resolved"
+    ]  # fmt: skip
+    assert [incident.version for _, incident in told] == sorted({incident.version for _, incident in told})
+
+
+async def kept(settings: Settings, status: str) -> list[Incident]:
+    found = await incidents(settings)
+    return found if found and all(one.status == status for one in found) else []
+
+
+async def test_another_goes_on_and_what_is_no_alert_stops_nobody(desk: Desk, start: Start) -> None:
+    _, stop = await start()
+    assert desk.settings.kafka is not None
+    await send(desk.settings.kafka, [(desk.settings.names.alerts, b"x", b"no alert")])
+    await publish(desk.settings, DOWN)
+    await eventually_async(lambda: len(desk.sent) == 3, "the primary is paged")
+    await eventually_async(lambda: kept(desk.settings, "triggered"), "it is kept")
+    stop.set()
+    desk.clock.advance(200)
+    second, _ = await start()
+    await eventually_async(lambda: second.leading, "the other leads")
+    desk.clock.advance(101)
+    await eventually_async(lambda: len(desk.sent) == 6, "the secondary is paged by the other")
+    assert len(set(desk.keys)) == 6
+
+
+# --- as processes -------------------------------------------------------------------------------------------------------
+
+
+TEAMS = """
+[people.thandi]
+name = "Thandi"
+contacts = {outbox = "thandi"}
+[people.sipho]
+name = "Sipho"
+contacts = {outbox = "sipho"}
+[teams.payments]
+name = "Payments"
+default = true
+primary = ["thandi"]
+secondary = ["sipho"]
+"""
+FAULTS = ("after_incident_saved", "after_incident_told", "after_incident_marked", "after_page")
+
+
+def outbox(settings: Settings) -> list[tuple[str, str]]:
+    """(kind, recipient) of every message in the outbox."""
+    files = (settings.data / "outbox").glob("[0-9]*.json")
+    found = [json.loads(path.read_text()) for path in files]
+    return [(one["kind"], one["recipient"]) for one in found]
+
+
+def down(number: int, transition: str = "firing") -> AlertEvent:
+    return alert(f"rule_{number}", transition, "high", provider=f"p{number}", channels=("email",))  # type: ignore[arg-type]
+
+
+@pytest.mark.fault
+async def test_every_page_arrives_once_whenever_the_notifier_is_killed_and_the_store_forgets(
+    fragile: Settings, patient: KillableStore, tmp_path: Path
+) -> None:
+    """Killed at every point, and at any time, while a store comes back without its last seconds, and once emptied."""
+    (tmp_path / "teams.toml").write_text(TEAMS)
+    clock = tmp_path / "clock"
+    now = time.time()
+    clock.write_text(str(now))
+    changes = {"teams": tmp_path / "teams.toml", "clock": f"file:{clock}", "session_timeout": 1.5}
+    settings = fragile.model_copy(update=changes)
+    draw = random.Random(7)
+    count = 0
+    for life, fault in enumerate((*FAULTS, None)):
+        more = {} if fault is None else {"TILLWATCH_FAULT": f"{fault}:1"}
+        process = Process(settings, tmp_path, f"notifier-{life}", command="notifier", **more)
+        try:
+            await asyncio.to_thread(process.start)
+            patient.mark()
+            await publish(settings, down(count), down(count + 1))
+            count += 2
+            if fault is None:
+                await eventually_async(lambda: asyncio.to_thread(some_new, settings, draw.randint(1, 6)), "it is at work")
+            else:
+                await eventually_async(lambda process=process: _ended(process), f"it dies {fault}")
+        finally:
+            if process.running:
+                process.kill()
+        if life in (1, 3):
+            patient.fall_back()
+        if life == 2:
+            patient.empty()
+    last = Process(settings, tmp_path, "notifier-last", command="notifier")
+    try:
+        await asyncio.to_thread(last.start)
+        wanted = Tally({("page", "Thandi"): count})
+        await eventually_async(lambda: Tally(outbox(settings)) == wanted, "each primary page is there, and none twice")
+        clock.write_text(str(now + 901))
+        wanted += Tally({("page", "Sipho"): count})
+        await eventually_async(lambda: Tally(outbox(settings)) == wanted, "each timer fired, and none twice")
+        await publish(settings, *(down(number, "resolved") for number in range(count)))
+        wanted += Tally({("resolved", "Thandi"): count, ("resolved", "Sipho"): count})
+        await eventually_async(lambda: Tally(outbox(settings)) == wanted, "each end is told")
+        assert last.term() == 0
+    finally:
+        if last.running:
+            last.kill()
+    found = await incidents(settings)
+    assert sorted(one.number for one in found) == list(range(1, count + 1))
+    assert {one.status for one in found} == {"resolved"}
+    assert {page.state for one in found for page in one.pages} == {"sent"}
+
+
+async def _ended(process: Process) -> bool:
+    return not process.running
+
+
+def some_new(settings: Settings, least: int) -> bool:
+    return len(outbox(settings)) >= least
+
+
