@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import deque
-from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from notifier.policy import CHANGES_BEFORE_MS
 from runtime.kafka import stop_consumer, topic_logs
-from runtime.retry import AWAY
 from runtime.settings import Settings
 from schemas.decode import Decoder, Refused
 from schemas.incident import Moved
-
-log = logging.getLogger(__name__)
 
 KEPT = 500
 TAIL = 200
 """Records of each partition that are read at the start: those of half an hour, or so many."""
 POLL_MS = 500
-AGAIN_S = 5.0
 
 
 class Changes:
-    """The latest change events. `run` follows their topic, from outside of any group; where it is away they are missing."""
+    """The latest change events. `run` follows their topic, from outside of any group."""
 
     def __init__(self, settings: Settings, kafka: str) -> None:
         self._kafka, self._topic = kafka, settings.names.events("changes")
         self._decoder = Decoder("changes", settings.mask_bytes)
         self._found: deque[Moved] = deque(maxlen=KEPT)
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def before(self, now_ms: int) -> tuple[Moved, ...]:
         """Those that may matter to an incident that opens now."""
         return tuple(one for one in self._found if one.at_ms >= now_ms - 2 * CHANGES_BEFORE_MS)
 
-    async def run(self, wanted: Callable[[], bool] = lambda: True) -> None:
-        """Follows the topic while it is wanted, or until cancelled."""
-        while wanted():
-            try:
-                await self._follow(wanted)
-            except AWAY as error:
-                log.info("change events are not followed: %s; trying again", error or type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
-
-    async def _follow(self, wanted: Callable[[], bool]) -> None:
+    async def run(self) -> None:
+        """Follows the topic until cancelled; returns where there is none. Raises what Kafka raises when it is away."""
         log_now = (await topic_logs(self._kafka, [self._topic])).get(self._topic)
         if log_now is None:
             return
@@ -60,7 +48,7 @@ class Changes:
             self._found.clear()
             for one in partitions:
                 consumer.seek(one, max(first[one], ends[one] - TAIL))
-            while wanted():
+            while True:
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     self._found.extend(moved for record in records if (moved := self._moved(record)) is not None)
         finally:

@@ -26,7 +26,9 @@ from redis.asyncio import Redis
 from notifier.changes import Changes as Recent
 from notifier.desk import Changes, Desk, Duty, Result, Told
 from notifier.draft import worse
+from notifier.impact import costs
 from notifier.store import Place, Store
+from rollups.tables import TableStore
 from runtime.clock import Clock
 from runtime.faults import crash_point
 from runtime.guard import Guard
@@ -36,7 +38,7 @@ from runtime.redis import check, connect
 from runtime.retry import AWAY, NotWanted, end, until_done
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
-from schemas.incident import Incident, Page
+from schemas.incident import Impact, Incident, Page
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,9 @@ POLL_MS = 100
 TAKEN_AT_ONCE = 5_000
 """Alerts that are taken together: what began and ended in them asks nobody."""
 CHECK_EVERY_S, FORGET_EVERY_S = 5.0, 60.0
+COST_EVERY_S, COST_LIMIT_S = 15.0, 10.0
+"""How often it is asked what incidents cost, and how long that may take."""
+BESIDE_AGAIN_S = 5.0
 JOIN_LIMIT_S = 60.0
 COURIERS = 32
 """Messages that are under way at a time."""
@@ -75,7 +80,8 @@ class Notifier:
         self._kafka = address(settings)
         self._redis: Redis = connect(settings)
         self._store = Store(self._redis, self._names)
-        self._recent = Recent(settings, self._kafka)
+        self.recent = Recent(settings, self._kafka)
+        self._tables = TableStore(self._redis, self._names)
         self._tp = TopicPartition(self._names.alerts, 0)
         self._ours = asyncio.Event()
         """Whether the partition of the alerts topic is ours, and with it the lead."""
@@ -87,6 +93,7 @@ class Notifier:
         self._couriers: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(COURIERS)
         self._results: list[Result] = []
+        self._costs: dict[str, Impact] = {}
         self._checked_at = self._forgot_at = 0.0
         self._stopping = False
 
@@ -215,7 +222,8 @@ class Notifier:
     # --- work -------------------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        following = asyncio.create_task(self._recent.run())
+        beside = (("following change events", self.recent.run), ("counting what incidents cost", self._count_costs))
+        following = [asyncio.create_task(_beside(what, run)) for what, run in beside]
         try:
             while True:
                 await self._ours.wait()
@@ -232,7 +240,7 @@ class Notifier:
                 except IllegalStateError:  # the partition went while it was read
                     await asyncio.sleep(POLL_MS / 1000)
         finally:
-            await end([following])
+            await end(following)
 
     async def _once(self) -> None:
         records = await self._records()
@@ -249,12 +257,22 @@ class Notifier:
                 alerts = [
                     Told(place.base + one.offset, alert) for one in records if (alert := _alert(one)) is not None
                 ]
-                changes = desk.take(alerts, now_ms, self._recent.before(now_ms))
+                changes = desk.take(alerts, now_ms, self.recent.before(now_ms))
                 await self._apply(changes, now_ms, after)
             if read != self._commands:
                 await self._apply(desk.act(commands, now_ms), now_ms, commands=read)
             await self._note_results()
+            costs, self._costs = self._costs, {}
+            await self._apply(desk.assess(costs, now_ms), now_ms)
             await self._check(desk, now_ms)
+
+    async def _count_costs(self) -> None:
+        """Finds out now and then what incidents cost."""
+        while True:
+            await asyncio.sleep(COST_EVERY_S)
+            if self._desk is not None:
+                async with asyncio.timeout(COST_LIMIT_S):
+                    self._costs = await costs(self._tables, list(self._desk.incidents.values()), self._now_ms())
 
     async def _records(self) -> list[ConsumerRecord]:
         """The next alerts, in a moment; all that are there, up to a bound."""
@@ -356,6 +374,18 @@ class Notifier:
         if results and self._desk is not None:
             await self._apply(self._desk.record(results, now_ms), now_ms)
             del self._results[: len(results)]  # not before: a new lead notes them again
+
+
+async def _beside(what: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Runs what pages do without, and again where it fails."""
+    while True:
+        try:
+            await run()
+        except AWAY as error:
+            log.info("%s: %s; trying again", what, error or type(error).__name__)
+        except Exception:
+            log.exception("%s failed; trying again", what)
+        await asyncio.sleep(BESIDE_AGAIN_S)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -14,18 +14,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from notifier import service
 from notifier.desk import Duty, Result
 from notifier.service import Notifier
 from notifier.store import Counter
+from rollups.cells import Cell, Stat
+from rollups.tables import TableStore
 from runtime.clock import ManualClock
 from runtime.outbox import HEADER, Entry
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
 from schemas.incident import Command, Incident, IncidentEvent, Page
 from tests.integration.tables import redis_of
+from tests.support.events import event
 from tests.support.night import JOHANNESBURG, Book, alert, end_of_business
 from tests.support.store import KillableStore
-from tests.support.topics import read_all, send
+from tests.support.topics import produce, read_all, send
 from tests.support.wait import eventually_async
 from tests.support.worker import Worker as Process
 
@@ -167,6 +171,33 @@ async def test_another_goes_on_and_what_is_no_alert_stops_nobody(desk: Desk, sta
     desk.clock.advance(101)
     await eventually_async(lambda: len(desk.sent) == 6, "the secondary is paged by the other")
     assert len(set(desk.keys)) == 6
+
+
+async def test_what_changed_before_and_what_it_costs_are_with_it(
+    desk: Desk, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "COST_EVERY_S", 0.1)
+    settings, now = desk.settings, desk.clock.now()
+    assert settings.kafka is not None
+    release = event("deploy.released", now - 600, component="checkout", version="v42", author="sipho")
+    await produce(settings.kafka, settings.names, [release])
+    one, _ = await start()
+    await eventually_async(lambda: len(one.recent) == 1, "the release is read")
+    payments = int(now * 1000) // 10_000 * 10_000
+    cell = Cell(count=70, stats=[Stat(70, 700_000), Stat()])
+    async with redis_of(settings) as redis:
+        tables = TableStore(redis, settings.names)
+        await tables.take("writer")
+        await tables.write("payments", {payments: {("failed", "ozow", "card", "ZAR", None, None): cell}}, {})
+    down = alert("provider_down", provider="ozow", at_ms=payments)
+    await publish(settings, down)
+    await eventually_async(lambda: {person for _, person, _ in desk.sent} == {"thandi", "sipho"}, "customers feel it")
+    found = (await eventually_async(lambda: kept(settings, "triggered"), "it is kept"))[0]
+    assert [(moved.kind, moved.component, moved.text) for moved in found.changes] == [
+        ("deploy.released", "checkout", "v42, by sipho")
+    ]
+    assert found.impact is not None
+    assert (found.impact.failed_payments, found.impact.at_risk) == (70, {"ZAR": 700_000})
 
 
 # --- as processes -------------------------------------------------------------------------------------------------------
