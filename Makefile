@@ -22,7 +22,7 @@ TESTERS := 2
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
 	@$(PY) -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
 
-# No run begins after 7 and 5 minutes; the last takes 4.
+# The first two begin no run after 7 and 5 minutes, the third takes 4.
 bench: $(VENV)/.dev $(BENCH)/.installed ## Tillwatch beside other stream processors, and what an event costs; a quarter of an hour
 	@$(PY) -m bench.compare $(ARGS)
 	@$(PY) -m bench.cost

@@ -54,9 +54,10 @@ LOOK_EVERY_S = 0.05
 FILL_LIMIT_S = 300.0
 FEWER = 10
 """Where an event takes tens of times as long, a tenth of the events gives the same rate in bearable time."""
-SLOWEST = 300
-"""Events a second below which a contender is given up."""
+SLOWEST = 2_000
+"""Events a second below which a contender is given up, but not before LEAST_LIMIT_S."""
 START_LIMIT_S = 60.0
+LEAST_LIMIT_S = 150.0
 
 Cell = tuple[int, str, str, str]
 """(start of the 10 s window in epoch s, outcome, provider, method)."""
@@ -260,7 +261,7 @@ async def other(bench: Bench, contender: Contender, name: str) -> Run:
     log = bench.logs[contender.log]
     words = [bench.servers.kafka, log.topic, f"{bench.settings.namespace}-{name}", str(log.events), str(folder)]
     process = Process(name, contender.command(words), folder / "log", env=quiet_environment(), stop_within_s=10.0)
-    limit_s = START_LIMIT_S + log.events / SLOWEST
+    limit_s = max(START_LIMIT_S + log.events / SLOWEST, LEAST_LIMIT_S)
     began, served, machine = time.perf_counter(), sum(map(cpu_s, bench.servers.pids)), machine_s()
     try:
         await asyncio.to_thread(process.start)
@@ -417,6 +418,8 @@ def main() -> int:
         parser.error(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     chosen = [one for one in CONTENDERS if one.name in given.only.split(",")]
     mix = Mix(given.events, given.partitions, given.rate, heartbeats=False, repeats=0.0)
+    if min(given.events, given.reps) < 1:
+        parser.error("--events and --reps are 1 or more")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has no leader yet, and it asks again
     try:
         result = asyncio.run(run(mix, chosen, given.reps, given.minutes * 60))

@@ -149,6 +149,8 @@ def main() -> int:
     unknown = set(chosen) - set(series)
     if unknown:
         parser.error(f"no series {', '.join(sorted(unknown))}; there are {', '.join(series)}")
+    if min(given.events, given.reps) < 1:
+        parser.error("--events and --reps are 1 or more")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has no leader yet, and it asks again
     try:
         result = asyncio.run(run(points(given.events, chosen), given.reps, given.minutes * 60))

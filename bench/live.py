@@ -176,6 +176,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often a worker dies in each way (3)")
     parser.add_argument("--json", type=Path, default=report.CACHE / "live.json", help="where the figures go")
     given = parser.parse_args()
+    if given.trials < 2 or given.rounds < 1 or min(given.rates, default=1.0) <= 0:
+        parser.error("--trials are 2 or more, --rounds 1 or more, --rates above 0")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has no leader yet, and it asks again
     latencies = []
     try:

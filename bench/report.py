@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from math import floor, log10
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -218,7 +219,7 @@ def bars(title: str, names: Sequence[str], ours: int, panels: Sequence[Panel], s
             y = TOP + ROW * row
             if figure is None:
                 if number == 0:
-                    body.append(_text(left + 8, y + 21, said[row][:48], "word"))
+                    body.append(_text(left + 8, y + 21, shorten(said[row], 42, placeholder=" …"), "word"))
                 continue
             drawn = "ours" if row == ours else "other"
             body.append(

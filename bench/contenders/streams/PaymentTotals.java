@@ -118,6 +118,7 @@ public final class PaymentTotals {
     streams.setUncaughtExceptionHandler(
         error -> {
           error.printStackTrace();
+          Runtime.getRuntime().halt(1); // who waits for the result sees that there will be none
           return StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
         });
     Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(5))));
