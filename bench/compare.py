@@ -138,15 +138,15 @@ class Run:
     """One contender, once.
 
     events: how many it read; seconds, cpu_seconds: from its first event until its sums hold the last one; second_half:
-    events a second of the second half alone, when all is warm; from_start_s: from starting the process;
-    servers_cpu_seconds: broker and store meanwhile; others_cores: how much of the machine every other process took, so
-    that a figure from a busy machine says so; wrong: what is wrong with its sums.
+    events a second of the second half alone, when all is warm, None where it cannot be seen; from_start_s: from starting
+    the process; servers_cpu_seconds: broker and store meanwhile; others_cores: how much of the machine every other process
+    took, so that a figure from a busy machine says so; wrong: what is wrong with its sums.
     """
 
     events: int
     seconds: float
     cpu_seconds: float
-    second_half: float
+    second_half: float | None
     peak_mb: float
     from_start_s: float
     servers_cpu_seconds: float
@@ -227,7 +227,7 @@ async def tillwatch(bench: Bench, name: str) -> Run:
         events=log.events,
         seconds=one.whole_seconds,
         cpu_seconds=one.whole_cpu_seconds,
-        second_half=one.second_half_a_second,
+        second_half=None,  # its sums are seen a flush at a time
         peak_mb=one.peak_rss_mb,
         from_start_s=round(one.from_start_s + one.merged_after_s, 2),
         servers_cpu_seconds=one.whole_servers_cpu_seconds,
@@ -391,9 +391,10 @@ async def attempt(bench: Bench, outcome: Outcome, number: int) -> None:
     else:
         outcome.runs.append(one)
         say(
-            f"  {number} {contender.title}: {one.events / one.seconds:,.0f} events/s, second half {one.second_half:,.0f}, "
+            f"  {number} {contender.title}: {one.events / one.seconds:,.0f} events/s, "
             f"{one.events / one.cpu_seconds:,.0f} per CPU-second, {one.seconds:.1f} s ({one.cpu_seconds:.1f} CPU, "
             f"servers {one.servers_cpu_seconds:.1f}, others {one.others_cores:.1f} cores), {one.peak_mb:.0f} MB"
+            + (f"; second half {one.second_half:,.0f} events/s" if one.second_half else "")
             + (f"; WRONG: {one.wrong}" if one.wrong else "")
         )
 

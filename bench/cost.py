@@ -115,7 +115,7 @@ async def attempt(servers: Servers, point: Point, part: str) -> None:
     say(
         f"  {point.series} {point.value:,}: {one.whole_cpu_seconds / point.mix.events * 1e6:.1f} µs an event, broker and store "
         f"{one.whole_servers_cpu_seconds / point.mix.events * 1e6:.1f}; {point.mix.events / one.whole_seconds:,.0f} events/s, "
-        f"second half {one.second_half_a_second:,.0f}; {point.cells:,.0f} cells a row, {one.peak_rss_mb:.0f} MB"
+        f"{point.cells:,.0f} cells a row, {one.peak_rss_mb:.0f} MB"
     )
 
 

@@ -210,9 +210,6 @@ class Figures:
     whole_cpu_seconds: float
     whole_servers_cpu_seconds: float
     whole_others_cpu_seconds: float
-    second_half_a_second: float
-    """Events a second from the first flush that was seen to hold half of them until the merged table held everything; of
-    all of them where that flush held nearly all."""
 
 
 def cpu_s(pid: int) -> float:
@@ -251,9 +248,8 @@ async def repetition(
         async with asyncio.timeout(REPETITION_LIMIT_S):
             starting = asyncio.gather(*(asyncio.to_thread(worker.start) for worker in workers))
             first = last = (0, 0.0, 0.0, 0.0, 0.0)
-            half, last_of_all = (0, 0.0), sum(ends.values())
             taken: tuple[float, float, float, float] | None = None
-            while first[0] == 0 or last[0] < last_of_all:
+            while first[0] == 0 or last[0] < sum(ends.values()):
                 await asyncio.sleep(LOOK_EVERY_S)
                 if taken is None and any([await redis.exists(settings.names.source_state(source)) for source in sources]):
                     taken = time.perf_counter(), spent_s(), sum(map(cpu_s, servers)), machine_s()
@@ -264,11 +260,9 @@ async def repetition(
                 if done > last[0]:
                     last = (done, time.perf_counter(), spent_s(), sum(map(cpu_s, servers)), machine_s())
                     first = first if first[0] else last
-                    half = half if 2 * half[0] >= last_of_all else last[:2]
             await starting
             assert taken is not None, "a flush writes below what was taken"
             merged_at = await merged(redis, settings, sources)
-            half = half if half[0] < last[0] * 0.8 else (0, taken[0])
             whole_cpu, whole_served = spent_s() - taken[1], sum(map(cpu_s, servers)) - taken[2]
             whole_others = machine_s() - taken[3] - whole_cpu - whole_served
         await _compare(redis, settings, produced)
@@ -288,7 +282,6 @@ async def repetition(
             whole_cpu_seconds=round(whole_cpu, 2),
             whole_servers_cpu_seconds=round(whole_served, 2),
             whole_others_cpu_seconds=round(max(whole_others, 0.0), 2),
-            second_half_a_second=round((last[0] - half[0]) / (merged_at - half[1])),
         )
     except TimeoutError:
         raise Failed(f"not done within {REPETITION_LIMIT_S:g} s: {workers[0].output[-2000:]}") from None

@@ -92,7 +92,7 @@ def lines(result: Result) -> list[Line]:
                     one["name"],
                     one["title"],
                     Spread.of(run["events"] / run["seconds"] for run in runs),
-                    Spread.of(run["second_half"] for run in runs),
+                    Spread.of(run["second_half"] for run in runs) if runs[0]["second_half"] else None,
                     Spread.of(run["events"] / run["cpu_seconds"] for run in runs),
                     Spread.of(run["events"] / (run["cpu_seconds"] + run["servers_cpu_seconds"]) for run in runs),
                     Spread.of(run["peak_mb"] for run in runs),

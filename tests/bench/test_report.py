@@ -162,9 +162,15 @@ def test_the_figures_of_a_contender() -> None:
 
 
 def test_the_table_of_the_comparison() -> None:
-    text = comparison(compared(contender("tillwatch", run(1_000, 2.0)), contender("quix", lacking="a|b\nc")))
+    without = run(1_000, 2.0) | {"second_half": None}
+    text = comparison(
+        compared(
+            contender("faust", run(1_000, 2.0)), contender("tillwatch", without), contender("quix", lacking="a|b\nc")
+        )
+    )
 
-    assert text[-2].startswith("| Tillwatch | 500 | 500 | 1,000 | 500 | 100 | right |")
+    assert text[-3] == "| Faust | 500 | 500 | 1,000 | 500 | 100 | right |"
+    assert text[-2] == "| Tillwatch | 500 | – | 1,000 | 500 | 100 | right |"
     assert text[-1] == "| Quix | – | – | – | – | – | not here: a\\|b c |"
     assert "2026-11-28, 2 cores (A <processor>), 24 GiB" in text[0]
     assert "0.25 cores" in text[2]
