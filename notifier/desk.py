@@ -505,8 +505,6 @@ class Desk:
     def _channels(self, draft: Draft) -> list[str]:
         """Those that the worst of its alerts name themselves, else those of the severity."""
         it, policy = draft.it, self._severity(draft).channels
-        if it.by_hand is not None:
-            return list(policy)
         named = [one.channels or policy for one in draft.loud_members if one.severity == it.severity]
         return list(dict.fromkeys(channel for channels in named for channel in channels)) or list(policy)
 

@@ -179,6 +179,12 @@ class TestTriggers:
         assert night.fails("phone", "sms") == []
         assert night.fails("email") == [f"0:20 page sipho: {ALL}"]
 
+    def test_who_has_answered_needs_no_other_to_be_reached(self) -> None:
+        night = Night(deliver=False)
+        night.alert(alert("provider_down", provider="ozow"))
+        night.tell("ack")
+        assert night.fails("phone", "sms", "email") == []
+
     def test_to_whom_the_outbox_is_an_address_every_channel_is(self) -> None:
         night = Night()
         night.book.duty["primary"] = (Someone("you", {"outbox": "you"}),)

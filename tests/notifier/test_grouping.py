@@ -54,6 +54,11 @@ class TestTogether:
         night.alert(alert("slower", inhibited_by=cause.id, severity="low"))
         assert len(numbers(night)) == 1
 
+    def test_what_began_anew_without_an_end_explains_as_well(self, night: Night) -> None:
+        again = alert("system_down", component="db", episode=1)
+        night.alert(alert("system_down", component="db"), again, alert("slow", inhibited_by=again.id, severity="low"))
+        assert len(numbers(night)) == 1
+
     def test_a_quarter_of_an_hour_later_it_is_another(self, night: Night) -> None:
         night.alert(alert("provider_down", provider="ozow"))
         night.until("15:00")
@@ -103,6 +108,23 @@ class TestStorm:
         night.restart()
         night.alert(over[499])
         assert night.incident().status == "resolved"
+
+    def test_what_is_counted_and_goes_on_still_asks(self, night: Night) -> None:
+        night.alert(*(alert("call_failing", severity="high", provider="ozow", group={"route": n}) for n in range(300)))
+        over = (
+            alert("call_failing", "resolved", severity="high", provider="ozow", group={"route": n})
+            for n in range(MEMBERS_MOST)
+        )
+        assert night.alert(*over) == []
+        assert night.until("15:00") == ["15:00 page sipho: email"]
+
+    def test_what_is_over_makes_room(self, night: Night) -> None:
+        many = range(MEMBERS_MOST)
+        night.alert(*(alert("call_failing", severity="high", provider="ozow", group={"route": n}) for n in many))
+        night.alert(alert("call_failing", "resolved", severity="high", provider="ozow", group={"route": 7}))
+        night.alert(alert("slow", severity="low", provider="ozow"))
+        one = night.incident()
+        assert (len(one.members), one.members_more, one.members[-1].rule, one.others) == (MEMBERS_MOST, 1, "slow", frozenset())
 
     def test_ten_thousand_of_one_rule_are_a_few_incidents(self, night: Night) -> None:
         for start in range(0, 10_000, 1_000):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from notifier.desk import Result, Told
 from notifier.policy import CHANGES_BEFORE_MS
 from schemas.incident import Moved
 from tests.support.night import Night, alert
@@ -68,6 +69,12 @@ class TestStates:
         assert night.until("31:00") == ["31:00 page thandi: phone sms email"]
         assert "its alerts still fire" in night.story()
 
+    def test_what_fires_again_is_as_bad_as_it_is_now(self, night: Night) -> None:
+        night.alert(ended())
+        night.until("5:00")
+        assert night.alert(alert("provider_down", severity="low", provider="ozow", episode=1)) == ["5:00 page thandi: email"]
+        assert night.incident().severity == "low"
+
     def test_what_is_resolved_by_hand_and_then_over_stays_so(self, night: Night) -> None:
         night.tell("resolve")
         night.until("5:00")
@@ -94,8 +101,8 @@ class TestStates:
         assert night.tell("reopen", "customers still call").done
         assert night.log[-1] == "1:00:00 page thandi: phone sms email"
         night.tell("ack")
-        night.alert(alert("slow", provider="ozow", severity="low"))
-        night.alert(alert("slow", "resolved", provider="ozow", severity="low"))
+        night.alert(alert("provider_down", provider="ozow", episode=1))
+        night.alert(alert("provider_down", "resolved", provider="ozow", episode=1))
         assert night.incident().open
         assert night.tell("resolve").done
         assert night.incident().status == "resolved"
@@ -179,9 +186,28 @@ class TestTimeline:
         assert one.timeline[0].kind == "opened"
         assert one.timeline[-1].text == "note 599"
         assert one.timeline_more == 5 + 600 - 400
+        for number in range(300):
+            night.tell("note", f"{number}" * 500)
+        assert sum(len(entry.text) for entry in night.entries()[100:]) <= 200_000
+        assert night.entries()[-1].text == "299" * 500
+
+    def test_messages_that_arrived_are_forgotten_in_time_and_others_are_not(self) -> None:
+        for arrive, kept in ((True, 200), (False, 3 * (4 + 4 * 120))):
+            night = Night(deliver=arrive)
+            night.alert(alert("provider_down", provider="ozow"))
+            night.until("60:00:00")
+            assert len(night.incident().pages) <= kept
+            assert len(night.desk.unsent()) == len(night.sent) * (not arrive)
+            assert len(night.sent) > 200
 
 
 class TestQuiet:
+    def test_its_severity_is_known_all_the_same(self) -> None:
+        night = Night()
+        night.alert(alert("provider_down", severity="medium", provider="ozow", historical=True))
+        night.alert(alert("provider_down", "updated", provider="ozow", historical=True, n=1))
+        assert (night.incident().severity, night.log) == ("critical", [])
+
     def test_an_alert_of_the_past_asks_nobody(self) -> None:
         night = Night()
         assert night.alert(alert("provider_down", provider="ozow", historical=True)) == []
@@ -224,6 +250,13 @@ class TestTwice:
         assert night.alert(first) == [], "not even after its end"
         assert before.version < night.incident().version <= before.version + 2 + 1
 
+    def test_a_log_that_is_read_again_changes_nothing(self, night: Night) -> None:
+        log = [alert("provider_down", provider="ozow", runbook="provider_down")]
+        log += [alert("provider_down", "updated", provider="ozow", n=n) for n in range(1, 5)]
+        night.alert(*log[1:])
+        for offset, one in enumerate(log):
+            assert not night.desk.take([Told(offset, one)], night.now_ms)
+
     def test_commands_that_come_twice_are_done_once(self, night: Night) -> None:
         night.tell("escalate", ident="one")
         asked = night.incident().level
@@ -233,8 +266,11 @@ class TestTwice:
     def test_results_that_come_twice_are_noted_once(self) -> None:
         night = Night(deliver=False)
         night.alert(alert("provider_down", provider="ozow"))
-        night.fails("sms")
-        assert night.fails("sms") == []
+        incident, page = night.desk.unsent()[0]
+        result = Result(incident.id, page.key, False, "no answer")
+        assert night.desk.record([result], night.now_ms)
+        assert not night.desk.record([result], night.now_ms)
+        assert not night.desk.record([Result("unknown", page.key, True, ""), Result(incident.id, "unknown", True, "")], 0)
         assert len(night.story(1, "undelivered")) == 1
 
 
@@ -247,6 +283,14 @@ class TestUpdates:
         assert night.until("5:00") == ["5:00 update thandi: email"]
         assert night.until("14:00") == []
         assert night.alert(alert("once_more", severity="low", provider="ozow")) == ["14:00 update thandi: email"]
+
+    def test_what_was_told_is_no_news(self) -> None:
+        night = Night()
+        night.alert(alert("provider_down", severity="high", provider="ozow"))
+        night.alert(alert("provider_down", "updated", provider="ozow", n=1))
+        night.tell("ack")
+        night.until("6:00")
+        assert night.alert(alert("provider_down", "updated", provider="ozow", n=2)) == []
 
     def test_nobody_is_phoned_for_an_update(self) -> None:
         night = Night()

@@ -118,6 +118,12 @@ class TestMaintenance:
         assert [(one.phase, one.version, change) for one, change in changes.silences] == [("over", 3, "over")]
 
 
+    def test_a_clock_that_goes_back_does_not_revive_it(self, night: Night) -> None:
+        night.silence("component=checkout", start="0:00", end="20:00", kind="maintenance")
+        night.until("20:00")
+        assert not night.desk.tick(night.now_ms - 2_000)
+
+
 class TestBad:
     @pytest.mark.parametrize("text", ["", "provider", "=ozow", "provider=", "provider~ozow", "a b=c", "provider=" + "x" * 300])
     def test_what_is_no_matcher_is_refused(self, text: str) -> None:
