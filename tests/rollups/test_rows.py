@@ -254,6 +254,8 @@ def test_the_docs_tell_every_key():
         names.alert_states,
         names.baselines,
         names.imports,
+        *(names.notifier(part) for part in ("leader", "incidents", "commands")),
+        names.answer("ID"),
         names.worker("NAME"),
     ]
     told = re.findall(r"^\| `(NS:[^`]+)` \|", DOCS, re.MULTILINE)
