@@ -427,16 +427,15 @@ class Desk:
 
     def _assess(self, draft: Draft, impact: Impact) -> None:
         before, policy = draft.it.impact, draft.it.policy
-        grew = before is None or impact.failed_payments > before.failed_payments * (1 + _GREW)
-        if not grew or not impact.failed_payments:
-            return
-        draft.set(impact=impact)
-        sums = ", ".join(f"{minor / 100:,.2f} {currency}" for currency, minor in sorted(impact.at_risk.items()))
         failed = f"{impact.failed_payments} failed payment{'s' if impact.failed_payments > 1 else ''}"
-        draft.say("impact", f"{failed} so far" + (f", {sums} at risk" if sums else ""))
-        beyond = max(impact.at_risk.values(), default=0) >= policy.impact_minor
-        if draft.loud and (impact.failed_payments >= policy.impact_payments or beyond):
-            self._trigger(draft, "impact", f"customers feel it: {failed}" + (f", {sums} at risk" if sums else ""))
+        sums = ", ".join(f"{minor / 100:,.2f} {currency}" for currency, minor in sorted(impact.at_risk.items()))
+        cost = failed + (f", {sums} at risk" if sums else "")
+        if impact.failed_payments > (0 if before is None else before.failed_payments * (1 + _GREW)):
+            draft.set(impact=impact)
+            draft.say("impact", f"so far {cost}")
+        much = max(impact.at_risk.values(), default=0) >= policy.impact_minor
+        if draft.loud and (much or impact.failed_payments >= policy.impact_payments):
+            self._trigger(draft, "impact", f"customers feel it: {cost}")
 
     # --- asking people ----------------------------------------------------------------------------------------------------
 

@@ -36,13 +36,13 @@ SLICE_SHARE = 0.5
 """A slice with this share of what is wrong says what an alert is about."""
 
 MEMBERS_MOST = 200
-TIMELINE_HEAD, TIMELINE_TAIL, TIMELINE_CHARS = 100, 300, 200_000
+TIMELINE_HEAD, TIMELINE_TAIL, TIMELINE_CHARS = 50, 200, 100_000
 """Of a long timeline the first entries are kept, and the latest, these with so many characters; all are on the topic."""
 TEXT_KEPT = 500
 """Characters of what an alert says."""
 ENTRIES_AT_ONCE = 20
 """Alerts that come at once and are more than this are one entry."""
-PAGES_MOST = 200
+PAGES_MOST = 100
 QUIET_CHANNELS = frozenset({"email", "slack", "webhook"})
 """Through these an update goes; the end of an incident also by sms. Nobody is phoned to be told that it is over."""
 OUTBOX = "outbox"

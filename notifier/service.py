@@ -47,6 +47,10 @@ T = TypeVar("T")
 POLL_MS = 100
 TAKEN_AT_ONCE = 5_000
 """Alerts that are taken together: what began and ended in them asks nobody."""
+MANY, PACE_S = 10, 0.5
+"""Where so many alerts come at once, they are taken no more often than this: each time a whole incident is saved and told."""
+TAIL = 2_000
+"""Lifecycle events that a new leader looks at."""
 CHECK_EVERY_S, FORGET_EVERY_S = 5.0, 60.0
 COST_EVERY_S, COST_LIMIT_S = 15.0, 10.0
 """How often it is asked what incidents cost, and how long that may take."""
@@ -132,6 +136,7 @@ class Notifier:
             client_id="tillwatch-notifier",
             acks="all",
             max_request_size=MESSAGE_BYTES,
+            compression_type="gzip",
             request_timeout_ms=10_000,
         )
         tasks: list[asyncio.Task[None]] = []
@@ -201,7 +206,7 @@ class Notifier:
         async with self._working:
             self._desk = None
             token = secrets.token_hex(8)
-            told = await tail(self._kafka, self._names.incidents, "tillwatch-notifier")
+            told = await tail(self._kafka, self._names.incidents, "tillwatch-notifier", TAIL)
             held = await self._store.take(token, told)
             now = (await topic_logs(self._kafka, [self._names.alerts])).get(self._names.alerts)
             log_id = "" if now is None else now.topic_id
@@ -244,6 +249,9 @@ class Notifier:
 
     async def _once(self) -> None:
         records = await self._records()
+        if len(records) >= MANY:
+            await asyncio.sleep(PACE_S)
+            records += await self._records(records[-1].offset + 1)
         commands, read = await self._kept("reading commands", partial(self._store.commands, self._commands))
         async with self._working:
             desk = self._desk
@@ -274,10 +282,11 @@ class Notifier:
                 async with asyncio.timeout(COST_LIMIT_S):
                     self._costs = await costs(self._tables, list(self._desk.incidents.values()), self._now_ms())
 
-    async def _records(self) -> list[ConsumerRecord]:
-        """The next alerts, in a moment; all that are there, up to a bound."""
+    async def _records(self, start: int | None = None) -> list[ConsumerRecord]:
+        """The next alerts, in a moment; all that are there, up to a bound. start: the offset of the next, where it is not that
+        of the place."""
         found: list[ConsumerRecord] = []
-        start = self._place.next - self._place.base
+        start = self._place.next - self._place.base if start is None else start
         while len(found) < TAKEN_AT_ONCE:
             some = (await self._consumer.getmany(self._tp, timeout_ms=0 if found else POLL_MS)).get(self._tp, [])
             if not some:

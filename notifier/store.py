@@ -57,7 +57,7 @@ class Store:
         self._outbox = Outbox(redis, names.notifier("leader"), names.notifier("incidents"), beside="desk")
 
     async def take(self, token: str, tail: Iterable[Entry]) -> Held:
-        """Becomes the leader, and loads everything; `tail`: what the incidents topic tells, oldest first."""
+        """Becomes the leader, and loads everything; `tail`: what the incidents topic tells."""
         adopted = await self._outbox.take(token, tail)
         beside = self._outbox.beside
         places = [msgspec.convert(entry.state["place"], Place) for entry in adopted]

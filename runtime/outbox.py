@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
 HEADER = "tw_state"
-TAIL, TAIL_LIMIT_S = 5_000, 10.0
+TAIL, TAIL_LIMIT_S = 5_000, 30.0
 
 # KEYS: leader, states, other hashes. ARGV: token, serial that this leader wrote last, serial, name of what is kept beside the
 # states, what is kept; for each of the other hashes the number of its fields; then their pairs (field, value), then pairs
@@ -82,8 +82,7 @@ class Outbox:
         """What is kept beside the states, as saved last."""
 
     async def take(self, token: str, tail: Iterable[Entry]) -> list[Entry]:
-        """Becomes the leader and loads every state; `tail`: what the topic tells, oldest first. Returns what Redis had
-        forgotten."""
+        """Becomes the leader and loads every state; `tail`: what the topic tells. Returns what Redis had forgotten."""
         await self._redis.hset(self._leader, mapping={"token": token, "serial": 0})
         self._token, self._serial = token, 0
         beside = await self._redis.hget(self._leader, self._beside)
@@ -139,8 +138,8 @@ class Outbox:
         return {key: entry.state for key, entry in self.entries.items()}
 
 
-async def tail(kafka: str, topic: str, client_id: str) -> list[Entry]:
-    """The states that the latest events of a topic with one partition carry, oldest first, of each key the latest. Raises
+async def tail(kafka: str, topic: str, client_id: str, most: int = TAIL) -> list[Entry]:
+    """The states that the latest events of a topic with one partition carry, of each key that with the highest number. Raises
     what Kafka raises when it is away, TimeoutError among it."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, client_id=client_id, enable_auto_commit=False)
     tp = TopicPartition(topic, 0)
@@ -150,7 +149,7 @@ async def tail(kafka: str, topic: str, client_id: str) -> list[Entry]:
         try:
             consumer.assign([tp])
             first = (await consumer.beginning_offsets([tp]))[tp]
-            position = max(first, (await consumer.end_offsets([tp]))[tp] - TAIL)
+            position = max(first, (await consumer.end_offsets([tp]))[tp] - most)
             consumer.seek(tp, position)
             # The end as a fetch tells it: asked for it plainly, the embedded broker leaves out part of the last batch.
             while (end := consumer.highwater(tp)) is None or position < end:
@@ -158,9 +157,10 @@ async def tail(kafka: str, topic: str, client_id: str) -> list[Entry]:
                     position = record.offset + 1
                     header = dict(record.headers).get(HEADER)
                     if header is not None and record.key is not None:
-                        key = record.key.decode()
-                        entries.pop(key, None)
-                        entries[key] = Entry.decode(key, header)
+                        entry = Entry.decode(record.key.decode(), header)
+                        held = entries.get(entry.key)
+                        if held is None or entry.number >= held.number:  # whoever led before may have been late
+                            entries[entry.key] = entry
         finally:
             await consumer.stop()
     return list(entries.values())

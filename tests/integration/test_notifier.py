@@ -21,7 +21,7 @@ from notifier.store import Counter
 from rollups.cells import Cell, Stat
 from rollups.tables import TableStore
 from runtime.clock import ManualClock
-from runtime.outbox import HEADER, Entry
+from runtime.outbox import HEADER, Entry, tail
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
 from schemas.incident import Command, Incident, IncidentEvent, Page
@@ -198,6 +198,20 @@ async def test_what_changed_before_and_what_it_costs_are_with_it(
     ]
     assert found.impact is not None
     assert (found.impact.failed_payments, found.impact.at_risk) == (70, {"ZAR": 700_000})
+
+
+async def test_of_what_the_topic_tells_the_highest_number_counts(installation: Settings) -> None:
+    """Whoever led before may be late."""
+    assert installation.kafka is not None
+    topic = installation.names.incidents
+    for number in (1, 3, 2):
+        entry = Entry("one", number, {"at": number})
+        await send(installation.kafka, [(topic, b"one", b"{}")], headers=[(HEADER, entry.header())])
+    await send(installation.kafka, [(topic, b"other", b"{}")], headers=[])
+    assert [(one.key, one.number, one.state) for one in await tail(installation.kafka, topic, "test")] == [
+        ("one", 3, {"at": 3})
+    ]
+    assert await tail(installation.kafka, topic, "test", most=1) == []
 
 
 # --- as processes -------------------------------------------------------------------------------------------------------

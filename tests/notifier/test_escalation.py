@@ -143,14 +143,14 @@ class TestTriggers:
         ]  # fmt: skip
 
     def test_customers_feel_it(self, night: Night) -> None:
-        few = Impact(10, {"ZAR": 100_000}, 0)
+        few = Impact(49, {"ZAR": 490_000}, 0)
         assert night.desk.assess({night.incident().id: few}, night.now_ms).pages == ()
-        many = Impact(60, {"ZAR": 600_000}, 0)
+        many = Impact(50, {"ZAR": 500_000}, 0)
         pages = night.desk.assess({night.incident().id: many}, night.now_ms).pages
         assert {page.person for page in pages} == {"sipho"}
         again = Impact(600, {"ZAR": 6_000_000}, 0)
         assert night.desk.assess({night.incident().id: again}, night.now_ms).pages == (), "once is enough"
-        assert night.story(1, "impact")[-1] == "600 failed payments so far, 60,000.00 ZAR at risk"
+        assert night.story(1, "impact")[-1] == "so far 600 failed payments, 60,000.00 ZAR at risk"
 
     def test_much_money_in_few_payments(self, night: Night) -> None:
         impact = Impact(2, {"ZAR": 5_000_000}, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from notifier.policy import MEMBERS_MOST, STORM_ALL, STORM_RULE
+from notifier.policy import MEMBERS_MOST, STORM_ALL, STORM_RULE, TIMELINE_HEAD, TIMELINE_TAIL
 from schemas.alert import Slice
 from schemas.incident import Incident
 from tests.support.night import Night, alert
@@ -95,7 +95,7 @@ class TestStorm:
         one = night.incident()
         assert len(one.members) == MEMBERS_MOST
         assert one.members_more == 10_000 - MEMBERS_MOST
-        assert len(one.timeline) <= 400
+        assert len(one.timeline) <= TIMELINE_HEAD + TIMELINE_TAIL
 
     def test_it_is_over_when_all_that_are_counted_are(self, night: Night) -> None:
         many = [alert("call_failing", severity="high", provider="ozow", group={"route": n}) for n in range(500)]
