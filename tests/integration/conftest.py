@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,14 +19,16 @@ from runtime.clock import ManualClock
 from runtime.settings import Settings
 from tests.conftest import Broker
 from tests.integration.tables import redis_of
+from tests.support.crew import Crew
 from tests.support.events import Event
 from tests.support.store import KillableStore
 from tests.support.topics import produce
 from tests.support.wait import eventually_async
-from tests.support.worker import Worker as WorkerProcess
 
 SESSION_S = 3.0
 READY_WITHIN_S = 60.0
+
+__all__ = ["Crew", "Run", "Running"]
 
 
 @pytest.fixture
@@ -51,45 +52,13 @@ def fragile(installation: Settings, patient: KillableStore) -> Settings:
 # --- as processes -----------------------------------------------------------------------------------------------------
 
 
-class Crew:
-    """Worker processes of a test; what it leaves running is killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.members: list[WorkerProcess] = []
-
-    def hire(self, settings: Settings, **more: str) -> WorkerProcess:
-        """A worker that is not started."""
-        one = WorkerProcess(settings, self._folder, f"worker-{len(self.members) + 1}", **more)
-        self.members.append(one)
-        return one
-
-    async def start(self, settings: Settings, **more: str) -> WorkerProcess:
-        """A worker that is ready."""
-        return (await self.begin(self.hire(settings, **more)))[0]
-
-    async def begin(self, *workers: WorkerProcess) -> list[WorkerProcess]:
-        """Starts them together, and returns when all are ready."""
-        return list(await asyncio.gather(*(asyncio.to_thread(one.start) for one in workers)))
-
-    async def leave(self, *workers: WorkerProcess) -> None:
-        """SIGTERM to these, or to all that run; each must end with 0 within 10 s."""
-        leaving = workers or tuple(one for one in self.members if one.running)
-        codes = await asyncio.gather(*(asyncio.to_thread(one.term) for one in leaving))
-        told = "\n".join(f"{one.name}:\n{one.output}" for one in leaving)
-        assert codes == [0] * len(leaving), f"exit codes {codes}\n{told}"
-
-
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[Crew]:
     """Worker processes."""
     found = Crew(tmp_path)
     yield found
+    found.end()
     for one in found.members:
-        if one.running:
-            with contextlib.suppress(ProcessLookupError):
-                one.thaw()
-            one.kill()
         print(f"--- {one.name}\n{one.output}")  # shown where the test failed
 
 

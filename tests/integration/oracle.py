@@ -14,6 +14,7 @@ Event = dict[str, Any]
 Row = tuple[Any, ...]
 
 RESOLUTIONS_MS = {"10s": 10_000, "1m": 60_000, "1h": 3_600_000}
+_FINEST_MS = 10_000
 
 _PAYMENTS = ("outcome", "provider", "method", "currency", "fault", "reason")
 # table: (dimensions, measures)
@@ -69,8 +70,9 @@ class Oracle:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._seen: set[tuple[str, str]] = set()
-        self._counts: dict[tuple[str, str], Counter[Row]] = defaultdict(Counter)
-        self._sums: dict[tuple[str, str], Counter[tuple[Row, str]]] = defaultdict(Counter)
+        self._counts: dict[str, Counter[Row]] = defaultdict(Counter)
+        self._sums: dict[str, Counter[tuple[Row, str]]] = defaultdict(Counter)
+        """By table, at the finest resolution."""
         for event in events:
             self.add(event)
 
@@ -90,25 +92,29 @@ class Oracle:
             time = data.get("initiated_at") or event["time"] if table == "payment_cohorts" else event["time"]
             dimensions, measures = LAYOUT[table]
             key = tuple(data.get(name) for name in dimensions)
-            for resolution, width in RESOLUTIONS_MS.items():
-                at = ms_of(time)
-                row = (at - at % width, *key)
-                self._counts[table, resolution][row] += 1
-                for measure in measures:
-                    if data.get(measure) is not None:
-                        self._sums[table, resolution][row, measure] += round(data[measure] * 1000)
+            at = ms_of(time)
+            row = (at - at % _FINEST_MS, *key)
+            self._counts[table][row] += 1
+            for measure in measures:
+                if data.get(measure) is not None:
+                    self._sums[table][row, measure] += round(data[measure] * 1000)
 
     @property
     def tables(self) -> list[str]:
-        return sorted({table for table, _ in self._counts})
+        return sorted(self._counts)
 
     def rows(self, table: str, resolution: str) -> set[Row]:
         """{(bucket ms, dimensions…, count, sums in thousandths…)}."""
-        sums = self._sums[table, resolution]
-        return {
-            (*row, count, *(sums.get((row, measure), 0) for measure in LAYOUT[table][1]))
-            for row, count in self._counts[table, resolution].items()
-        }
+        width, measures = RESOLUTIONS_MS[resolution], LAYOUT[table][1]
+        found: dict[Row, list[int]] = {}
+        sums = self._sums[table]
+        for (at, *key), count in self._counts[table].items():
+            row = (at, *key)
+            numbers = found.setdefault((at - at % width, *key), [0] * (1 + len(measures)))
+            numbers[0] += count
+            for place, measure in enumerate(measures, 1):
+                numbers[place] += sums.get((row, measure), 0)
+        return {(*row, *numbers) for row, numbers in found.items()}
 
 
 def found_rows(table: str, answer: Iterable[dict[str, Any]]) -> set[Row]:

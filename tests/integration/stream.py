@@ -34,13 +34,18 @@ def mixed(seed: int, count: int, now: float) -> list[Event]:
         at = now - SPAN_S + SPAN_S * number / count
         if rng.random() < LATE:
             at -= rng.uniform(60, LATEST_S)
-        one = _KINDS[rng.choices(range(len(_KINDS)), _WEIGHTS)[0]](rng, round(at, 3))
+        one = draw(rng, at)
         found.append(one)
         if rng.random() < REPEATED:
             found.append(one)
         if found and rng.random() < REPEATED:
             found.append(found[-rng.randint(1, min(len(found), 200))])
     return found
+
+
+def draw(rng: random.Random, at: float) -> Event:
+    """One event of any type at `at`."""
+    return rng.choices(_KINDS, _WEIGHTS)[0](rng, round(at, 3))
 
 
 def repeats(events: list[Event]) -> int:

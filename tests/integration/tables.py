@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 from redis.asyncio import Redis
@@ -13,8 +14,10 @@ from rollups.tables import Rows, TableStore
 from runtime.names import Source
 from runtime.redis import connect
 from runtime.settings import Settings
+from schemas.rollup import decode_partial
 from schemas.tables import TABLES
 from tests.integration.oracle import LAYOUT, RESOLUTIONS_MS, Oracle, Row
+from tests.support.topics import read_all
 from tests.support.wait import eventually_async
 
 LIMIT_S = 60.0
@@ -47,21 +50,47 @@ def as_rows(table: str, rows: Rows) -> set[Row]:
     }
 
 
-async def difference(settings: Settings, oracle: Oracle) -> str:
-    """The first table that is not what the oracle says, in words; empty where all of them are."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row that is not what it must be. What is counted: the count, and the sums in thousandths; None: no such row."""
+
+    table: str
+    bucket_ms: int
+    key: Row
+    expected: Row | None
+    found: Row | None
+
+
+async def differences(settings: Settings, oracle: Oracle) -> list[Difference]:
+    """Every row of every table and resolution that is not what the oracle says."""
+    return [one async for one in _differences(settings, oracle)]
+
+
+async def _differences(settings: Settings, oracle: Oracle) -> AsyncGenerator[Difference, None]:
     async with redis_of(settings) as redis:
         store = TableStore(redis, settings.names)
         for resolution in RESOLUTIONS_MS:
-            for table in LAYOUT:
+            for table, (dimensions, _) in LAYOUT.items():
                 found = as_rows(table, await store.read(table, resolution))
                 expected = oracle.rows(table, resolution)
-                if found != expected:
-                    more, less = sorted(found - expected, key=str), sorted(expected - found, key=str)
-                    return (
-                        f"{table}_{resolution}: {len(more)} rows are wrong, {more[:SHOWN]}, and {len(less)} are missing, "
-                        f"{less[:SHOWN]}"
-                    )
-    return ""
+                if found == expected:
+                    continue
+                width = 1 + len(dimensions)
+                have, want = ({row[:width]: row[width:] for row in rows} for rows in (found, expected))
+                for at, *key in sorted({row[:width] for row in found ^ expected}, key=str):
+                    row = (at, *key)
+                    yield Difference(f"{table}_{resolution}", at, tuple(key), want.get(row), have.get(row))
+
+
+async def difference(settings: Settings, oracle: Oracle) -> str:
+    """The first rows that are wrong, in words; empty where none is."""
+    wrong: list[Difference] = []
+    async with aclosing(_differences(settings, oracle)) as all_of_them:
+        async for one in all_of_them:
+            wrong.append(one)
+            if len(wrong) == SHOWN:
+                break
+    return f"rows are wrong: {wrong}" if wrong else ""
 
 
 async def exact(settings: Settings, oracle: Oracle, limit_s: float = LIMIT_S) -> None:
@@ -86,6 +115,25 @@ async def pipeline(settings: Settings) -> dict[tuple[str, str | None, str | None
                 key = (str(kind), what if what is None else str(what), source if source is None else str(source))
                 counts[key] = counts.get(key, 0) + cell.count
     return counts
+
+
+async def owners(settings: Settings) -> dict[str, str]:
+    """{source: the random token of who owns it}."""
+    async with redis_of(settings) as redis:
+        sources = await SourceStore(redis, settings.names, settings.bucket_ms).all()
+        async with redis.pipeline(transaction=False) as asked:
+            for source in sources:
+                asked.hget(settings.names.source_state(source), "token")
+            tokens = await asked.execute()
+    return {str(source): (token or b"").decode() for source, token in zip(sources, tokens, strict=True)}
+
+
+async def sent_by(settings: Settings, tokens: Collection[str], since_ms: float) -> int:
+    """How many partials the owners with these tokens have sent since then, by the broker's clock."""
+    assert settings.kafka is not None
+    records = await read_all(settings.kafka, settings.names.rollups)
+    late = [record.value for record in records if record.timestamp > since_ms and record.value is not None]
+    return sum(decode_partial(value).token in tokens for value in late)
 
 
 async def written(settings: Settings, ends: dict[TopicPartition, int], limit_s: float = LIMIT_S) -> None:

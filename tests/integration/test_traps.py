@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.integration.conftest import Crew, Run
 from tests.integration.tables import redis_of
 from tests.integration.test_alerts import alerts, eventually, some, told
 from tests.integration.volume import A_MINUTE, import_usual
+from tests.support.clock import ClockFile
 from tests.support.events import Event, failed, failed_sign_in, succeeded, usage, violation
 from tests.support.topics import produce
 
@@ -127,37 +127,20 @@ def paid(at: float, minutes: int) -> list[Event]:
 # --- killed -----------------------------------------------------------------------------------------------------------
 
 
-class FileClock:
-    """The clock of worker processes, begun an hour ago."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.began = float(int(time.time()) - 3_600)
-        self.set(self.began)
-
-    def set(self, now: float) -> None:
-        beside = self._path.with_suffix(".new")
-        beside.write_text(f"{now:.3f}")
-        os.replace(beside, self._path)
-
-    @property
-    def setting(self) -> str:
-        return f"file:{self._path}"
+@pytest.fixture
+def clock(tmp_path: Path) -> ClockFile:
+    """Begun an hour ago."""
+    return ClockFile(tmp_path / "clock", float(int(time.time()) - 3_600))
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> FileClock:
-    return FileClock(tmp_path / "clock")
-
-
-@pytest.fixture
-def clocked(installation: Settings, clock: FileClock) -> Settings:
+def clocked(installation: Settings, clock: ClockFile) -> Settings:
     """The installation on that clock."""
     return installation.model_copy(update={"clock": clock.setting})
 
 
 @pytest.mark.fault
-async def test_a_monitor_killed_in_the_middle_of_a_for_is_not_late(clocked: Settings, clock: FileClock, crew: Crew) -> None:
+async def test_a_monitor_killed_in_the_middle_of_a_for_is_not_late(clocked: Settings, clock: ClockFile, crew: Crew) -> None:
     settings, at = clocked, clock.began
     worker = await crew.start(settings)
     await send(settings, memory(at, 0, 300))
@@ -179,7 +162,7 @@ async def test_a_monitor_killed_in_the_middle_of_a_for_is_not_late(clocked: Sett
 
 
 @pytest.mark.fault
-async def test_a_monitor_killed_while_alerts_fire_tells_nothing_new(clocked: Settings, clock: FileClock, crew: Crew) -> None:
+async def test_a_monitor_killed_while_alerts_fire_tells_nothing_new(clocked: Settings, clock: ClockFile, crew: Crew) -> None:
     settings, at = clocked, clock.began
     worker = await crew.start(settings)
     await send(settings, [*memory(at, 0, 610), *(failed(at + 600 + n / 10) for n in range(60))])

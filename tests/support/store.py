@@ -10,7 +10,9 @@ from typing import Self
 
 from redis import Redis
 
+from local.process import free_port
 from local.store import EmbeddedStore
+from tests.support.wait import eventually
 
 
 class KillableStore(EmbeddedStore):
@@ -18,6 +20,7 @@ class KillableStore(EmbeddedStore):
 
     def __init__(self, data: Path) -> None:
         super().__init__(None, data)
+        self.folder = data
         self._files, self._kept = data / "store", data / "store-as-marked"
 
     def start(self) -> Self:
@@ -42,6 +45,18 @@ class KillableStore(EmbeddedStore):
         shutil.copytree(self._kept, self._files)
         return self.start()
 
+    def wipe(self) -> None:
+        """Not running: forgets what it had."""
+        for folder in (self._files, self._kept):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._files.mkdir(parents=True)
+
+    def end(self) -> None:
+        """kill -9, frozen or not, if it runs."""
+        if self.running:
+            self.thaw()
+            self.kill()
+
     def empty(self) -> None:
         """Loses everything, and stays."""
         with self.client() as client:
@@ -52,6 +67,29 @@ class KillableStore(EmbeddedStore):
         with self.client() as client:
             used = int(client.info("memory")["used_memory"])
             client.config_set("maxmemory", "0" if free_bytes is None else str(used + free_bytes))
+
+    def refuse_writes(self) -> None:
+        """Answers, but is the replica of a store that is nowhere: read-only."""
+        with self.client() as client:
+            client.replicaof("127.0.0.1", str(free_port()))
+
+    def follow(self, other: EmbeddedStore) -> None:
+        """Becomes the replica of another store; returns once it has all that the other had."""
+        with self.client() as client:
+            client.replicaof("127.0.0.1", str(other.port))
+            eventually(lambda: client.info("replication").get("master_link_status") == "up", "the replica has caught up")
+
+    def rewrite(self) -> None:
+        """Writes its file anew from memory. Where the disk was full, a Valkey 9.1 that was a replica has left half a command in
+        it, and could not read it again."""
+        with self.client() as client:
+            client.bgrewriteaof()
+            eventually(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the file is written anew")
+
+    def lead(self) -> None:
+        """Is nobody's replica any more, and takes writes."""
+        with self.client() as client:
+            client.replicaof("NO", "ONE")
 
     def freeze(self) -> None:
         """Stops answering, with every connection open."""
