@@ -422,9 +422,7 @@ class Evaluate:
     async def _send(self, entry: Entry) -> None:
         assert entry.event is not None
         headers = {"content-type": b"application/cloudevents+json; charset=UTF-8", HEADER: entry.header()}
-        await self.app.producer.send_and_wait(
-            self._names.alerts, entry.key.encode(), entry.event.encode(), 0, None, headers
-        )
+        await self.app.send(self._names.alerts, entry.key.encode(), entry.event.encode(), 0, headers)
 
     def table_progress(self, now_ms: int) -> Mapping[str, Progress]:
         """How far each table is complete: the least watermark of its topic's partitions, never beyond the present."""

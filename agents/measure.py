@@ -327,7 +327,7 @@ class Measure:
     async def _send(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int, headers: list[tuple[str, bytes]] | None
     ) -> None:
-        await self.app.producer.send_and_wait(topic, key, value, partition, None, headers)
+        await self.app.send(topic, key, value, partition, headers)
 
     def _partials(self, owned: Owned, cut: Cut, encoded: list[Encoded]) -> list[bytes]:
         """The cut as messages of the rollups topic; the last of them carries the clocks."""

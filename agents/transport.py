@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import faust
+from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
@@ -30,6 +31,10 @@ QUEUED_CHUNKS = 8
 FETCH_WAIT_S = 0.25
 ASSIGN_LIMIT_S = 20.0
 COMMIT_LIMIT_S = 3.0
+METADATA_AGE_MS = 10_000
+"""So long partitions that were added to a topic may go unseen. Their events are missing from every count meanwhile."""
+
+Headers = Mapping[str, bytes] | list[tuple[str, bytes]]
 
 
 class Chunk(NamedTuple):
@@ -187,6 +192,11 @@ class _Chunks(faust.Schema):
         return decode
 
 
+def _unknown(cluster: Any, topic: str, partition: int) -> bool:
+    known = cluster.partitions_for_topic(topic)
+    return known is not None and partition not in known
+
+
 class ChunkApp(faust.App):
     """A Faust app that reads topics for one handler, as one consumer group."""
 
@@ -213,6 +223,7 @@ class ChunkApp(faust.App):
             broker_request_timeout=max(30.0, settings.session_timeout * 2),
             broker_max_poll_records=CHUNK_RECORDS,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=METADATA_AGE_MS,
             producer_acks=-1,
             producer_request_timeout=10.0,
             producer_max_request_size=16 * 1024 * 1024,
@@ -235,6 +246,17 @@ class ChunkApp(faust.App):
         consumer = self.consumer
         assert isinstance(consumer, _Consumer)
         return consumer
+
+    async def send(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int, headers: Headers | None = None
+    ) -> None:
+        """Sends a record, and returns when it is acknowledged. Raises as `runtime.retry.AWAY` lists."""
+        client = self.producer._ensure_producer().client
+        if _unknown(client.cluster, topic, partition):  # it was added a moment ago: a consumer may hear of it first
+            await client.force_metadata_update()
+            if _unknown(client.cluster, topic, partition):
+                raise UnknownTopicOrPartitionError(f"{topic}[{partition}]")
+        await self.producer.send_and_wait(topic, key, value, partition, None, headers)
 
     async def _process(self, stream: Any) -> None:
         async for event in stream.events():

@@ -8,11 +8,13 @@ import time
 import pytest
 from aiokafka import TopicPartition
 
+from agents.transport import METADATA_AGE_MS
 from local.process import StartFailed
 from rollups.query import query
 from rollups.tables import TableStore
+from runtime.kafka import create_topics
 from runtime.settings import Settings
-from tests.conftest import Broker
+from tests.conftest import PARTITIONS, Broker
 from tests.integration.conftest import Crew
 from tests.integration.oracle import Event, Oracle, found_rows
 from tests.integration.stream import mixed, repeats
@@ -22,6 +24,8 @@ from tests.support.topics import produce
 from tests.support.wait import eventually_async
 
 COUNT = 1_800
+SEEN_S = 20.0
+"""What a group takes to share partitions anew and a worker to load them, on a busy machine."""
 ON_ONE_BROKER = pytest.mark.parametrize("broker", ["embedded"], indirect=True)
 """Where the broker plays no part."""
 
@@ -41,10 +45,10 @@ class Log:
         self._ends: dict[TopicPartition, int] = {}
         self.oracle = Oracle()
 
-    async def put(self, events: list[Event]) -> None:
-        """Produces events."""
+    async def put(self, events: list[Event], partition: int | None = None) -> None:
+        """Produces events, as producers key them or into one partition."""
         assert self._settings.kafka is not None
-        self._ends |= await produce(self._settings.kafka, self._settings.names, events)
+        self._ends |= await produce(self._settings.kafka, self._settings.names, events, partition)
         for event in events:
             self.oracle.add(event)
 
@@ -237,6 +241,25 @@ async def test_redis_runs_out_of_memory(fragile: Settings, crew: Crew, patient: 
 
 
 # --- Kafka ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)  # the embedded one cannot
+async def test_partitions_are_added(installation: Settings, crew: Crew) -> None:
+    log, (first, second, third) = Log(installation), thirds()
+    into_it = [one for one in second if one["id"] not in {other["id"] for other in (*first, *third)}]  # repeats stay together
+    worker = await crew.start(installation)
+    await log.put(first)
+
+    grown = await create_topics(installation, PARTITIONS + 1)
+    assert {one.did for one in grown} == {"grown", "exists"}
+    await log.put(into_it, partition=PARTITIONS)
+    added_at = time.monotonic()
+    await log.written()
+    assert time.monotonic() - added_at < METADATA_AGE_MS / 1000 + SEEN_S
+    await log.put(third)
+
+    assert worker.running
+    await log.settled(crew)
 
 
 @pytest.mark.fault
