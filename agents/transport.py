@@ -33,6 +33,11 @@ ASSIGN_LIMIT_S = 20.0
 COMMIT_LIMIT_S = 3.0
 METADATA_AGE_MS = 10_000
 """So long partitions that were added to a topic may go unseen. Their events are missing from every count meanwhile."""
+HAND_OVER_LIMIT_S = 20.0
+"""Whoever does not join the group's next generation within it is put out, which makes another generation: on a busy machine
+with a backlog that went on and on with 10 s. Who is dead is told by the session, which is shorter. It must be below the limit
+of a request, since joining is one that the broker answers when all have joined."""
+
 
 Headers = Mapping[str, bytes] | list[tuple[str, bytes]]
 
@@ -219,7 +224,7 @@ class ChunkApp(faust.App):
             stream_wait_empty=False,
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=min(1.0, settings.session_timeout / 4),
-            broker_rebalance_timeout=max(10.0, settings.session_timeout),
+            broker_rebalance_timeout=max(HAND_OVER_LIMIT_S, settings.session_timeout),
             broker_request_timeout=max(30.0, settings.session_timeout * 2),
             broker_max_poll_records=CHUNK_RECORDS,
             consumer_auto_offset_reset="earliest",
