@@ -7,7 +7,7 @@ SHELL  := /bin/sh
 UV     := uv==0.13.9
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test bench lint style types arrows generated lock clean runtime dev python
+.PHONY: help demo test faults bench lint style types arrows generated lock clean runtime dev python
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -28,6 +28,12 @@ bench: $(VENV)/.dev $(BENCH)/.installed ## Tillwatch beside other stream process
 	@$(PY) -m bench.cost
 	@$(PY) -m bench.live
 	@$(PY) -m bench.report
+
+# One that failed again: make faults SEED=7 SEEDS=1. ARGS hands more on: make faults ARGS="--harms kill_worker,fail_over"
+SEED := 1
+SEEDS := 10
+faults: $(VENV)/.dev ## ten long runs with harm in them (SEED=7 SEEDS=1: one of them); takes an hour
+	@$(PY) -m tests.faults.run --seed $(SEED) --seeds $(SEEDS) $(ARGS)
 
 lint: style types arrows generated ## style, types, the rooms' imports, and whether the generated schemas are up to date
 

@@ -255,7 +255,7 @@ class ChunkApp(faust.App):
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int, headers: Headers | None = None
     ) -> None:
-        """Sends a record, and returns when it is acknowledged. Raises as `runtime.retry.AWAY` lists."""
+        """Sends a record, and returns when it is acknowledged. Raises as `agents.retry.AWAY` lists."""
         client = self.producer._ensure_producer().client
         if _unknown(client.cluster, topic, partition):  # it was added a moment ago: a consumer may hear of it first
             await client.force_metadata_update()

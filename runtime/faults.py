@@ -9,22 +9,10 @@ import os
 import random
 import signal
 
-POINTS = (
-    # measure
-    "before_letters",
-    "after_letters",
-    "after_script",
-    "after_send",
-    "after_commit",
-    # evaluate
-    "after_save",
-    "after_alert",
-    # notifier
-    "after_incident_saved",
-    "after_incident_told",
-    "after_incident_marked",
-    "after_page",
-)
+MEASURE = ("before_letters", "after_letters", "after_script", "after_send", "after_commit")
+EVALUATE = ("after_save", "after_alert")
+NOTIFIER = ("after_incident_saved", "after_incident_told", "after_incident_marked", "after_page")
+POINTS = (*MEASURE, *EVALUATE, *NOTIFIER)
 
 
 def _wanted() -> dict[str, float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.guard import STALL_LIMIT_S, Guard
+from runtime.guard import STALL_LIMIT_S, Guard
 from agents.measure import REVOKE_LIMIT_S, Measure
 from agents.transport import ASSIGN_LIMIT_S
 from runtime.clock import WallClock
