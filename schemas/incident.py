@@ -270,7 +270,6 @@ CommandKind = Literal[
     "silence",
     "unsilence",
 ]
-COMMANDS: tuple[CommandKind, ...] = get_args(CommandKind)
 TEXT_MOST = 2_000
 
 
