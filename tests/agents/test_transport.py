@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.guard import STALL_LIMIT_S, Guard
 from agents.measure import REVOKE_LIMIT_S, Measure
 from agents.transport import ASSIGN_LIMIT_S
 from runtime.clock import WallClock
+from runtime.guard import STALL_LIMIT_S, Guard
 from runtime.redis import connect
 from runtime.settings import Settings
 
