@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import sqrt
 
 from rollups.cells import Cell
 from rules.judges.base import COMPARE, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close
 from rules.series import Slots
 from schemas.tables import Key
-
-CHANCE = 4.0
-"""Standard deviations."""
 
 
 @dataclass(slots=True)
@@ -44,17 +40,13 @@ class _Source:
         self.last = last
 
     def came(self, bucket_ms: int) -> int:
-        """Events between its first and its latest word, at most: where their times are not known, they are spread over the
-        bucket, and what chance may add to that counts as come."""
+        """Events between its first and its latest word, at most: of the two buckets of these words all of those count whose
+        times are not known. So it never says that something is missing which is not."""
         if self.first is None:
             return 0
-        spread = variance = 0.0
-        for bucket, count in self.buckets:
-            share = max(min(bucket + bucket_ms, self.last + 1) - max(bucket, self.first + 1), 0) / bucket_ms
-            spread += count * share
-            variance += count * share * (1 - share)
         exact = sum(self.first < ms <= self.last for ms in self.times)
-        return min(exact + round(spread + CHANCE * sqrt(variance)), self.sent)
+        whole = sum(count for bucket, count in self.buckets if self.first < bucket + bucket_ms and bucket <= self.last)
+        return min(exact + whole, self.sent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,15 @@ def test_a_source_that_starts_again_counts_from_zero() -> None:
     assert other.told == []
 
 
+def test_a_source_that_begins_in_the_middle_of_a_bucket_with_many_events_lacks_none() -> None:
+    desk = Desk(rule("completeness < 99% over 15 minutes", min_events=100), now=T0)
+    begun = T0 + 4.5
+    burst = [paid(begun + number / 1000, number) for number in range(400)]
+    desk.play([*burst[:200], alive(begun + 0.1995, 200), *burst[200:], alive(begun + 5, 400)])
+    desk.wait(60)
+    assert desk.told == []
+
+
 def test_a_source_that_says_nothing_is_not_judged() -> None:
     desk = Desk(shipped("events_missing"), now=T0)
     desk.play(paid(T0 + number, number) for number in range(600))
