@@ -40,6 +40,7 @@ def secrets(of: Settings) -> list[str]:
     from urllib.parse import urlsplit
 
     found = [of.mask_key.get_secret_value()] if of.mask_key is not None else []
+    found += [key.get_secret_value() for key in of.link_keys]
     if of.redis is not None:
         password = urlsplit(of.redis.get_secret_value()).password
         if password:

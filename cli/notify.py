@@ -36,18 +36,39 @@ class _Staffed:
         self._settings, self._clock = settings, clock
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        from functools import partial
+
+        from notifier.answers import answer
         from notifier.channels.settings import Around
+        from notifier.links import Links
         from notifier.service import Notifier
-        from notifier.staff import Staff
+        from notifier.staff import Hearing, Staff
+        from notifier.store import Counter
         from runtime.guard import ProcessGuard
+        from runtime.redis import connect
         from runtime.retry import end
+        from runtime.settings import SettingsError
 
         settings, clock = self._settings, self._clock
-        staff = Staff(settings.teams, Around(outbox=settings.data / "outbox", clock=clock), clock)
-        notifier = Notifier(settings, clock, await staff.load(), staff.deliver, ProcessGuard())
-        following = asyncio.create_task(staff.follow(notifier.put_on_duty))
+        redis, hearing = connect(settings), None
+        if settings.callbacks is not None:
+            host, _, port = settings.listen.rpartition(":")
+            links = Links(settings.callbacks, settings.link_keys, clock)
+            hearing = Hearing(links, host.strip("[]"), int(port), partial(answer, Counter(redis, settings.names)))
+        around = Around(settings.callbacks, settings.data / "outbox", clock)
+        staff = Staff(settings.teams, around, clock, hearing, settings.dashboard)
+        following = []
         try:
+            try:
+                duty = await staff.load()
+            except OSError as error:
+                raise SettingsError(
+                    f"TILLWATCH_LISTEN: {settings.listen} cannot be listened on: {error.strerror or error}"
+                ) from None
+            notifier = Notifier(settings, clock, duty, staff.deliver, ProcessGuard())
+            following = [asyncio.create_task(staff.follow(notifier.put_on_duty))]
             await notifier.run(stop, on_ready)
         finally:
-            await end([following])
+            await end(following)
             await staff.close()
+            await redis.aclose()

@@ -9,12 +9,15 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 FILE = "tillwatch.toml"
-SECRETS = ("redis", "mask_key")
+SECRETS = ("redis", "link_key", "mask_key")
 _EXAMPLES = {
     "kafka": "kafka-1:9092,kafka-2:9092",
     "redis": "redis://redis-1:6379/0",
     "rules": "rules",
     "teams": "teams.toml",
+    "callbacks": "https://pages.example.org",
+    "dashboard": "https://grafana.example.org/d/payments?var-incident={incident}",
+    "link_key": "at least 32 characters that are random",
     "mask_key": "a long random text",
 }
 _HEAD = """\

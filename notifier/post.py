@@ -30,12 +30,13 @@ class Answers(Protocol):
 
 
 class Post:
-    """Brings pages to people. links: None where nothing can be answered by link; console: the address of the console."""
+    """Brings pages to people. links: None where nothing can be answered by link; dashboard: the address that messages
+    link to, with `{incident}` for its id."""
 
     def __init__(
-        self, directory: Directory, courier: Carrier, links: Answers | None = None, console: str | None = None
+        self, directory: Directory, courier: Carrier, links: Answers | None = None, dashboard: str | None = None
     ) -> None:
-        self.directory, self.courier, self._links, self._console = directory, courier, links, console
+        self.directory, self.courier, self._links, self._dashboard = directory, courier, links, dashboard
 
     async def deliver(self, incident: Incident, page: Page) -> Result:
         """See `notifier.service.Deliver`."""
@@ -45,7 +46,7 @@ class Post:
         answer: Mapping[str, str] = {}
         if self._links is not None and incident.open:
             answer = self._links.answers(incident.id, page.person or page.channel, page.key)
-        url = None if self._console is None else f"{self._console}/incidents/{incident.id}"
+        url = None if self._dashboard is None else self._dashboard.replace("{incident}", incident.id)
         name = page.channel if person is None else person.name
         outcome = await self.courier.deliver(
             message(incident, page, name, answer, url), page.channel, {} if person is None else person.contacts

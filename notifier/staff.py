@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from notifier.calendars import fetch_all
+from notifier.callbacks import Answered, Callbacks
+from notifier.channels.base import Channel, Delivery
 from notifier.channels.registry import ChannelsError, channels_of, tables_of
 from notifier.channels.settings import Around
 from notifier.courier import Courier
 from notifier.desk import Duty, Result
+from notifier.links import Links, SpentHere
 from notifier.people.business import Calendar
 from notifier.people.directory import Directory, DirectoryError, builtin, load
-from notifier.post import Answers, Post
+from notifier.post import Post
 from runtime.clock import Clock
 from schemas.incident import Incident, Page
 
@@ -24,13 +28,32 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S, CALENDARS_EVERY_S = 5.0, 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How answers come back. do: does what somebody answered, and returns a sentence for them."""
+
+    links: Links
+    host: str
+    port: int
+    do: Callable[[Answered], Awaitable[str]]
+
+
 class Staff:
-    """Who answers and how they are reached. path: `teams.toml`, None for the built-in outbox."""
+    """Who answers and how they are reached. path: `teams.toml`, None for the built-in outbox; hearing: None where nothing can
+    be answered by links, buttons or keys; dashboard: what messages link to."""
 
     def __init__(
-        self, path: Path | None, around: Around, clock: Clock, links: Answers | None = None, console: str | None = None
+        self,
+        path: Path | None,
+        around: Around,
+        clock: Clock,
+        hearing: Hearing | None = None,
+        dashboard: str | None = None,
     ) -> None:
-        self._path, self._around, self._clock, self._links, self._console = path, around, clock, links, console
+        self._path, self._around, self._clock, self._hearing = path, around, clock, hearing
+        self._dashboard = dashboard
+        self._callbacks: Callbacks | None = None
+        self._spent = SpentHere(clock)
         self._post: Post | None = None
         self._stamp: tuple[int, int] | None = None
         """That of the file as it was read last, whether or not it could be used."""
@@ -50,7 +73,9 @@ class Staff:
             if self._courier is not None:
                 self._retired.append(self._courier)
             self._courier, self._said = Courier(channels, tables, self._clock), said
-        self._post = Post(directory, self._courier, self._links, self._console)
+            await self._listen(channels)
+        links = None if self._hearing is None else self._hearing.links
+        self._post = Post(directory, self._courier, links, self._dashboard)
         rooms = frozenset(name for name, table in tables_of(said).items() if name in said and table.address is not None)
         return Duty(directory, business_end(directory.calendar), rooms)
 
@@ -90,10 +115,31 @@ class Staff:
                 log.info("%s is in force as it is now", self._path)
 
     async def close(self) -> None:
-        """Lets go of the channels' connections."""
+        """Hears nothing any more, and lets go of the channels' connections."""
+        if self._callbacks is not None:
+            await self._callbacks.close()
         await self._let_go()
         if self._courier is not None:
             await self._courier.close()
+
+    async def _listen(self, channels: Mapping[str, Channel]) -> None:
+        """Hears what comes back through these channels. Raises OSError where the address cannot be listened on."""
+        hearing = self._hearing
+        if hearing is None:
+            return
+        if self._callbacks is not None:
+            await self._callbacks.close()
+        self._callbacks = Callbacks(hearing.links, channels, self._heard, self._spent, self._clock)
+        await self._callbacks.start(hearing.host, hearing.port)
+
+    async def _heard(self, told: Answered | Delivery) -> str:
+        if isinstance(told, Answered):
+            assert self._hearing is not None
+            return await self._hearing.do(told)
+        for courier in (self._courier, *self._retired):
+            if courier is not None:
+                courier.heard(told)
+        return ""
 
     async def _let_go(self) -> None:
         retired, self._retired = self._retired, []

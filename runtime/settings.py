@@ -22,6 +22,9 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?")
 
 
+LINK_KEY_CHARS = 32
+
+
 class SettingsError(ValueError):
     """A setting that cannot be used; the text says which, why, and what is expected."""
 
@@ -50,6 +53,10 @@ class Settings(BaseSettings):
     data: Path = Field(Path("tillwatch-data"), description="folder for what one machine keeps")
     rules: Path | None = Field(None, description="folder of rule packs; none: the shipped packs")
     teams: Path | None = Field(None, description="file of people, teams and rotations; none: pages go to the built-in outbox")
+    callbacks: str | None = Field(None, description="public address of what hears answers to pages; none: pages have no links")
+    listen: str = Field("127.0.0.1:8190", description="where the notifier listens for them, behind a proxy that ends TLS")
+    link_key: SecretStr | None = Field(None, description="keys that sign links, with commas between them; the first signs")
+    dashboard: str | None = Field(None, description="address that pages link to; {incident} in it becomes the incident's id")
     bucket: Duration = Field(5.0, description="width of an event-time bucket; divides 10 s")
     flush: Duration = Field(0.25, description="how often measure writes what changed")
     lateness: Duration = Field(30.0, description="how far the watermark stays behind the newest event")
@@ -80,6 +87,38 @@ class Settings(BaseSettings):
         if value < 1 or value != int(value) or 10 % value:
             raise ValueError("the bucket must be 1s, 2s, 5s or 10s, so that 10 s is a whole number of buckets")
         return value
+
+    @field_validator("callbacks", "dashboard")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://")):
+            raise ValueError("expected an address that begins with https://, such as https://pages.example.org")
+        return None if value is None else value.rstrip("/")
+
+    @field_validator("listen")
+    @classmethod
+    def _one_host(cls, value: str) -> str:
+        if not _HOST.fullmatch(value) or re.search(r":\d+$", value) is None:
+            raise ValueError("expected host:port, such as 0.0.0.0:8190")
+        return value
+
+    @field_validator("link_key")
+    @classmethod
+    def _long_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and any(len(key) < LINK_KEY_CHARS for key in value.get_secret_value().split(",")):
+            raise ValueError(f"expected keys of at least {LINK_KEY_CHARS} random characters each")
+        return value
+
+    @model_validator(mode="after")
+    def _links_are_signed(self) -> Settings:
+        if self.callbacks is not None and self.link_key is None:
+            raise ValueError("callbacks needs link_key: links are signed with it")
+        return self
+
+    @property
+    def link_keys(self) -> tuple[SecretStr, ...]:
+        """The keys of links, the one that signs first."""
+        return () if self.link_key is None else tuple(map(SecretStr, self.link_key.get_secret_value().split(",")))
 
     @model_validator(mode="after")
     def _flush_below_bucket(self) -> Settings:

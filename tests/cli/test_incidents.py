@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,6 +211,38 @@ def test_without_a_notifier_the_command_waits_for_one(
     assert done.exit_code == 1
     assert "no notifier answered within 0.1 s; it is done once one runs" in done.stderr
     assert run("incidents", "list", **settings).stdout.strip() == "no open incidents"
+
+
+def test_a_notifier_that_cannot_listen_says_so(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = {
+            "TILLWATCH_REDIS": "redis://127.0.0.1:1",
+            "TILLWATCH_KAFKA": "127.0.0.1:1",
+            "TILLWATCH_CALLBACKS": "https://pages.example.org",
+            "TILLWATCH_LINK_KEY": "0123456789abcdef" * 2,
+            "TILLWATCH_LISTEN": f"127.0.0.1:{taken.getsockname()[1]}",
+        }
+        done = run("notifier", **settings)
+    assert done.exit_code == 2
+    assert f"TILLWATCH_LISTEN: {settings['TILLWATCH_LISTEN']} cannot be listened on" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ({"TILLWATCH_CALLBACKS": "https://pages.example.org"}, "callbacks needs link_key"),
+        ({"TILLWATCH_CALLBACKS": "pages.example.org"}, "expected an address that begins with https://"),
+        ({"TILLWATCH_LINK_KEY": "short"}, "expected keys of at least 32 random characters each"),
+        ({"TILLWATCH_LISTEN": "8190"}, "expected host:port, such as 0.0.0.0:8190"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_told(run: Run, setting: dict[str, str], why: str) -> None:
+    done = run("incidents", "list", **setting)
+    assert done.exit_code == 2
+    assert why in done.stderr
+    assert "short" not in done.stderr
 
 
 def test_a_notifier_with_bad_teams_says_so(run: Run, folder: Path) -> None:

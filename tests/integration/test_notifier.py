@@ -15,6 +15,8 @@ import msgspec
 import pytest
 
 from notifier import service
+from notifier.answers import answer
+from notifier.callbacks import Answered
 from notifier.desk import Duty, Result
 from notifier.service import Notifier
 from notifier.store import Counter
@@ -134,22 +136,30 @@ async def test_from_the_alert_to_the_page_to_the_answer(desk: Desk, start: Start
     assert await desk.tell("ack") == "#1 is acknowledged"
     assert await desk.tell("severity", "horrible") == "no severity 'horrible': there are critical, high, medium, low"
 
+    async with redis_of(desk.settings) as redis:
+        told = Answered("0" * 32, (await incidents(desk.settings))[0].id, "escalate", desk.keys[0], "sipho", "", "link")
+        for _ in range(2):  # the second changes nothing
+            said = await answer(Counter(redis, desk.settings.names), told)
+            assert said == "Incident #1 is escalated: the team lead is asked."
+    await eventually_async(lambda: len(desk.sent) == 9, "the team lead is paged")
+    assert await desk.tell("ack") == "#1 is acknowledged"
+
     # A store that lost everything: the topic tells the rest.
     patient.empty()
     await publish(desk.settings, alert("provider_down", "resolved", provider="ozow"))
     await eventually_async(lambda: any(kind == "resolved" for kind, _, _ in desk.sent), "its end is told")
     one = (await eventually_async(lambda: kept(desk.settings, "resolved"), "it is kept"))[0]
     assert [(entry.kind, entry.author) for entry in one.timeline if entry.author != "tillwatch"] == [
-        ("acknowledged", "thandi")
+        ("acknowledged", "thandi"), ("escalated", "sipho"), ("acknowledged", "thandi")
     ]
     assert len(set(desk.keys)) == len(desk.keys), "nothing was sent twice"
-    told = await lifecycle(desk.settings)
-    assert told[0][0].type == "tillwatch.incident.opened"
-    kinds = [event.type.rpartition(".")[2] for event, _ in told]
+    events = await lifecycle(desk.settings)
+    assert events[0][0].type == "tillwatch.incident.opened"
+    kinds = [event.type.rpartition(".")[2] for event, _ in events]
     assert [kind for kind in kinds if kind not in ("delivered", "silenced")] == [
-        "opened", "escalated", "acknowledged", "resolved"
+        "opened", "escalated", "acknowledged", "escalated", "acknowledged", "resolved"
     ]  # fmt: skip
-    assert [incident.version for _, incident in told] == sorted({incident.version for _, incident in told})
+    assert [one.version for _, one in events] == sorted({one.version for _, one in events})
 
 
 async def kept(settings: Settings, status: str) -> list[Incident]:

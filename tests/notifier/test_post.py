@@ -54,7 +54,7 @@ class Links:
 
 def test_a_page_says_what_is_known(night: Night) -> None:
     one, first = page(night)
-    told = message(one, first, "Thandi", {}, "https://example.org/1")
+    told = message(one, first, "Thandi", {})
     assert (told.title, told.severity, told.level, told.status) == ("failing is bad", "critical", "P0", "triggered")
     assert told.lines == (
         "2 / 10 = 20 %",
@@ -83,11 +83,11 @@ def test_the_end_says_how(night: Night) -> None:
 async def test_it_goes_through_the_courier_to_the_contacts_of_the_person(night: Night) -> None:
     one, first = page(night)
     courier = Courier()
-    result = await Post(DIRECTORY, courier, Links(), "https://example.org").deliver(one, first)
+    result = await Post(DIRECTORY, courier, Links(), "https://example.org/{incident}?x={y}").deliver(one, first)
     (sent, channel, contacts) = courier.taken[0]
     assert (sent.recipient, channel, contacts) == ("Thandi Mokoena", "sms", PERSON.contacts)
     assert sent.answer == {"ack": "https://example.org/thandi"}
-    assert sent.url == f"https://example.org/incidents/{one.id}"
+    assert sent.url == f"https://example.org/{one.id}?x={{y}}"
     assert (result.sent, result.detail, result.thread) == (True, "queued", "thread-7")
     night._told(night.desk.record([result], night.now_ms))
     assert message(night.incident(), first, "Thandi", {}).thread == "thread-7", "the next goes into the same thread"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
+from pydantic import SecretStr
 
+from local.process import free_port
 from notifier import staff
+from notifier.callbacks import Answered
 from notifier.channels.settings import Around
 from notifier.desk import Duty
+from notifier.links import Links
 from notifier.people.business import Calendar
 from notifier.people.directory import DirectoryError
-from notifier.staff import Staff, business_end
+from notifier.staff import Hearing, Staff, business_end
 from runtime.clock import ManualClock
 from tests.support.night import Night, alert
 from tests.support.wait import eventually_async
@@ -46,6 +53,33 @@ async def test_without_a_file_every_page_goes_to_the_outbox_as_its_channel_shows
         assert (await one.deliver(incident, page)).sent
     shown = sorted(path.name.split("-")[1] for path in (tmp_path / "outbox").glob("[0-9]*.json"))
     assert shown == ["email", "phone", "slack", "sms", "webhook"]
+    await one.close()
+
+
+async def test_an_answer_by_link_comes_back(tmp_path: Path) -> None:
+    heard: list[Answered] = []
+
+    async def do(told: Answered) -> str:
+        heard.append(told)
+        return "Incident #1 is acknowledged."
+
+    port, clock = free_port(), ManualClock(0)
+    links = Links(f"http://127.0.0.1:{port}", [SecretStr("0123456789abcdef" * 2)], clock)
+    around = Around(links.public, tmp_path / "outbox", clock)
+    one = Staff(None, around, clock, Hearing(links, "127.0.0.1", port, do))
+    night = Night(deliver=False)
+    night.desk.duty = await one.load()
+    night.alert(alert("provider_down", provider="ozow", channels=("email",)))
+    ((incident, page),) = night.desk.unsent()
+    await one.deliver(incident, page)
+    shown = json.loads(next((tmp_path / "outbox").glob("[0-9]*.json")).read_text())["text"]
+    link = re.search(rf"{links.public}/answer/[\w-]+", shown)
+    assert link is not None
+    async with ClientSession() as session, session.post(link[0]) as response:
+        assert "Incident #1 is acknowledged." in await response.text()
+    assert [(told.incident, told.action, told.issued_to, told.page) for told in heard] == [
+        (incident.id, "ack", "you", page.key)
+    ]
     await one.close()
 
 
