@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -32,7 +32,7 @@ from rollups.tables import TableStore
 from runtime.clock import Clock
 from runtime.faults import crash_point
 from runtime.guard import Guard
-from runtime.kafka import KafkaUnreachable, address, require_topics, stop_consumer, topic_logs
+from runtime.kafka import KafkaUnreachable, TopicLogs, address, require_topics, stop_consumer
 from runtime.outbox import HEADER, NotLeader, tail
 from runtime.redis import check, connect
 from runtime.retry import AWAY, NotWanted, end, until_done
@@ -54,7 +54,7 @@ TAIL = 2_000
 CHECK_EVERY_S, FORGET_EVERY_S = 5.0, 60.0
 COST_EVERY_S, COST_LIMIT_S = 15.0, 10.0
 """How often it is asked what incidents cost, and how long that may take."""
-BESIDE_AGAIN_S = 5.0
+BESIDE_AGAIN_S, READ_AGAIN_S = 5.0, 0.5
 JOIN_LIMIT_S = 60.0
 COURIERS = 32
 """Messages that are under way at a time."""
@@ -83,6 +83,7 @@ class Notifier:
         self._names = settings.names
         self._kafka = address(settings)
         self._redis: Redis = connect(settings)
+        self._logs = TopicLogs(self._kafka)
         self._store = Store(self._redis, self._names)
         self.recent = Recent(settings, self._kafka)
         self._tables = TableStore(self._redis, self._names)
@@ -161,6 +162,7 @@ class Notifier:
             await stop_consumer(consumer)
             with contextlib.suppress(*AWAY):
                 await self._producer.stop()
+            await self._logs.close()
             await self._redis.aclose()
         if self._guard.failed.is_set():
             raise NotifierFailed(self._guard.why)
@@ -208,7 +210,7 @@ class Notifier:
             token = secrets.token_hex(8)
             told = await tail(self._kafka, self._names.incidents, "tillwatch-notifier", TAIL)
             held = await self._store.take(token, told)
-            now = (await topic_logs(self._kafka, [self._names.alerts])).get(self._names.alerts)
+            now = (await self._logs.ask([self._names.alerts])).get(self._names.alerts)
             log_id = "" if now is None else now.topic_id
             place = held.place or Place(log_id, 0, 0)
             if place.log != log_id:  # the topic was made anew: its records come after all that was
@@ -237,13 +239,14 @@ class Notifier:
                         await until_done("taking the lead", self._lead, self._ours.is_set)
                     await self._once()
                 except NotWanted:
-                    pass
+                    self._desk = None
                 except (NotLeader, Outdated) as error:
                     self._desk = None
                     if self._ours.is_set():
                         log.warning("%s; taking the lead again", error)
-                except IllegalStateError:  # the partition went while it was read
-                    await asyncio.sleep(POLL_MS / 1000)
+                except KafkaError as error:  # the partition went while it was read, or could not be read
+                    log.info("alerts cannot be read now: %s", error or type(error).__name__)
+                    await asyncio.sleep(READ_AGAIN_S)
         finally:
             await end(following)
 
@@ -336,9 +339,9 @@ class Notifier:
         self._checked_at = now
         place = self._place
         await self._kept("checking the lead", partial(self._store.check, place, self._commands, self._last))
-        with contextlib.suppress(CommitFailedError, IllegalStateError, KafkaError):  # for lag tools
+        with contextlib.suppress(KafkaError):  # for lag tools
             await self._consumer.commit({self._tp: place.next - place.base})
-        found = (await self._kept("asking for the log", partial(topic_logs, self._kafka, [self._names.alerts])))
+        found = await self._kept("asking which log the alerts are", partial(self._logs.ask, [self._names.alerts]))
         if self._names.alerts in found and found[self._names.alerts].topic_id != place.log:
             raise Outdated("the alerts topic was made anew")
         if now - self._forgot_at >= FORGET_EVERY_S:
