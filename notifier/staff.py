@@ -11,14 +11,15 @@ from pathlib import Path
 
 from notifier.calendars import fetch_all
 from notifier.callbacks import Answered, Callbacks
-from notifier.channels.base import Channel, Delivery
+from notifier.channels.base import Channel, Delivery, Message
 from notifier.channels.registry import ChannelsError, channels_of, tables_of
 from notifier.channels.settings import Around
-from notifier.courier import Courier
+from notifier.courier import Courier, Health, Outcome
 from notifier.desk import Duty, Result
 from notifier.links import Links, SpentHere
+from notifier.people import ical
 from notifier.people.business import Calendar
-from notifier.people.directory import Directory, DirectoryError, builtin, load
+from notifier.people.directory import Directory, DirectoryError, Person, builtin, load
 from notifier.post import Post
 from runtime.clock import Clock
 from schemas.incident import Incident, Page
@@ -59,14 +60,15 @@ class Staff:
         """That of the file as it was read last, whether or not it could be used."""
         self._said: dict[str, dict[str, object]] | None = None
         self._courier: Courier | None = None
+        self._calendars: dict[str, ical.Calendar] = {}
+        """Those behind URLs, as they were read last."""
         self._retired: list[Courier] = []
         """Those that may still be at work on a message: they are let go with the next change."""
 
     async def load(self) -> Duty:
         """Takes the directory as it is now. Raises DirectoryError or ChannelsError; then what was in force stays so."""
         self._stamp = None if self._path is None else _stamp(self._path)
-        directory = builtin() if self._path is None else await self._read(self._path)
-        said = {} if self._path is None else {name: directory.channel(name) for name in directory.channels}
+        directory, said = (builtin(), {}) if self._path is None else await self._read(self._path)
         if self._courier is None or said != self._said:
             channels, tables = channels_of(said, self._around), tables_of(said)
             await self._let_go()
@@ -79,15 +81,32 @@ class Staff:
         rooms = frozenset(name for name, table in tables_of(said).items() if name in said and table.address is not None)
         return Duty(directory, business_end(directory.calendar), rooms)
 
-    @staticmethod
-    async def _read(path: Path) -> Directory:
-        directory = load(path)
-        if not directory.urls:
-            return directory
-        calendars, problems = await fetch_all(directory.urls)
-        for problem in problems:
-            log.warning("%s; who is on call by it is not known", problem)
-        return load(path, calendars)
+    async def _read(self, path: Path) -> tuple[Directory, dict[str, dict[str, object]]]:
+        """The directory, and what its channels say; files are read beside the event loop."""
+        directory = await asyncio.to_thread(load, path)
+        if directory.urls:
+            fetched, problems = await fetch_all(directory.urls)
+            for problem in problems:
+                log.warning("%s; what was read of it last stays in force, if anything was", problem)
+            held = self._calendars | fetched
+            self._calendars = {url: held[url] for url in directory.urls if url in held}
+            directory = await asyncio.to_thread(load, path, self._calendars)
+        return directory, await asyncio.to_thread(lambda: {name: directory.channel(name) for name in directory.channels})
+
+    @property
+    def directory(self) -> Directory:
+        """Who there is. `load` comes first."""
+        assert self._post is not None, "load comes first"
+        return self._post.directory
+
+    async def send(self, message: Message, channel: str, person: Person) -> Outcome:
+        """Sends what belongs to no incident. Raises nothing but CancelledError."""
+        assert self._courier is not None, "load comes first"
+        return await self._courier.deliver(message, channel, person.contacts)
+
+    def health(self) -> dict[str, Health]:
+        """How each channel is."""
+        return {} if self._courier is None else self._courier.health()
 
     async def deliver(self, incident: Incident, page: Page) -> Result:
         """See `notifier.service.Deliver`."""

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from local.process import free_port
@@ -121,3 +122,36 @@ def test_business_ends_when_the_calendar_says(at: str, ends: str) -> None:
     ms = int(datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp() * 1000)
     found = business_end(Calendar(closes=time(17)))(ms)
     assert datetime.fromtimestamp(found / 1000, UTC).strftime("%Y-%m-%dT%H:%M") == ends
+
+
+ICS = (
+    b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//shop//on call//EN\r\nBEGIN:VEVENT\r\nUID:1@shop.example\r\nSUMMARY:thandi\r\n"
+    b"DTSTART:20260105T000000Z\r\nDTEND:20360105T000000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+
+
+async def test_a_calendar_that_cannot_be_fetched_stays_as_it_was_read_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [(200, ICS), (500, b""), (404, b"")]
+    app = web.Application()
+
+    async def serve(request: web.Request) -> web.Response:
+        status, body = answers.pop(0)
+        return web.Response(status=status, body=body)
+
+    app.router.add_get("/a-secret-of-a-test", serve)
+    async with TestServer(app, host="127.0.0.1") as server:
+        url = str(server.make_url("/a-secret-of-a-test"))
+        path = tmp_path / "teams.toml"
+        path.write_text(
+            f'[people.thandi]\ncontacts = {{email = "t@example.org"}}\n[teams.shop]\nprimary = {{calendar = "{url}"}}\n'
+        )
+        one = Staff(path, Around(outbox=tmp_path / "outbox"), ManualClock(0))
+        now = datetime(2026, 11, 24, tzinfo=UTC)
+        for _ in range(3):
+            duty = await one.load()
+            assert [person.key for person in duty.roster.on_call("shop", "primary", now)] == ["thandi"]
+    assert "what was read of it last stays in force" in caplog.text and "secret" not in caplog.text
+    assert answers == []
+    await one.close()
