@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 FILE = "tillwatch.toml"
-SECRETS = ("redis", "link_key", "mask_key")
+SECRETS = ("redis", "link_key", "mask_key", "deadman")
 _EXAMPLES = {
     "kafka": "kafka-1:9092,kafka-2:9092",
     "redis": "redis://redis-1:6379/0",
@@ -19,6 +19,7 @@ _EXAMPLES = {
     "dashboard": "https://grafana.example.org/d/payments?var-incident={incident}",
     "link_key": "at least 32 characters that are random",
     "mask_key": "a long random text",
+    "deadman": "https://switch.example/ping/the-id-of-yours",
 }
 _HEAD = """\
 # Settings of Tillwatch. Each can be set in the environment too, which wins: kafka is TILLWATCH_KAFKA, and so on.

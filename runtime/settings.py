@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -19,6 +20,7 @@ from runtime.names import Names
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?")
 
 
@@ -37,6 +39,12 @@ def duration_s(text: object) -> object:
     if match is None:
         raise ValueError(f"expected a duration with a unit (ms, s, m, h, d), such as 30s; got {text!r}")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def is_private_way(address: str) -> bool:
+    """Whether nobody listens on the way to this address: it is of https, or of http on this machine."""
+    parts = urlsplit(address)
+    return (parts.scheme == "https" and bool(parts.netloc)) or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
 
 
 Duration = Annotated[float, BeforeValidator(duration_s), Field(gt=0)]
@@ -66,6 +74,9 @@ class Settings(BaseSettings):
     session_timeout: Duration = Field(6.0, description="Kafka session timeout of workers")
     clock: str = Field("wall", description="wall, or file:PATH (simulation, demo and tests)")
     mask_key: SecretStr | None = Field(None, description="key of the hash that replaces card numbers in identifiers")
+    deadman: SecretStr | None = Field(
+        None, description="URL of a dead man's switch, called each minute by the notifier that leads; none: nobody is called"
+    )
 
     @field_validator("kafka")
     @classmethod
@@ -79,6 +90,19 @@ class Settings(BaseSettings):
     def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("expected a URL that begins with redis://, rediss:// or unix://, such as redis://redis-1:6379/0")
+        return value
+
+    @field_validator("deadman")
+    @classmethod
+    def _deadman_url(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            usable = value is None or (
+                is_private_way(value.get_secret_value()) and urlsplit(value.get_secret_value()).username is None
+            )
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("expected a URL that begins with https://, without a user or password in it")
         return value
 
     @field_validator("bucket")

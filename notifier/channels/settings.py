@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from runtime.clock import Clock, WallClock
-from runtime.settings import Duration
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+from runtime.settings import Duration, is_private_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,7 @@ def _secret(annotation: object) -> bool:
 
 
 def _service(address: str) -> str:
-    parts = urlsplit(address)
-    if (parts.scheme == "https" and parts.netloc) or (parts.scheme == "http" and parts.hostname in LOOPBACK):
+    if is_private_way(address):
         return address.rstrip("/")
     raise ValueError("expected an address that begins with https://")
 

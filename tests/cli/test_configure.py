@@ -123,3 +123,19 @@ def test_configure_leaves_the_file_where_replacing_is_declined(run: Run, folder:
     (folder / "tillwatch.toml").write_text('# mine\nnamespace = "shop"\n')
     assert run("configure", stdin="\n\n-\n\nn\n").exit_code == 1
     assert (folder / "tillwatch.toml").read_text().startswith("# mine")
+
+
+@pytest.mark.parametrize("url", ["https://switch.example/ping/a-secret", "http://127.0.0.1:8000/ping", "http://[::1]/ping"])
+def test_a_dead_mans_switch_is_called_where_nobody_listens_on_the_way(url: str) -> None:
+    found = load_settings(deadman=url).deadman
+    assert found is not None and found.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://switch.example/ping/a-secret", "https://me:a-secret@switch.example/", "a-secret", "https://[a-secret", ""]
+)
+def test_a_dead_mans_switch_that_cannot_be_called_is_refused_and_not_shown(run: Run, url: str) -> None:
+    done = run("configure", "--check", TILLWATCH_DEADMAN=url)
+    assert done.exit_code == 1
+    assert "TILLWATCH_DEADMAN" in done.stdout and "https://" in done.stdout
+    assert "a-secret" not in done.output
