@@ -44,6 +44,7 @@ class _Staffed:
         from notifier.service import Notifier
         from notifier.staff import Hearing, Staff
         from notifier.store import Counter
+        from notifier.watcher import Watcher
         from runtime.guard import ProcessGuard
         from runtime.redis import connect
         from runtime.retry import end
@@ -57,7 +58,7 @@ class _Staffed:
             hearing = Hearing(links, host.strip("[]"), int(port), partial(answer, Counter(redis, settings.names)))
         around = Around(settings.callbacks, settings.data / "outbox", clock)
         staff = Staff(settings.teams, around, clock, hearing, settings.dashboard)
-        following = []
+        beside: list[asyncio.Task[None]] = []
         try:
             try:
                 duty = await staff.load()
@@ -66,9 +67,10 @@ class _Staffed:
                     f"TILLWATCH_LISTEN: {settings.listen} cannot be listened on: {error.strerror or error}"
                 ) from None
             notifier = Notifier(settings, clock, duty, staff.deliver, ProcessGuard())
-            following = [asyncio.create_task(staff.follow(notifier.put_on_duty))]
+            watcher = Watcher(settings, clock, notifier, staff)
+            beside = [asyncio.create_task(staff.follow(notifier.put_on_duty)), asyncio.create_task(watcher.run())]
             await notifier.run(stop, on_ready)
         finally:
-            await end(following)
+            await end(beside)
             await staff.close()
             await redis.aclose()

@@ -12,7 +12,8 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -70,6 +71,20 @@ class Outdated(RuntimeError):
     """What this leader knows of the alerts topic is not what is there now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a notifier is. holder: it has the lead, or had it when that could last be told; turned_s: for so long its work has
+    not gone round; lag: alerts that wait; open: incidents; firing: (pack, rule) of alerts that go on → when they came."""
+
+    leads: bool
+    holder: bool
+    turned_s: float
+    lag: int
+    open: int
+    last_page_ms: int | None
+    firing: Mapping[tuple[str, str], int]
+
+
 class NotifierFailed(RuntimeError):
     """A notifier that is a guest in its process could not go on; the log says why."""
 
@@ -101,10 +116,39 @@ class Notifier:
         self._costs: dict[str, Impact] = {}
         self._checked_at = self._forgot_at = 0.0
         self._stopping = False
+        self._held_last = False
+        self._turned_at = 0.0
+        self._last_page_ms: int | None = None
 
     @property
     def leading(self) -> bool:
         return self._desk is not None
+
+    def standing(self) -> Standing:
+        """How it is, for whoever watches it."""
+        desk = self._desk
+        incidents = () if desk is None else tuple(desk.incidents.values())
+        end = None if desk is None else self._consumer.highwater(self._tp)
+        return Standing(
+            leads=desk is not None,
+            holder=self._held_last,
+            turned_s=time.monotonic() - self._turned_at,
+            lag=0 if end is None else max(end - (self._place.next - self._place.base), 0),
+            open=sum(one.open for one in incidents),
+            last_page_ms=self._last_page_ms,
+            firing={
+                (member.pack, member.rule): member.at_ms
+                for one in incidents
+                for member in one.members
+                if member.active
+            },
+        )
+
+    async def raise_alert(self, alert: AlertEvent) -> None:
+        """Puts an alert of our own on the alerts topic, where it takes the way of every alert. Raises KafkaError."""
+        value = alert.model_dump_json(exclude_none=False).encode()
+        key = alert.data.fingerprint.encode()
+        await self._producer.send_and_wait(self._names.alerts, value, key, 0, None, [CONTENT_TYPE])
 
     def put_on_duty(self, duty: Duty) -> None:
         """Other people answer from now on."""
@@ -191,7 +235,8 @@ class Notifier:
     # --- leadership -------------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
-        if self._tp in partitions:
+        self._held_last = self._tp in partitions
+        if self._held_last:
             self._ours.set()
         self._joined.set()
 
@@ -220,6 +265,8 @@ class Notifier:
             self._consumer.seek(self._tp, place.next - place.base)
             self._place, self._commands = place, held.commands
             desk = Desk(self._names.namespace, self._duty, held.incidents, held.silences, last=held.last)
+            sent = (page.at_ms for one in held.incidents for page in one.pages if page.kind == "page" and page.state == "sent")
+            self._last_page_ms = max(sent, default=None)
             self._desk = desk
             await self._tell()
             await self._note_results()
@@ -230,7 +277,7 @@ class Notifier:
 
     async def _work(self) -> None:
         beside = (("following change events", self.recent.run), ("counting what incidents cost", self._count_costs))
-        following = [asyncio.create_task(_beside(what, run)) for what, run in beside]
+        following = [asyncio.create_task(run_beside(what, run)) for what, run in beside]
         try:
             while True:
                 await self._ours.wait()
@@ -276,6 +323,7 @@ class Notifier:
             costs, self._costs = self._costs, {}
             await self._apply(desk.assess(costs, now_ms), now_ms)
             await self._check(desk, now_ms)
+        self._turned_at = time.monotonic()
 
     async def _count_costs(self) -> None:
         """Finds out now and then what incidents cost."""
@@ -377,6 +425,8 @@ class Notifier:
                     log.exception("a courier failed in a way that it does not know")
                     result = Result(incident.id, page.key, False, f"failed with {type(error).__name__}")
             crash_point("after_page")
+            if result.sent and page.kind == "page":
+                self._last_page_ms = self._now_ms()
             self._results.append(result)
         finally:
             self._couriers.pop(page.key, None)
@@ -388,7 +438,7 @@ class Notifier:
             del self._results[: len(results)]  # not before: a new lead notes them again
 
 
-async def _beside(what: str, run: Callable[[], Awaitable[None]]) -> None:
+async def run_beside(what: str, run: Callable[[], Awaitable[None]]) -> None:
     """Runs what pages do without, and again where it fails."""
     while True:
         try:

@@ -139,6 +139,21 @@ class Store:
             await many.execute()
 
 
+class _Timed(msgspec.Struct):
+    """As much of a kept incident as tells when time alone does something to it; the rest is not even decoded."""
+
+    step_at: int | None = None
+    update_at: int | None = None
+
+
+class _State(msgspec.Struct):
+    incident: _Timed = msgspec.field(default_factory=_Timed)
+
+
+class _Kept(msgspec.Struct):
+    state: _State
+
+
 class Counter:
     """Incidents for everybody else: looks at them, and hands in commands. Methods raise what redis raises."""
 
@@ -149,6 +164,12 @@ class Counter:
         """Everything that is kept, as it was saved last."""
         stored = await self._redis.hgetall(self._names.notifier("incidents"))
         return _split(Entry.decode(text(key), value) for key, value in stored.items())
+
+    async def due_ms(self) -> int | None:
+        """When the earliest step of all incidents is or was due, by what is kept; None where nothing is to come."""
+        held: Any = await self._redis.hvals(self._names.notifier("incidents"))
+        timed = [msgspec.json.decode(one, type=_Kept).state.incident for one in held]
+        return min((at for one in timed for at in (one.step_at, one.update_at) if at is not None), default=None)
 
     async def send(self, command: Command, within_s: float) -> Answer | None:
         """Hands it in, and waits for the answer; None where none came in time: it will be done once a notifier leads. To send

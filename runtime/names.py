@@ -111,12 +111,16 @@ class Names:
 
     # Redis: the notifier's own
     def notifier(self, part: str) -> str:
-        """`part`: leader, incidents, commands."""
+        """`part`: leader, incidents, commands, handovers."""
         return f"{self.namespace}:{{notifier}}:{part}"
 
     def answer(self, command: str) -> str:
         """What came of a command, by its id; expires."""
         return f"{self.namespace}:{{notifier}}:answer:{command}"
+
+    def notifier_process(self, name: str) -> str:
+        """What one notifier says of itself, for `tillwatch status`; expires."""
+        return f"{self.namespace}:notifier:{name}"
 
     def worker(self, name: str) -> str:
         """What one worker says of itself, for `tillwatch status`; expires."""
