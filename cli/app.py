@@ -389,6 +389,26 @@ def oncall_now(
     raise typer.Exit(show(team, at, as_json))
 
 
+@app.command("test-alerts", rich_help_panel="People", epilog="Example: tillwatch test-alerts --channel sms")
+def test_alerts(
+    team: Annotated[
+        str | None, typer.Option(metavar="TEAM", help="Who is on call for this team only.", show_default=False)
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="This channel only.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Send a message that is marked as a test through every channel, to its own address and to everybody on call.
+
+    Fallbacks are tried on their own. Needs neither Kafka nor Redis. Exit code 1 when a channel failed, or nobody can be reached
+    by it.
+    """
+    from cli.trial import test_alerts as run
+
+    raise typer.Exit(run(team, channel, as_json))
+
+
 @oncall.command("gaps", epilog="Example: tillwatch oncall gaps --days 56")
 def oncall_gaps(
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days to look ahead.")] = 28,

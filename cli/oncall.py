@@ -27,7 +27,7 @@ _CHECKED_DAYS = 28
 def show(team: str | None, at: str | None, as_json: bool) -> int:
     """Prints who is on call for each level of each team, until when, and who is then."""
     settings = _settings()
-    directory = _directory(settings)
+    directory = directory_of(settings)
     zone = directory.calendar.zone
     moment = _now(settings) if at is None else _moment(at, zone)
     rows = [(one, level, *_shifts(one, level, moment)) for one in _teams(directory, team) for level in one.levels]
@@ -54,7 +54,7 @@ def gaps(days: int, as_json: bool) -> int:
     from notifier.people import cover
 
     settings = _settings()
-    directory = _directory(settings)
+    directory = directory_of(settings)
     now = _now(settings)
     found = cover.gaps(directory, now, now + timedelta(days=days))
     if as_json:
@@ -108,7 +108,7 @@ def override(who: str, team: str | None, level: str, begin: str | None, end: str
         fail("nowhere to write it: TILLWATCH_TEAMS is not set", USAGE)
     if (end is None) == (for_s is None):
         fail("until when? Either --to or --for", USAGE)
-    directory = _directory(settings)
+    directory = directory_of(settings)
     zone = directory.calendar.zone
     if team is None and len(directory.teams) > 1:
         fail(f"of which team? --team takes one of {', '.join(directory.teams)}", USAGE)
@@ -133,7 +133,7 @@ def _settings() -> Settings:
     return load_settings()
 
 
-def _directory(settings: Settings) -> Directory:
+def directory_of(settings: Settings) -> Directory:
     """The directory in force. What is wrong with it ends the command; a calendar that cannot be had is told."""
     from notifier.people.directory import DirectoryError, builtin
 

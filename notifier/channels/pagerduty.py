@@ -64,6 +64,12 @@ class PagerDuty:
 
     async def send(self, message: Message, address: str) -> Receipt:
         made = event(message)
+        receipt = await self._post(made)
+        if message.kind == "test" and made.get("event_action") == "trigger":  # what was only a test does not stay open
+            await self._post({"event_action": "resolve", "dedup_key": message.incident})
+        return receipt
+
+    async def _post(self, made: dict[str, Any]) -> Receipt:
         path = "/v2/enqueue" if "event_action" in made else "/v2/change/enqueue"
         answer = await self._sender.post(
             self._api + path,
