@@ -72,7 +72,7 @@ def _as_json(one: Trial) -> dict[str, Any]:
 
 
 def _detail(one: Trial) -> str:
-    return "it has no address of its own, and nobody on call has one for it" if one.last is None else one.last.detail
+    return "nobody on call has an address for it, nor has it its own" if one.last is None else one.last.detail
 
 
 def _show(trials: list[Trial]) -> None:
@@ -80,8 +80,11 @@ def _show(trials: list[Trial]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for name in ("channel", "recipient", "address", "result", "receipt", "took", ""):
+    for name in ("channel", "recipient", "address", "result"):
         table.add_column(name, overflow="fold")
+    table.add_column("receipt", no_wrap=True, max_width=24)  # the whole of it is in the JSON
+    table.add_column("took", no_wrap=True)
+    table.add_column("", overflow="fold")
     for one in trials:
         told = _as_json(one)
         took = "" if told["took_ms"] is None else f"{told['took_ms']} ms"

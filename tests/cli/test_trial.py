@@ -78,7 +78,7 @@ def test_each_is_tried_on_its_own_and_what_fails_is_seen(run: Run, teams: dict[s
     text = run("test-alerts", **teams, **SECRET)
     assert text.exit_code == 1
     assert "3 of 6 messages were taken" in text.stderr
-    assert "thandi@shop.example" not in text.output and "nobody on call has one for it" in text.stdout
+    assert "thandi@shop.example" not in text.output and "nobody on call has an address for it" in text.stdout
 
 
 def test_one_team_and_one_channel(run: Run, teams: dict[str, str]) -> None:
