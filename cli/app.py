@@ -240,7 +240,8 @@ def deadletters(
 def status(as_json: Json = False) -> None:
     """Tell how things are: the verdict first, then every part.
 
-    OK, BEHIND (verdicts may be late), NO_DATA (a source is silent) or DOWN (no worker). Exit code 0 only when OK.
+    OK, BEHIND (verdicts or pages may be late), NO_DATA (a source is silent) or DOWN (no worker, or no notifier though one ran).
+    Exit code 0 only when OK.
     """
     from cli.status import show
 

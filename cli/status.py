@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 OK, BEHIND, NO_DATA, DOWN = "OK", "BEHIND", "NO_DATA", "DOWN"
-_STYLES = {OK: "green", BEHIND: "yellow", NO_DATA: "magenta", DOWN: "bold red"}
+FAILED_PART = "FAILED"
+"""The state of a channel or switch that does not work: others step in, so it is no verdict on the whole."""
+_STYLES = {OK: "green", BEHIND: "yellow", NO_DATA: "magenta", DOWN: "bold red", FAILED_PART: "red"}
 _LOUD = ("no_data", "behind", "unknown", "learning")
 STALLED_S = 15.0
 """A worker that has not flushed for so long waits for something."""
+STUCK_S = 30.0
+"""So does a notifier whose work has not gone round for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +78,25 @@ class Found:
     missing_topics: Sequence[str] = ()
     alerts: Sequence[Mapping[str, Any]] = ()
     """The alert event last sent for each rule and group."""
+    notifiers: Sequence[Mapping[str, Any]] = ()
+    notifier_ran: bool = False
+    """Whether one ever led here."""
 
 
 def judge(found: Found, names: Names) -> Report:
     """The report on what was found.
 
-    DOWN: nobody works. BEHIND: someone does, and verdicts may be late. NO_DATA: a source that events were expected from
-    is silent.
+    DOWN: nobody works, or nobody would be paged. BEHIND: someone does, and verdicts or pages may be late. NO_DATA: a source
+    that events were expected from is silent.
     """
     if not found.workers:
-        parts = [*_topics(found, names), _alerts(found)]
+        parts = [*_topics(found, names), _alerts(found), *_notifier(found)]
         return Report(
             DOWN, "no worker runs: start one with 'tillwatch worker' (or all on one machine: 'tillwatch up')", parts
         )
     leader = next((one for one in found.workers if one.get("leader")), None)
     judged = [_evaluate(found, leader), *_rules(leader), *_baselines(leader)]
-    parts = [*_topics(found, names), *judged, *_workers(found), _alerts(found)]
+    parts = [*_topics(found, names), *judged, *_workers(found), _alerts(found), *_notifier(found)]
     for verdict in (DOWN, BEHIND, NO_DATA):
         guilty = [part for part in parts if part.state == verdict]
         if guilty:
@@ -199,6 +206,47 @@ def _alerts(found: Found) -> Part:
     return Part("alerts", "alerts", OK, detail=_firing(found.alerts), more=more)
 
 
+def _notifier(found: Found) -> Iterable[Part]:
+    """Who pages people, and the channels that do not work. Nothing where no notifier was ever meant to run."""
+    leader = next((one for one in found.notifiers if one["leader"]), None)
+    if leader is None:
+        if found.notifiers:
+            detail = f"{_count(len(found.notifiers), 'notifier')} and none leads: nobody is paged until one does"
+            yield Part("notifier", "notifier", BEHIND, detail=detail)
+        elif found.notifier_ran:
+            detail = "none runs, though one did: nobody is paged (start one with 'tillwatch notifier')"
+            yield Part("notifier", "notifier", DOWN, detail=detail)
+        return
+    overdue = [one["says"] for one in leader["watch"] if one["name"] == "steps_overdue"]
+    stuck = leader["turned_age_s"] > STUCK_S
+    page = leader["last_page_at"]
+    told = [
+        f"led by {leader['name']}",
+        f"its work has not gone round for {leader['turned_age_s']:.0f} s" if stuck else "",
+        f"steps are overdue: {overdue[0]}" if overdue else "",
+        f"{_count(leader['open_incidents'], 'open incident')}",
+        "no page sent" if page is None else f"last page sent {_age(max(found.now_s - page, 0.0))}",
+    ]
+    more = {
+        "last_page_at": page,
+        "open_incidents": leader["open_incidents"],
+        "standing_by": len(found.notifiers) - 1,
+        "watch": leader["watch"],
+        "channels": leader["channels"],
+        "deadman": leader["deadman"],
+    }
+    state = BEHIND if stuck or overdue else OK
+    yield Part("notifier", "notifier", state, leader["lag"], detail="; ".join(filter(None, told)), more=more)
+    for name, one in leader["channels"].items():
+        failed = one["last_failure"]
+        if failed is not None and failed["at"] >= (one["last_ok_at"] or 0.0):
+            ago = _age(max(found.now_s - failed["at"], 0.0))
+            yield Part(name, "channel", FAILED_PART, detail=f"{failed['result']} {ago}: {failed['detail']}", more=one)
+    switch = leader["deadman"]
+    if switch is not None and switch["state"] == "failing":
+        yield Part("dead man's switch", "deadman", FAILED_PART, detail=f"it cannot be called: {switch['detail']}")
+
+
 def _firing(alerts: Sequence[Mapping[str, Any]]) -> str:
     firing = sum(alert["data"]["status"] == "firing" for alert in alerts)
     return f"{_count(firing, 'alert')} firing" if firing else "no alert firing"
@@ -220,7 +268,8 @@ async def find(settings: Settings, clock: Clock) -> Found:
     redis = connect(settings)
     try:
         await check(redis)
-        workers = await _told(redis, names)
+        workers, notifiers = await _told(redis, names.worker("*")), await _told(redis, names.notifier_process("*"))
+        ran = bool(await redis.exists(names.notifier("leader")))
         logs = await topic_logs(kafka, names.event_topics)
         ends = await _ends(kafka, {log.topic: log.partitions for log in logs.values()})
         ids = {log.topic: log.topic_id for log in logs.values()}
@@ -230,11 +279,12 @@ async def find(settings: Settings, clock: Clock) -> Found:
     finally:
         await redis.aclose()
     missing = [topic for topic in names.event_topics if topic not in logs]
-    return Found(clock.now(), workers, ends, left, missing, alerts)
+    return Found(clock.now(), workers, ends, left, missing, alerts, notifiers, ran)
 
 
-async def _told(redis: Redis, names: Names) -> list[dict[str, Any]]:
-    keys = [key async for key in redis.scan_iter(match=names.worker("*"), count=1000)]
+async def _told(redis: Redis, match: str) -> list[dict[str, Any]]:
+    """What processes say of themselves."""
+    keys = [key async for key in redis.scan_iter(match=match, count=1000)]
     values = await redis.mget(keys) if keys else []
     return [json.loads(value) for value in values if value is not None]
 

@@ -120,3 +120,67 @@ def test_what_a_baseline_knows_is_told() -> None:
     report = judge(_found(_worker(baselines=told)), NAMES)
     part = next(part for part in report.parts if part.kind == "baseline")
     assert (part.state, part.detail, report.verdict) == ("LEARNING", "LEARNING, 4 of 24 hours", OK)
+
+
+def _notifier(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "host-9",
+        "leader": True,
+        "lag": 3,
+        "open_incidents": 1,
+        "turned_age_s": 0.1,
+        "last_page_at": NOW_S - 60,
+        "watch": [],
+        "channels": {"email": {"failures": 0, "resting_s": 0.0, "last_ok_at": NOW_S - 60, "last_failure": None}},
+        "deadman": None,
+        **more,
+    }
+
+
+def _parts(*notifiers: dict[str, Any], **more: Any) -> tuple[str, list[Any]]:
+    report = judge(_found(_worker(), notifiers=notifiers, **more), NAMES)
+    return report.verdict, [part for part in report.parts if part.kind in ("notifier", "channel", "deadman")]
+
+
+def test_the_notifier_and_its_last_page() -> None:
+    verdict, [part] = _parts(_notifier(), _notifier(name="host-8", leader=False), notifier_ran=True)
+    assert (verdict, part.state, part.lag) == (OK, OK, 3)
+    assert part.detail == "led by host-9; 1 open incident; last page sent 60 s ago"
+    assert (part.as_json()["last_page_at"], part.as_json()["standing_by"]) == (NOW_S - 60, 1)
+    assert "no page sent" in _parts(_notifier(last_page_at=None))[1][0].detail
+
+
+def test_where_no_notifier_ever_ran_none_is_missed() -> None:
+    assert _parts() == (OK, [])
+
+
+@pytest.mark.parametrize(
+    ("notifiers", "verdict", "says"),
+    [
+        ([], DOWN, "none runs, though one did"),
+        ([_notifier(leader=False)], BEHIND, "1 notifier and none leads"),
+        ([_notifier(turned_age_s=42.0)], BEHIND, "has not gone round for 42 s"),
+        ([_notifier(watch=[{"name": "steps_overdue", "says": "the oldest was due"}])], BEHIND, "overdue: the oldest was due"),
+    ],
+)
+def test_where_pages_may_not_come_all_is_not_well(notifiers: list[dict[str, Any]], verdict: str, says: str) -> None:
+    report = judge(_found(_worker(), notifiers=notifiers, notifier_ran=True), NAMES)
+    assert report.verdict == verdict and says in report.sentence
+    assert any(part.kind == "notifier" for part in judge(_found(notifiers=notifiers, notifier_ran=True), NAMES).parts)
+
+
+def test_channels_that_failed_last_and_a_switch_that_cannot_be_called_are_told() -> None:
+    failure = {"at": NOW_S - 30, "result": "unreachable", "detail": "no connection to the mail server"}
+    channels = {
+        "email": {"failures": 4, "resting_s": 12.0, "last_ok_at": NOW_S - 60, "last_failure": failure},
+        "sms": {"failures": 0, "resting_s": 0.0, "last_ok_at": NOW_S - 10, "last_failure": failure},
+        "phone": {"failures": 1, "resting_s": 0.0, "last_ok_at": None, "last_failure": failure},
+    }
+    deadman = {"state": "failing", "ok_at": None, "detail": "answered 404"}
+    verdict, parts = _parts(_notifier(channels=channels, deadman=deadman))
+    assert verdict == OK
+    assert [(part.name, part.state, part.detail) for part in parts[1:]] == [
+        ("email", "FAILED", "unreachable 30 s ago: no connection to the mail server"),
+        ("phone", "FAILED", "unreachable 30 s ago: no connection to the mail server"),
+        ("dead man's switch", "FAILED", "it cannot be called: answered 404"),
+    ]

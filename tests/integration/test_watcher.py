@@ -20,6 +20,7 @@ from aiohttp.test_utils import TestServer
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import SecretStr
 
+from cli.status import find, judge
 from local.broker import EmbeddedBroker
 from notifier import watcher
 from notifier.channels.settings import Around
@@ -202,6 +203,7 @@ async def test_no_worker_is_an_incident_and_a_store_that_is_killed_is_told_aroun
         await eventually_async(lambda: thandi.mails == [f"P1 #1: {down}"], "the mail")
         one = (await incidents(here))[0]
         assert (one.team, one.severity, one.runbook) == ("tillwatch", "high", "docs/runbooks/pipeline_down.md")
+        await eventually_async(lambda: _shown(here, clock), "status shows who leads, and the page")
 
         patient.kill()
         await eventually_async(lambda: "blind" in watch._watch._episodes, "Redis is seen to be away")
@@ -227,6 +229,12 @@ async def test_no_worker_is_an_incident_and_a_store_that_is_killed_is_told_aroun
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await staff.close()
+
+
+async def _shown(settings: Settings, clock: ManualClock) -> bool:
+    parts = judge(await find(settings, clock), settings.names).parts
+    [part] = [part for part in parts if part.kind == "notifier"]
+    return part.state == "OK" and "1 open incident; last page sent 0 s ago" in part.detail
 
 
 def _well(watch: Watcher, name: Any) -> bool:
