@@ -263,7 +263,7 @@ class Notifier:
             if not self._ours.is_set():
                 raise NotWanted("taking the lead")
             self._consumer.seek(self._tp, place.next - place.base)
-            self._place, self._commands = place, held.commands
+            self._place, self._commands, self._turned_at = place, held.commands, time.monotonic()
             desk = Desk(self._names.namespace, self._duty, held.incidents, held.silences, last=held.last)
             sent = (page.at_ms for one in held.incidents for page in one.pages if page.kind == "page" and page.state == "sent")
             self._last_page_ms = max(sent, default=None)

@@ -1,6 +1,6 @@
 """Who watches the notifier: what is found out now and then comes in, verdicts on the notifier's own world go out. Pure.
 
-A verdict begins once something was so for long enough, and is over once it was not so for 10 s; in between nothing is said
+A verdict begins once something was so for long enough, and is over once it was not so for a while; in between nothing is said
 twice. What cannot be known says nothing. BLIND goes around Kafka and Redis; the others become alerts and take the way of every
 alert, so that whoever leads finds in its incidents what was told before.
 """
@@ -30,7 +30,10 @@ RULES: Mapping[Rule, str] = {
 
 BEGINS_MS: Mapping[Name, int] = {"blind": 30_000, "pipeline_behind": 60_000, "pipeline_down": 30_000, "steps_overdue": 10_000}
 """For so long it must be so."""
-OVER_MS = 10_000
+PAUSE_MS = 10_000
+"""What is not so for a shorter time goes on meanwhile."""
+OVER_MS: Mapping[Name, int] = {"pipeline_behind": 60_000}
+"""What was told and comes and goes is one and the same for longer; `PAUSE_MS` where it is not said."""
 LATE_MS = 60_000
 """From then on a step that is due is overdue. One that was seen to be late once may have been taken meanwhile."""
 STANDBY_MS = 30_000
@@ -118,9 +121,9 @@ class Watch:
             self._note("pipeline_behind", _behind(workers, now_ms), now_ms)
             self._note("steps_overdue", _overdue(seen.looked.due_ms, now_ms), now_ms)
         return [
-            Verdict(name, _is_over(one, now_ms), one.since_ms, now_ms, one.found.text, one.found.value)
+            Verdict(name, one.told, one.since_ms, now_ms, one.found.text, one.found.value)
             for name, one in self._episodes.items()
-            if (_is_over(one, now_ms) if one.told else self._begins(name, one, seen, now_ms))
+            if (_is_over(one, now_ms, OVER_MS.get(name, PAUSE_MS)) if one.told else self._begins(name, one, seen, now_ms))
         ]
 
     def done(self, verdict: Verdict) -> None:
@@ -139,7 +142,7 @@ class Watch:
         elif one is not None:
             if one.well_ms is None:
                 one.well_ms = now_ms
-            if _is_over(one, now_ms) and not one.told:
+            if not one.told and _is_over(one, now_ms, PAUSE_MS):
                 del self._episodes[name]
 
     @staticmethod
@@ -153,8 +156,8 @@ class Watch:
         return one.well_ms is None and now_ms - one.seen_ms >= wait_ms
 
 
-def _is_over(one: _Episode, now_ms: int) -> bool:
-    return one.well_ms is not None and now_ms - one.well_ms >= OVER_MS
+def _is_over(one: _Episode, now_ms: int, after_ms: int) -> bool:
+    return one.well_ms is not None and now_ms - one.well_ms >= after_ms
 
 
 def _blind(seen: Seen, now_ms: int) -> _Found | None:

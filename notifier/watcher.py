@@ -47,9 +47,12 @@ TURNED_WITHIN_S = 30.0
 """A notifier whose work has not gone round for longer is not well."""
 HANDOVERS_EVERY_S, HANDOVERS_BACK_MS = 30.0, 3_600_000
 """How often it is looked who comes on call, and how late somebody may hear of it."""
+FILE_READ_MS = 15_000
+"""Within this a change of teams.toml is in force: an override that begins now is not overlooked."""
 TELL_LIMIT_S = 5.0
 LOUD = frozenset({"phone", "sms"})
 """Channels that wake people: not for a notice, unless there is no other."""
+_NOT_KNOWN: tuple[type[Exception], ...] = (*AWAY, msgspec.MsgspecError)
 _AHEAD = timedelta(days=60)
 """How far ahead the end of somebody's turn is looked for."""
 _WHEN = "%a %d %b %Y %H:%M"
@@ -89,7 +92,7 @@ class Watcher:
             await end([*tasks, *self._telling])
             await self._does(lambda: self._redis.delete(self._names.notifier_process(self.name)))
             await self._redis.aclose()
-            await self._logs.close()
+            await self._does(self._logs.close)
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
@@ -109,7 +112,7 @@ class Watcher:
             self._does(lambda: self._say(standing)), self._does(lambda: self._logs.ask([self._names.alerts]))
         )
         if not kafka:
-            await self._logs.close()
+            await self._does(self._logs.close)
         now = time.monotonic()
         looked = None
         if redis and kafka:
@@ -117,8 +120,7 @@ class Watcher:
                 self._well_at = now
             if now - self._looked_at >= LOOK_EVERY_S:
                 looked, self._looked_at = await self._look(), now
-        if standing.leads and not self._led:
-            self._watch.adopt(standing.firing)
+        self._watch.adopt(standing.firing)
         self._led = standing.leads
         for verdict in self._watch.see(Seen(redis, kafka, standing.holder, looked), self._now_ms()):
             await self._tell(verdict, self._notifier.standing())
@@ -141,8 +143,8 @@ class Watcher:
                 workers = [msgspec.json.decode(value) for value in values if value is not None]
                 worked = bool(await self._redis.exists(self._names.sources))
                 return Looked(workers, worked, await self._counter.due_ms())
-        except AWAY as error:
-            log.info("looking after workers and incidents: %s", error or type(error).__name__)
+        except _NOT_KNOWN as error:
+            log.warning("looking after workers and incidents: %s", error or type(error).__name__)
             return None
 
     # --- telling ----------------------------------------------------------------------------------------------------------
@@ -254,7 +256,7 @@ class Watcher:
 
     async def hand_over(self) -> None:
         """Gives notice of the hand-overs since it was done last, by whichever notifier. Raises what redis raises."""
-        key, now_ms = self._names.notifier("handovers"), self._now_ms()
+        key, now_ms = self._names.notifier("handovers"), self._now_ms() - FILE_READ_MS
         held = await self._redis.get(key)
         begin_ms = now_ms if held is None else min(max(int(held), now_ms - HANDOVERS_BACK_MS), now_ms)
         begin, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (begin_ms, now_ms))

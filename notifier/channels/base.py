@@ -124,8 +124,9 @@ def headline(message: Message) -> str:
 
 
 def paragraphs(message: Message) -> tuple[str, ...]:
-    """Status, summary and lines, each on one line; nothing empty."""
-    said = (f"{message.severity}, {message.status}", message.summary, *message.lines)
+    """Status, where it is about something that is wrong, summary and lines, each on one line; nothing empty."""
+    status = "" if message.kind in ("notice", "handover", "test") else f"{message.severity}, {message.status}"
+    said = (status, message.summary, *message.lines)
     return tuple(text for text in map(line, said) if text)
 
 

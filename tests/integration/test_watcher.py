@@ -272,9 +272,23 @@ async def test_what_it_finds_in_redis_becomes_alerts_that_begin_and_end(here: Se
         await lives(here)
         await redis.delete(here.names.notifier("incidents"))
         await eventually_async(lambda: _well(watch, "steps_overdue") and _well(watch, "pipeline_behind"), "all is well")
-        clock.advance(11)
+        clock.advance(61)
         await eventually_async(lambda: len(beside.raised) == 4, "both are over")
         assert sorted(beside.told()[2:]) == ["pipeline_behind resolved", "steps_overdue resolved"]
+        # Whoever stands by told late, and of another step: the leader ends that as well.
+        beside.state = replace(beside.state, firing={(PACK, "steps_overdue"): now_ms})
+        await eventually_async(lambda: _well(watch, "steps_overdue"), "it is taken over")
+        clock.advance(11)
+        await eventually_async(lambda: beside.told()[4:] == ["steps_overdue resolved"], "and ended")
+        # Who stands by tells what is overdue, with the same id, and leaves the rest to the leader.
+        beside.state = replace(beside.state, leads=False, holder=False)
+        await redis.hset(here.names.notifier("incidents"), mapping={"i": json.dumps(kept)})
+        await redis.delete(here.names.worker("w"))
+        await redis.hset(here.names.sources, "a", "1")
+        await eventually_async(lambda: {"steps_overdue", "pipeline_down"} <= watch._watch._episodes.keys(), "it is seen")
+        clock.advance(41)
+        await eventually_async(lambda: beside.told()[5:] == ["steps_overdue firing"], "it is told")
+        assert beside.raised[-1].id == beside.raised[0].id
     assert beside.raised[0].data.first_bad_at == now_ms - 55_000
     assert await said(here) == [], "who has left says nothing"
 
@@ -289,7 +303,10 @@ async def test_who_comes_on_call_is_told_once_whoever_looks(here: Settings, tmp_
     folder = here.data / "outbox"
     async with at_home(tmp_path) as thandi, watching(here, clock, beside) as (first, _):
         await first.hand_over()
-        clock.advance(3 * 3600)
+        clock.advance(2 * 3600 + 10)
+        await first.hand_over()
+        assert list(folder.glob("*")) == [], "an override that was just written may yet come into force"
+        clock.advance(3590)
         await first.hand_over()  # at nine from Thandi to Sipho, and it is ten
         [told] = [json.loads(path.read_text()) for path in folder.glob("[0-9]*.json")]
         assert (told["channel"], told["recipient"], told["kind"]) == ("outbox", "Sipho", "handover")

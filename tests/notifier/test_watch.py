@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.watch import BLIND, OVER_MS, PACK, RULES, Looked, Seen, Verdict, Watch, alert, blind_key
+from notifier.watch import BLIND, PACK, RULES, Looked, Seen, Verdict, Watch, alert, blind_key
 from schemas.alert import fingerprint
 
 START_MS = 1_790_000_000_000
@@ -89,6 +89,14 @@ def test_whoever_gets_the_lead_meanwhile_tells_at_once() -> None:
     assert line.see(NO_REDIS, 10) == ["100 blind"]
 
 
+def test_a_lag_that_comes_and_goes_is_told_once_and_what_is_short_never() -> None:
+    behind, line = looking(workers=(worker(behind=True),)), Line()
+    assert [text for _ in range(20) for text in line.see(behind, 5) + line.see(FINE, 15)] == []
+    line.see(behind, 70)
+    assert [text for _ in range(20) for text in line.see(behind, 20) + line.see(FINE, 40)] == []
+    assert len(line.verdicts) == 1
+
+
 def test_no_worker() -> None:
     line = Line()
     assert line.see(looking(workers=()), 100) == ["30 pipeline_down"]
@@ -107,7 +115,7 @@ def test_behind(late: Mapping[str, Any], text: str) -> None:
     line = Line()
     assert line.see(looking(workers=(late, worker(leader=False))), 100) == ["60 pipeline_behind"]
     assert line.verdicts[0].text == text
-    assert line.see(FINE, 60) == ["110 pipeline_behind over"]
+    assert line.see(FINE, 90) == ["160 pipeline_behind over"]
 
 
 def test_a_step_that_is_a_minute_late_is_overdue_since_it_was_due() -> None:
@@ -172,7 +180,7 @@ SIGHTS = [
 @given(st.lists(st.tuples(st.sampled_from(SIGHTS), st.integers(1, 90)), max_size=12))
 def test_beginnings_and_ends_alternate_and_all_ends_once_all_is_well(sights: list[tuple[Seen, int]]) -> None:
     line = Line()
-    for seen, seconds in (*sights, (FINE, OVER_MS // 1000 + 1)):
+    for seen, seconds in (*sights, (FINE, 61)):
         line.see(seen, seconds)
     for name in (BLIND, *RULES):
         states = [one.over for one in line.verdicts if one.name == name]
