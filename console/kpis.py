@@ -1,0 +1,210 @@
+"""The key figures: what a window of the tables holds in, the shapes of the contract out. Pure.
+
+Each figure is a signal that rules can compare (rules/signals.yaml), so nobody sees another number than was judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from console.readings import Pulse, Totals, Window
+from console.shapes import (
+    ErrorFigures,
+    Gauge,
+    Level,
+    PaymentFigures,
+    PerformanceFigures,
+    SecurityFigures,
+    Span,
+    Target,
+)
+from rollups.cells import Cell
+from rules.signals import Filter, Signal, shipped
+from schemas.tables import TABLES, Key, Table
+
+Held = Mapping[str, Totals]
+"""What the window holds of each table."""
+CATEGORIES = ("application", "payment", "webhook", "configuration", "security")
+TABLES_OF: dict[str, tuple[str, ...]] = {
+    "payments": ("payments", "payment_cohorts"),
+    "errors": ("requests", "errors"),
+    "security": ("security", "webhooks"),
+    "performance": ("requests", "resources", "queries", "calls"),
+}
+"""What each of the figures is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the figures are of, and how up to date they are."""
+
+    window: Window
+    pulse: Pulse
+
+    def marks(self) -> dict[str, object]:
+        span = Span(start=self.window.start_ms, end=self.window.end_ms)
+        return {"window": span, "as_of": self.pulse.as_of_ms, "stale": self.pulse.state != "live"}
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+def value(name: str, held: Held) -> float | None:
+    """The signal over all groups, in its unit: a share, a ratio, a count or a mean."""
+    signal = shipped()[name]
+    table = TABLES[signal.tables[0]]
+    if signal.aggregate == "share":
+        base, part = _count(signal.where, table, held), _count(signal.of, TABLES[signal.of_table or table.name], held)
+        return part / base if base else None
+    if signal.aggregate == "ratio":
+        base, part = _count(signal.where, table, held), _count((*signal.where, *signal.of), table, held)
+        return part / base if base else None
+    if signal.aggregate == "count":
+        return _count(signal.where, table, held)
+    assert signal.aggregate == "mean", f"{name} cannot be told by totals"
+    n, total = _measured(signal, _cells(signal.where, table, held))
+    return total / n / signal.scale if n else None
+
+
+def _count(chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, held: Held) -> int:
+    return sum(cell.count for _, cell in _cells(chosen, table, held))
+
+
+def _cells(chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, held: Held) -> list[tuple[Key, Cell]]:
+    places = [(table.dimensions.index(name), values) for name, values in chosen]
+    cells = held[table.name].items()
+    return [(key, cell) for key, cell in cells if all(key[at] in values for at, values in places)]
+
+
+def _measured(signal: Signal, cells: Iterable[tuple[Key, Cell]]) -> tuple[int, int]:
+    """(how many events carried the signal's measure, its total as it is stored)."""
+    at, _ = signal.measured()
+    stats = [cell.stats[at] for _, cell in cells if at < len(cell.stats)]
+    return sum(stat.n for stat in stats), sum(stat.total for stat in stats)
+
+
+def _by(dimension: str, table: Table, chosen: Filter, held: Held) -> dict[object, list[tuple[Key, Cell]]]:
+    at = table.dimensions.index(dimension)
+    groups: dict[object, list[tuple[Key, Cell]]] = {}
+    for key, cell in _cells(chosen, table, held):
+        groups.setdefault(key[at], []).append((key, cell))
+    return groups
+
+
+def _whole(name: str, held: Held) -> int:
+    found = value(name, held)
+    assert found is not None, f"{name} is a count"
+    return int(found)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def _above(limit: float, found: float | None) -> Target:
+    return Target(above=limit, met=None if found is None else found > limit)
+
+
+def _below(limit: float, found: float | None) -> Target:
+    return Target(below=limit, met=None if found is None else found < limit)
+
+
+def payments(seen: Seen, held: Held, day: Held) -> PaymentFigures:
+    """`day`: what the last 24 hours hold of the table of payments."""
+    success, latency = value("payment_success_rate", held), value("avg_payment_latency", held)
+    failure, conversion = value("payment_failure_rate", held), value("conversion_rate", held)
+    revenue = shipped()["revenue"]
+    currencies = _by("currency", TABLES["payments"], revenue.where, held)
+    return PaymentFigures(
+        success_rate=success,
+        average_latency=latency,
+        failure_rate=failure,
+        decline_rate=value("payment_decline_rate", held),
+        daily_volume=_whole("payment_volume", day),
+        conversion_rate=conversion,
+        revenue={str(name): _measured(revenue, cells)[1] for name, cells in sorted(currencies.items(), key=str)},
+        targets={
+            "success_rate": _above(0.95, success),
+            "average_latency": _below(5.0, latency),
+            "failure_rate": _below(0.05, failure),
+            "conversion_rate": _above(0.80, conversion),
+        },
+        **seen.marks(),
+    )
+
+
+def errors(seen: Seen, held: Held) -> ErrorFigures:
+    rate = value("error_rate", held)
+    by_category = _by("category", TABLES["errors"], shipped()["errors_raised"].where, held)
+    return ErrorFigures(
+        error_rate=rate,
+        error_count=_whole("errors_raised", held),
+        error_categories={
+            category: sum(cell.count for _, cell in by_category.get(category, ())) for category in CATEGORIES
+        },
+        critical_errors=_whole("critical_errors", held),
+        resolved_errors=_whole("resolved_errors", held),
+        targets={"error_rate": _below(0.05, rate)},
+        **seen.marks(),
+    )
+
+
+def security(seen: Seen, held: Held) -> SecurityFigures:
+    return SecurityFigures(
+        authentication_failures=_whole("failed_auth_attempts", held),
+        authorization_violations=_whole("authorization_violations", held),
+        webhook_security_violations=_whole("invalid_webhook_signatures", held),
+        suspicious_activities=_whole("suspicious_activities", held),
+        blocked_requests=_whole("blocked_requests", held),
+        security_incidents=_whole("security_incidents", held),
+        **seen.marks(),
+    )
+
+
+def performance(seen: Seen, held: Held) -> PerformanceFigures:
+    seconds = (seen.window.end_ms - seen.window.start_ms) / 1000
+    served = _whole("throughput", held)
+    return PerformanceFigures(
+        response_time=gauge(value("avg_response_time", held), "s", 5.0, 10.0),
+        throughput=gauge(served / seconds if served else None, "1/s"),
+        cpu=_load("cpu", held, 0.70, 0.90),
+        memory=_load("memory", held, 0.80, 0.95),
+        disk=_load("disk", held, 0.80, 0.95),
+        database_query_time=gauge(value("avg_query_time", held), "s", 1.0, 5.0),
+        network_latency=gauge(value("avg_api_latency", held), "s", 5.0, 10.0),
+        **seen.marks(),
+    )
+
+
+def gauge(
+    found: float | None, unit: str, warning: float | None = None, critical: float | None = None, of: str | None = None
+) -> Gauge:
+    """A figure, and whether it is beyond its limits."""
+    state: Level = "ok"
+    if found is None:
+        state = "unknown"
+    elif critical is not None and found > critical:
+        state = "critical"
+    elif warning is not None and found > warning:
+        state = "warning"
+    return Gauge(value=found, unit=unit, warning=warning, critical=critical, state=state, of=of)
+
+
+def _load(resource: str, held: Held, warning: float, critical: float) -> Gauge:
+    """The mean of the host where it is highest, as a fraction."""
+    signal = shipped()[f"{resource}_usage"]
+    means: list[tuple[float, str]] = []
+    for host, cells in _by("host", TABLES["resources"], signal.where, held).items():
+        n, total = _measured(signal, cells)
+        if n:
+            means.append((total / n / signal.scale / 100, str(host)))
+    worst, host = max(means, default=(None, None))
+    return gauge(worst, "ratio", warning, critical, host)
+
+
+FIGURES: dict[str, Callable[[Seen, Held], ErrorFigures | SecurityFigures | PerformanceFigures]] = {
+    "errors": errors,
+    "security": security,
+    "performance": performance,
+}
+"""Those that need nothing but their window."""

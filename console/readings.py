@@ -1,0 +1,225 @@
+"""What the tables and the workers' statuses say now: read once for everybody who asks within a moment.
+
+A window is a union of 10 s rows (of minutes, of hours where it is long), the open one included, so its numbers are those of
+SQL with `bucket >= start and bucket < end`. It is put together from as few rows as make it up. What cannot be read raises what
+redis raises; nothing is answered from memory but the pulse, which says how old it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rollups.cells import Cell
+from rollups.tables import DAY, HOUR, RESOLUTIONS, SECOND, TableStore
+from runtime.clock import Clock
+from runtime.names import Names
+from schemas.tables import Key
+
+AWAY = (RedisError, OSError, TimeoutError)
+"""What a Redis that is away raises."""
+FINE_MS, MINUTE_MS = 10 * SECOND, 60 * SECOND
+LONGEST_MS = 31 * DAY
+ANSWER_WITHIN_S = 4.0
+"""A store that is frozen is called away after this."""
+SILENT_AFTER_S = 10.0
+"""A worker tells of itself every second; its word goes after 15 s."""
+STALLED_AFTER_S = 15.0
+"""A worker that has not flushed for so long waits for something."""
+KEPT_S = 1.0
+"""How long an answer is given again to others."""
+KEPT_ANSWERS = 200
+
+Totals = dict[Key, Cell]
+"""What a window holds, by the dimensions of its table."""
+T = TypeVar("T")
+
+
+# --- windows ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """[start, end) in epoch ms, of event time."""
+
+    start_ms: int
+    end_ms: int
+
+    def pieces(self) -> list[tuple[str, int, int]]:
+        """(resolution, start, end): the coarsest rows that lie within, finer ones at both ends."""
+        return _pieces(self.start_ms, self.end_ms, ("1h", "1m", "10s"))
+
+
+def window_of(now_ms: int, length_ms: int) -> Window:
+    """The open 10 s and the `length_ms` that end with it. The start is a whole minute where it is over 6 hours ago, and a
+    whole hour where over 2 days: finer rows may be gone there."""
+    end = now_ms - now_ms % FINE_MS + FINE_MS
+    start = end - length_ms
+    grain = FINE_MS if length_ms <= 6 * HOUR else MINUTE_MS if length_ms <= 2 * DAY else HOUR
+    return Window(start - start % grain, end)
+
+
+def _pieces(start: int, end: int, names: Sequence[str]) -> list[tuple[str, int, int]]:
+    if start >= end or not names:
+        return []
+    width, finer = RESOLUTIONS[names[0]].width_ms, names[1:]
+    first, last = -(-start // width) * width, end - end % width
+    if first >= last:
+        return _pieces(start, end, finer)
+    return [*_pieces(start, first, finer), (names[0], first, last), *_pieces(last, end, finer)]
+
+
+# --- the pulse --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Whether what the tables hold is up to date, by what the workers say of themselves.
+
+    state: `live`; `behind`: someone works, and some of it is late; `down`: no worker says that it works; `blind`: the store
+    does not answer. as_of_ms: up to when the tables are known to hold what happened, None where that was never known.
+    """
+
+    state: str
+    detail: str
+    as_of_ms: int | None
+    workers: tuple[Mapping[str, Any], ...] = ()
+    leader: Mapping[str, Any] | None = None
+
+    def age_s(self, now_ms: int) -> float | None:
+        return None if self.as_of_ms is None else round(max(now_ms - self.as_of_ms, 0) / 1000, 1)
+
+
+def pulse_of(
+    statuses: Sequence[Mapping[str, Any]],
+    now_ms: int,
+    wall_s: float,
+    before: Pulse | None = None,
+    partitions: Mapping[str, int] = MappingProxyType({}),
+) -> Pulse:
+    """The pulse by these statuses. `now_ms`: the present of the installation's clock; `wall_s`: the machine's, by which workers
+    tell when they spoke; `before`: the last pulse, for what is known no more; `partitions`: how many each event topic has, as
+    far as that is known."""
+    known = None if before is None else before.as_of_ms
+    alive = tuple(one for one in statuses if wall_s - one["at"] <= SILENT_AFTER_S)
+    if not alive:
+        return Pulse("down", "no worker says that it works", known)
+    leader = next((one for one in alive if one["leader"]), None)
+    if leader is None:
+        return Pulse("behind", "no worker leads: nothing is added up and no rule is judged", known, alive)
+    late = [part for one in alive for part in one["partitions"] if part["behind"]]
+    stalled = [
+        one
+        for one in alive
+        if one["partitions"] and one["last_flush_at"] and now_ms / 1000 - one["last_flush_at"] > STALLED_AFTER_S
+    ]
+    if late or stalled:
+        marks = [mark for mark in leader["table_watermarks"].values() if mark is not None]
+        why = f"{len(late)} partitions wait to be read" if late else "a worker has not written for a while"
+        return Pulse("behind", why, min(marks, default=known), alive, leader)
+    orphans = _orphans(alive, partitions)
+    if orphans:
+        return Pulse("behind", f"nobody reads {', '.join(orphans[:3])}", known, alive, leader)
+    return Pulse("live", "", now_ms - round((wall_s - leader["at"]) * 1000), alive, leader)
+
+
+def _orphans(workers: Sequence[Mapping[str, Any]], partitions: Mapping[str, int]) -> list[str]:
+    """Partitions that nobody reads: `topic/number`."""
+    read = {(part["topic"], part["partition"]) for one in workers for part in one["partitions"]}
+    return [f"{topic}/{n}" for topic, count in partitions.items() for n in range(count) if (topic, n) not in read]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+class Shared(Generic[T]):
+    """Answers that are asked for once and given to all who ask within `kept_s`; so many at most are kept."""
+
+    def __init__(self, kept_s: float = KEPT_S, most: int = KEPT_ANSWERS, tick: Callable[[], float] = time.monotonic) -> None:
+        self._kept_s, self._most, self._tick = kept_s, most, tick
+        self._asked: OrderedDict[Hashable, tuple[float, asyncio.Task[T]]] = OrderedDict()
+
+    async def get(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer; who is cancelled meanwhile takes it from nobody else."""
+        now = self._tick()
+        held = self._asked.get(key)
+        if held is None or (held[1].done() and (now - held[0] > self._kept_s or _failed(held[1]))):
+            held = now, asyncio.ensure_future(_awaited(ask))
+            held[1].add_done_callback(_failed)  # whoever waits is told; if nobody does any more, it is not worth a warning
+            self._asked[key] = held
+            self._asked.move_to_end(key)
+            while len(self._asked) > self._most:
+                self._asked.popitem(last=False)
+        return await asyncio.shield(held[1])
+
+
+async def _awaited(ask: Callable[[], Awaitable[T]]) -> T:
+    return await ask()
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+class Readings:
+    """The reader of one console. Methods raise what redis raises when it is away, or TimeoutError."""
+
+    def __init__(self, redis: Redis, names: Names, clock: Clock) -> None:
+        self._redis, self._names, self._clock = redis, names, clock
+        self.tables = TableStore(redis, names)
+        self._totals: Shared[Totals] = Shared()
+        self._statuses: Shared[list[Mapping[str, Any]]] = Shared()
+        self._before: Pulse | None = None
+        self.partitions: Mapping[str, int] = {}
+        """How many each event topic has, as told by whoever asks Kafka."""
+
+    def now_ms(self) -> int:
+        return int(self._clock.now() * 1000)
+
+    async def totals(self, table: str, window: Window) -> Totals:
+        """What the window holds, without sketches."""
+
+        async def ask() -> Totals:
+            total: Totals = {}
+            async with asyncio.timeout(ANSWER_WITHIN_S * 2):
+                for resolution, start, end in window.pieces():
+                    async for rows in self.tables.chunks(table, resolution, start, end, sketches=False):
+                        for cells in rows.values():
+                            for key, cell in cells.items():
+                                total.setdefault(key, Cell()).add(cell)
+            return total
+
+        return await self._totals.get((table, window), ask)
+
+    async def buckets(self, table: str, window: Window) -> dict[int, dict[Key, Cell]]:
+        """The 10 s rows of a window, by the start of their bucket, without sketches."""
+        rows: dict[int, dict[Key, Cell]] = {}
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            async for some in self.tables.chunks(table, "10s", window.start_ms, window.end_ms, sketches=False):
+                rows |= some
+        return rows
+
+    async def pulse(self) -> Pulse:
+        """How up to date the tables are; a store that is away is an answer, too."""
+        try:
+            statuses = await self._statuses.get("statuses", self._ask_statuses)
+        except AWAY as error:
+            known = None if self._before is None else self._before.as_of_ms
+            return Pulse("blind", f"the store does not answer ({type(error).__name__})", known)
+        self._before = pulse_of(statuses, self.now_ms(), time.time(), self._before, self.partitions)
+        return self._before
+
+    async def _ask_statuses(self) -> list[Mapping[str, Any]]:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            keys = [key async for key in self._redis.scan_iter(match=self._names.worker("*"), count=1000)]
+            values = await self._redis.mget(keys) if keys else []
+        return [json.loads(value) for value in values if value is not None]

@@ -1,0 +1,239 @@
+"""What the API answers, as the contract has it: rates are fractions, latencies seconds, money minor units, times RFC 3339 UTC.
+
+A rate, a mean and a share are null where there is nothing to judge.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.alert import Instant
+
+Verdict = Literal["healthy", "degraded", "unhealthy"]
+State = Literal["healthy", "degraded", "unhealthy", "unknown"]
+Level = Literal["ok", "warning", "critical", "unknown"]
+
+
+class Shape(BaseModel):
+    """An answer, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, serialize_by_alias=True, validate_by_name=True)
+
+
+class Span(Shape):
+    """What was added up: from `start` (inclusive) to `end` (exclusive), in event time."""
+
+    start: Instant
+    end: Instant
+
+
+class Target(Shape):
+    """What a figure should be above, or below; `met` is null where there is no figure."""
+
+    above: float | None = None
+    below: float | None = None
+    met: bool | None
+
+
+class Figures(Shape):
+    """What all figures say of themselves. `stale`: newer events may have happened that are not in them."""
+
+    targets: dict[str, Target] = {}
+    window: Span
+    as_of: Instant | None = Field(description="up to when the figures are known to hold what happened")
+    stale: bool
+
+
+class PaymentFigures(Figures):
+    """Payments of a window. Failures are those of technical or unknown fault, declines those of business."""
+
+    success_rate: float | None
+    average_latency: float | None = Field(description="seconds")
+    failure_rate: float | None
+    decline_rate: float | None
+    daily_volume: int = Field(description="payments that finished in the last 24 hours")
+    conversion_rate: float | None = Field(description="succeeded of those that were begun in the window")
+    revenue: dict[str, int] = Field(description="minor units by currency")
+
+
+class ErrorFigures(Figures):
+    """Errors of a window. `error_rate`: of the requests served."""
+
+    error_rate: float | None
+    error_count: int
+    error_categories: dict[Literal["application", "payment", "webhook", "configuration", "security"], int]
+    critical_errors: int
+    resolved_errors: int
+
+
+class SecurityFigures(Figures):
+    """Security events of a window."""
+
+    authentication_failures: int
+    authorization_violations: int
+    webhook_security_violations: int
+    suspicious_activities: int
+    blocked_requests: int
+    security_incidents: int
+
+
+class Gauge(Shape):
+    """A figure, and what it is a warning above, and critical. `of`: the worst of its kind, where there are several."""
+
+    value: float | None
+    unit: Literal["s", "ratio", "1/s"]
+    warning: float | None
+    critical: float | None
+    state: Level
+    of: str | None = None
+
+
+class PerformanceFigures(Figures):
+    """How fast and how loaded: means over the window; of cpu, memory and disk the mean of the most loaded host."""
+
+    response_time: Gauge
+    throughput: Gauge
+    cpu: Gauge
+    memory: Gauge
+    disk: Gauge
+    database_query_time: Gauge
+    network_latency: Gauge
+
+
+class Check(Shape):
+    """What was looked at. `age_s`: of the newest evidence, null where there is none."""
+
+    name: str
+    state: State
+    age_s: float | None
+    detail: str
+
+
+class Health(Shape):
+    """The verdict, and what it rests on. A boolean is true only on evidence younger than 60 s."""
+
+    overall_health: Verdict
+    api_connectivity: bool
+    database_connectivity: bool
+    webhook_processing: bool
+    payment_system: bool
+    response_time: float | None = Field(description="mean of the last minute, in ms")
+    uptime_percentage: float | None = Field(description="0 to 100: health checks of the last 24 hours that found it up")
+    checks: list[Check]
+    as_of: Instant | None
+
+
+class Tick(Shape):
+    """How fresh everything is; told every 2 s to whoever listens. `state`: live, behind, down or blind."""
+
+    now: Instant
+    state: str
+    as_of: Instant | None
+    age_s: float | None
+    detail: str
+    firing: int
+    alerts: str = Field(description="followed, or why they are not")
+    last_alert: str | None = Field(description="the place of the last alert")
+
+
+class RuleState(Shape):
+    """How a rule stands in one group, where that is not well."""
+
+    group: dict[str, Any]
+    state: str = Field(description="firing, no_data, behind, unknown, learning or pending")
+    since: Instant | None
+
+
+class RuleInForce(Shape):
+    """A rule, what it means in a sentence, and how it stands: the gravest state of its groups, `ok` or `unknown`."""
+
+    pack: str
+    rule: str
+    version: str
+    severity: str
+    level: str
+    condition: str
+    explanation: str
+    resolves: str
+    by: list[str]
+    channels: list[str]
+    owner: str | None
+    runbook: str | None
+    enabled: bool
+    state: str
+    states: list[RuleState]
+
+
+class Rules(Shape):
+    """The rules in force."""
+
+    rules: list[RuleInForce]
+    as_of: Instant | None
+    stale: bool
+
+
+class PlacedAlert(Shape):
+    """An alert event (schemas/generated/tillwatch.alert.json) at its place, which is null in a list of what fires."""
+
+    place: str | None
+    event: dict[str, Any]
+
+
+class Alerts(Shape):
+    """Alerts, the latest first. `next`: what to ask `before` for the ones before these, null where there are no more."""
+
+    alerts: list[PlacedAlert]
+    next: str | None
+    followed: bool = Field(description="whether the alerts topic is followed now; otherwise there may be newer ones")
+
+
+class Column(Shape):
+    """A column of an answer and its DuckDB type."""
+
+    name: str
+    type: str
+
+
+class Statement(Shape):
+    """One SELECT over `<subject>_10s`, `_1m` and `_1h`."""
+
+    sql: str
+
+
+class Table(Shape):
+    """What a SELECT answers: columns, and rows as arrays."""
+
+    columns: list[Column]
+    rows: list[list[Any]]
+
+
+class Rows(Shape):
+    """Rows of a table: `bucket`, the dimensions asked for, `count`, and of each measure sum, min, max and percentiles."""
+
+    table: str
+    resolution: str
+    from_: str = Field(alias="from")
+    to: str
+    by: list[str]
+    rows: list[dict[str, Any]]
+
+
+class Integration(Shape):
+    """The addresses where other systems plug in; null where there is none."""
+
+    metrics_endpoint: str
+    log_aggregation: str
+    alert_webhook: str | None
+    dashboard_url: str
+    incident_api: str | None
+
+
+class Problem(Shape):
+    """An error (RFC 9457). `detail` says what to do."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
