@@ -37,7 +37,7 @@ from schemas.incident import Incident
 from tests.integration.tables import redis_of
 from tests.support.sinks import sink
 from tests.support.store import KillableStore
-from tests.support.wait import eventually_async
+from tests.support.wait import eventually_async, pause
 
 pytestmark = pytest.mark.integration
 
@@ -361,7 +361,7 @@ async def quiet(switch: Any, why: str) -> None:
 
     async def still() -> bool:
         count = len(switch.requests)
-        await asyncio.sleep(0.4)
+        await pause(0.4)
         return len(switch.requests) == count
 
     await eventually_async(still, why)
