@@ -63,7 +63,7 @@ def _as_json(one: Trial) -> dict[str, Any]:
         "recipient": one.recipient or None,
         "address": last.address if last is not None else None,
         "delivered": one.delivered,
-        "result": "no_address" if last is None else last.result,
+        "result": last.result if last is not None else "no_channel" if one.recipient else "no_address",
         "detail": _detail(one),
         "receipt": None if last is None else last.receipt,
         "at": None if at is None else at.replace("+00:00", "Z"),
@@ -72,7 +72,9 @@ def _as_json(one: Trial) -> dict[str, Any]:
 
 
 def _detail(one: Trial) -> str:
-    return "nobody on call has an address for it, nor has it its own" if one.last is None else one.last.detail
+    if one.last is not None:
+        return one.last.detail
+    return "teams.toml has no such channel" if one.recipient else "nobody on call has an address for it, nor has it its own"
 
 
 def _show(trials: list[Trial]) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from notifier.channels.base import Message
 from notifier.channels.registry import channels_of, tables_of
-from notifier.channels.settings import Around
+from notifier.channels.settings import Around, Table
 from notifier.courier import Attempt, Courier
 from notifier.people.directory import Directory, Person
 from schemas.incident import digest
@@ -20,8 +20,8 @@ from schemas.incident import digest
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of one message. recipient: a person's name, or the channel's where its own address was tried; last: the latest
-    attempt; None where there was nobody to try it with."""
+    """What came of one message. recipient: a person's name, the channel's where its own address was tried, empty where there is
+    nobody to try it with; last: the latest attempt, None where there was none: no recipient, or no such channel."""
 
     channel: str
     recipient: str
@@ -57,27 +57,25 @@ async def run(
         raise KeyError(channel)
     courier = Courier(channels, tables, around.clock)
     try:
-        tried = [
-            _trials(courier, name, tables[name].address if name in tables else None, people, now)
-            for name in named
-            if channel in (None, name)
-        ]
+        tried = [_trials(courier, name, tables.get(name), people, now) for name in named if channel in (None, name)]
         return [one for many in await asyncio.gather(*tried) for one in many]
     finally:
         await courier.close()
 
 
-async def _trials(courier: Courier, name: str, own: str | None, people: Iterable[Person], now: float) -> list[Trial]:
+async def _trials(
+    courier: Courier, name: str, table: Table | None, people: Iterable[Person], now: float
+) -> list[Trial]:
     """Those of one channel, one after another, as its rate wants it."""
     to = [(person.name, person.key, {name: person.contacts[name]}) for person in people if name in person.contacts]
-    if own is not None:
+    if table is None:  # the outbox would step in for it
+        return [Trial(name, recipient, False, None) for recipient, _, _ in to]
+    if table.address is not None:
         to.insert(0, (name, "", {}))
     found = []
     for recipient, key, contacts in to:
         outcome = await courier.deliver(_message(recipient, digest("test", now, name, key), now), name, contacts)
-        # For a channel that is not set up the outbox steps in all the same.
-        last = [attempt for attempt in outcome.attempts if attempt.channel == name][-1]
-        found.append(Trial(name, recipient, outcome.channel == name, last))
+        found.append(Trial(name, recipient, outcome.delivered, outcome.attempts[-1]))
     return found or [Trial(name, "", False, None)]
 
 

@@ -158,9 +158,8 @@ class Watcher:
             task = asyncio.create_task(self._tell_blind(verdict))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
-        elif verdict.over != ((PACK, verdict.name) in standing.firing):
-            pass  # the incidents have it already
-        elif standing.leads or not verdict.over:  # its end is for whoever leads to tell, who knows whether it is going on
+        elif verdict.over == ((PACK, verdict.name) in standing.firing):
+            # Otherwise the incidents have it already; without the lead there are none, so that ends are the leader's to tell.
             event = alert(self._names.namespace, verdict.name, verdict, self._settings.bucket_ms)
             try:
                 async with asyncio.timeout(TELL_LIMIT_S):
@@ -241,7 +240,7 @@ class Watcher:
     async def _call(self) -> None:
         assert self._switch is not None
         while True:
-            well = time.monotonic() - self._well_at < TURNED_WITHIN_S and self._led
+            well = time.monotonic() - self._well_at < TURNED_WITHIN_S
             if well:
                 await self._switch.call()
             await asyncio.sleep(CALL_EVERY_S if well else TURN_S)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cli import checks
+from cli import checks, installation
 from cli.template import default, duration, toml, values
 from runtime.settings import Settings, duration_s, load_settings
 from tests.cli.conftest import Run
@@ -139,3 +139,8 @@ def test_a_dead_mans_switch_that_cannot_be_called_is_refused_and_not_shown(run: 
     assert done.exit_code == 1
     assert "TILLWATCH_DEADMAN" in done.stdout and "https://" in done.stdout
     assert "a-secret" not in done.output
+
+
+def test_what_is_a_secret_is_masked_in_logs() -> None:
+    found = load_settings(deadman="https://switch.example/x", mask_key="k" * 16, redis="redis://:pw-of-a-test@127.0.0.1")
+    assert sorted(installation.secrets(found)) == ["https://switch.example/x", "k" * 16, "pw-of-a-test"]

@@ -59,7 +59,7 @@ def test_without_a_file_every_channel_is_in_the_outbox(run: Run, folder: Path) -
     assert len(shown) == 7
 
 
-def test_each_is_tried_on_its_own_and_what_fails_is_seen(run: Run, teams: dict[str, str]) -> None:
+def test_each_is_tried_on_its_own_and_what_fails_is_seen(run: Run, folder: Path, teams: dict[str, str]) -> None:
     done = run("test-alerts", "--json", **teams, **SECRET)
     assert done.exit_code == 1
     told = {(one["channel"], one["recipient"]): one for one in json.loads(done.stdout)}
@@ -71,6 +71,7 @@ def test_each_is_tried_on_its_own_and_what_fails_is_seen(run: Run, teams: dict[s
         ("outbox", "Thandi"): "confirmed",
         ("outbox", "Sipho"): "confirmed",
     }
+    assert len(list((folder / "tillwatch-data" / "outbox").glob("[0-9]*.json"))) == 3, "nothing stepped in for another"
     mail = told["email", "Thandi"]
     assert (mail["address"], mail["delivered"], mail["receipt"]) == ("t***@shop.example", False, None)
     assert "no connection to the mail server" in mail["detail"]

@@ -61,6 +61,7 @@ def test_what_is_no_incident_has_no_number() -> None:
     assert base.headline(message(kind="handover", number=0, title="On call")) == "On call"
     assert base.headline(message(kind="test")) == "Test: P0 #41: Payments failing"
     assert base.paragraphs(MESSAGE)[0] == "critical, firing"
+    assert base.paragraphs(message(kind="handover"))[0] == MESSAGE.summary
 
 
 @pytest.mark.parametrize(
