@@ -32,7 +32,7 @@ from rollups.tables import TableStore
 from runtime.kafka import create_topics
 from runtime.settings import Settings
 from schemas.time import rfc3339
-from tests.integration.tables import owners, redis_of, sent_by, written
+from tests.integration.tables import owned, redis_of, sent_beyond, written
 from tests.support.crew import Crew
 from tests.support.events import HEADERS, encoded, event, succeeded
 from tests.support.kafka import KafkaServer, start_kafka
@@ -252,8 +252,8 @@ async def recovery(folder: Path, broker: KafkaServer, given: argparse.Namespace)
                 _tell(f"{number + 1} of {given.kills}: {seconds:.1f} s, {who}, {rate:,.0f}/s")
                 victim.kill()
                 await place.crew.begin(victim)
-    seconds = [float(str(one["seconds"])) for one in taken]
-    return {"seconds": spread(seconds), "session_timeout_s": place.settings.session_timeout, "kills": taken}
+    all_of_them = [float(str(one["seconds"])) for one in taken]
+    return {"seconds": spread(all_of_them), "session_timeout_s": place.settings.session_timeout, "kills": taken}
 
 
 # --- how soon everything is there again -------------------------------------------------------------------------------
@@ -327,23 +327,25 @@ async def zombie(folder: Path, broker: KafkaServer, given: argparse.Namespace) -
             await eventually_async(lambda: _shared(settings, sleeper, other), "both have partitions", 60)
             await pause(2.0)
             sleeper.freeze()
-            tokens = await owners(settings)
+            before = await owned(settings)
             mine = {f"{one['topic']}/{one['partition']}" for one in (await statuses(settings))[sleeper.pid]["partitions"]}
-            held = {source: token for source, token in tokens.items() if _short(source) in mine}
+            held = {source: state for source, state in before.items() if _short(source) in mine}
             await pause(given.frozen)
-            taken_over = await owners(settings)
-            _tell(f"it owned {len(held)} partitions; {sum(taken_over[s] != t for s, t in held.items())} have another owner now")
+            after = await owned(settings)
+            taken = sum(after[source][0] != token for source, (token, _) in held.items())
+            known = {token for states in (before, after) for token, _ in states.values()}
+            _tell(f"it owned {len(held)} partitions; {taken} have another owner now")
             woken = time.time()
             sleeper.thaw()
-            again, written_by_it, last = None, 0, taken_over
+            again, written_by_it = None, 0
             while time.time() - woken < given.watched:
-                last = await owners(settings)
-                written_by_it += sum(last[source] == token for source, token in held.items())
-                if again is None and set(last.values()) - set(taken_over.values()) - set(tokens.values()):
+                last = await owned(settings)
+                written_by_it += sum(last[source][0] == token for source, (token, _) in held.items())
+                if again is None and {token for token, _ in last.values()} - known:
                     again = time.time() - woken  # somebody has taken partitions anew, and the other one keeps what it has
                 await pause(0.02)
             sent = load.sent
-        partials = await sent_by(settings, set(held.values()), woken * 1000)
+        partials = await sent_beyond(settings, held)
         alive = sleeper.running
         await eventually_async(lambda: _counted(settings, sent), "the totals are exact", 120)
         told = [line for line in sleeper.output.splitlines() if "refused" in line or "revoked before" in line]
@@ -351,9 +353,9 @@ async def zombie(folder: Path, broker: KafkaServer, given: argparse.Namespace) -
         "frozen_s": given.frozen,
         "session_timeout_s": given.session,
         "partitions_owned": len(held),
-        "taken_over": sum(taken_over[source] != token for source, token in held.items()),
+        "taken_over": taken,
         "writes_after_waking": written_by_it,
-        "partials_after_waking": partials,
+        "partials_beyond_what_it_had_written": partials,
         "alive": alive,
         "works_again_after_s": None if again is None else round(again, 1),
         "it_said": [line[26:160] for line in told[-3:]],

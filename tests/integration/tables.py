@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -117,23 +117,28 @@ async def pipeline(settings: Settings) -> dict[tuple[str, str | None, str | None
     return counts
 
 
-async def owners(settings: Settings) -> dict[str, str]:
-    """{source: the random token of who owns it}."""
+Held = dict[str, tuple[str, int]]
+"""{source: (the random token of who owns it, `next` as that one wrote it last)}."""
+
+
+async def owned(settings: Settings) -> Held:
+    """Who owns what."""
     async with redis_of(settings) as redis:
         sources = await SourceStore(redis, settings.names, settings.bucket_ms).all()
         async with redis.pipeline(transaction=False) as asked:
             for source in sources:
-                asked.hget(settings.names.source_state(source), "token")
-            tokens = await asked.execute()
-    return {str(source): (token or b"").decode() for source, token in zip(sources, tokens, strict=True)}
+                asked.hmget(settings.names.source_state(source), ["token", "next"])
+            states = await asked.execute()
+    return {str(one): ((token or b"").decode(), int(at or 0)) for one, (token, at) in zip(sources, states, strict=True)}
 
 
-async def sent_by(settings: Settings, tokens: Collection[str], since_ms: float) -> int:
-    """How many partials the owners with these tokens have sent since then, by the broker's clock."""
+async def sent_beyond(settings: Settings, held: Held) -> int:
+    """How many partials tell more, under these tokens, than their owner had written. What it had written, but not sent, it may
+    send at any time: it replaces nothing that is newer."""
     assert settings.kafka is not None
     records = await read_all(settings.kafka, settings.names.rollups)
-    late = [record.value for record in records if record.timestamp > since_ms and record.value is not None]
-    return sum(decode_partial(value).token in tokens for value in late)
+    partials = [decode_partial(record.value) for record in records if record.value is not None]
+    return sum(one.source in held and one.token == held[one.source][0] and one.next > held[one.source][1] for one in partials)
 
 
 async def written(settings: Settings, ends: dict[TopicPartition, int], limit_s: float = LIMIT_S) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import PARTITIONS, Broker
 from tests.integration.conftest import Crew
 from tests.integration.oracle import Event, Oracle, found_rows
 from tests.integration.stream import mixed, repeats
-from tests.integration.tables import difference, exact, owners, pipeline, redis_of, sent_by, written
+from tests.integration.tables import difference, exact, owned, pipeline, redis_of, sent_beyond, written
 from tests.support.store import KillableStore
 from tests.support.topics import produce
 from tests.support.wait import eventually_async
@@ -151,21 +151,22 @@ async def test_a_frozen_worker_wakes_up_without_its_partitions(installation: Set
     await log.put(first)
     await log.written()
 
-    before = await owners(installation)
     zombie.freeze()
+    before = await owned(installation)
     await log.put(second)
     await log.written()  # the other one has them all
     await exact(installation, log.oracle)
-    taken = set(before.values()) - set((await owners(installation)).values())
-    woken_ms = time.time() * 1000
+    after = await owned(installation)
+    taken = {source: held for source, held in before.items() if after[source][0] != held[0]}
     zombie.thaw()
     await log.put(third)
 
     await log.settled(crew)
     assert zombie.exit_code == 0, "it was put to work again, not ended"
     assert taken
-    assert not taken & set((await owners(installation)).values())
-    assert await sent_by(installation, taken, woken_ms) == 0, "it wrote nothing of what it had"
+    last = await owned(installation)
+    assert not [source for source, (token, _) in taken.items() if last[source][0] == token]
+    assert await sent_beyond(installation, taken) == 0, "it wrote nothing of what it had"
 
 
 # --- Redis ------------------------------------------------------------------------------------------------------------
