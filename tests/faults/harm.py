@@ -58,6 +58,8 @@ async def inflict(site: Site, name: str, target: str, lasts: float) -> None:
     if name == "kill_worker":
         await HARMS[name].do(site, target, lasts)
         return
+    if target in site.posts:
+        await site.ready(site.posts[target])  # there must be somebody to be hurt
     async with site.lock(target):
         try:
             await HARMS[name].do(site, target, lasts)
@@ -91,7 +93,8 @@ async def leave_and_join(site: Site, target: str, lasts: float) -> None:
 async def freeze_worker(site: Site, target: str, lasts: float) -> None:
     """SIGSTOP for much longer than the session lasts, then SIGCONT: a zombie that believes it owns its partitions."""
     post = site.posts[target]
-    await site.ready(post)
+    if not post.process.running:
+        return
     post.process.freeze()
     try:
         await pause(lasts)
