@@ -35,7 +35,7 @@ SEEDS := 10
 faults: $(VENV)/.dev ## ten long runs with harm in them (SEED=7 SEEDS=1: one of them); takes an hour
 	@$(PY) -m tests.faults.run --seed $(SEED) --seeds $(SEEDS) $(ARGS)
 
-lint: style types arrows generated ## style, types, the rooms' imports, and whether the generated schemas are up to date
+lint: style types arrows generated ## style, types, the rooms' imports, and whether what is generated is up to date
 
 style: $(VENV)/.dev
 	$(PY) -m ruff check .
@@ -48,6 +48,7 @@ arrows: $(VENV)/.dev
 
 generated: $(VENV)/.dev
 	$(PY) -m schemas.generate --check
+	$(PY) -m console.openapi --check
 
 lock: python ## pin what pyproject.toml asks for, with the hashes of all files
 	@test -x .cache/lock/bin/uv || { $(FIND_PYTHON); "$$python" -m venv .cache/lock && .cache/lock/bin/python -m pip install -q $(UV); }

@@ -25,8 +25,9 @@ from runtime.faults import crash_point
 from runtime.guard import Guard
 from runtime.kafka import KafkaUnreachable, TopicLog, TopicLogs, fetched_ends
 from runtime.names import Source
-from runtime.retry import NotWanted, end
+from runtime.retry import NotWanted
 from runtime.settings import Settings
+from runtime.tasks import end
 from schemas.deadletter import letter
 from schemas.decode import Decoder
 from schemas.heartbeat import heartbeat

@@ -25,8 +25,8 @@ from runtime.clock import Clock
 from runtime.guard import Guard
 from runtime.kafka import KafkaUnreachable, address, fetched_ends, require_topics
 from runtime.redis import check, connect
-from runtime.retry import end
 from runtime.settings import Settings
+from runtime.tasks import end
 
 log = logging.getLogger(__name__)
 

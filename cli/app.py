@@ -122,6 +122,21 @@ def notifier(
     notify(log_level, json_logs)
 
 
+@app.command(rich_help_panel="Run", epilog="Example: TILLWATCH_CONSOLE=127.0.0.1:8321 tillwatch console")
+def console(
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
+) -> None:
+    """Serve the pages, the HTTP API, the health endpoints and /metrics.
+
+    Prints the address to open, and the line ready. It keeps nothing: any number may run. Where others than this machine can
+    ask (TILLWATCH_CONSOLE), it wants a token. SIGTERM: exits with 0 within 10 s.
+    """
+    from cli.console import console as run
+
+    run(log_level, json_logs)
+
+
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 

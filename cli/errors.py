@@ -16,6 +16,7 @@ _TOLD = {
     "runtime.kafka.KafkaUnreachable": ("{}", FAILED),
     "runtime.redis.RedisUnusable": ("{}", FAILED),
     "runtime.kafka.TopicsMissing": ("{}", FAILED),
+    "console.service.CannotListen": ("{}", FAILED),
     "local.instance.InUse": ("{}", FAILED),
     "local.process.StartFailed": ("{}", FAILED),
     "local.supervisor.GaveUp": ("{}", FAILED),

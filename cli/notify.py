@@ -47,8 +47,8 @@ class _Staffed:
         from notifier.watcher import Watcher
         from runtime.guard import ProcessGuard
         from runtime.redis import connect
-        from runtime.retry import end
         from runtime.settings import SettingsError
+        from runtime.tasks import end
 
         settings, clock = self._settings, self._clock
         redis, hearing = connect(settings), None

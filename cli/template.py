@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 FILE = "tillwatch.toml"
-SECRETS = ("redis", "link_key", "mask_key", "deadman")
+SECRETS = ("redis", "link_key", "mask_key", "deadman", "console_token")
 _EXAMPLES = {
     "kafka": "kafka-1:9092,kafka-2:9092",
     "redis": "redis://redis-1:6379/0",
@@ -20,6 +20,8 @@ _EXAMPLES = {
     "link_key": "at least 32 characters that are random",
     "mask_key": "a long random text",
     "deadman": "https://switch.example/ping/the-id-of-yours",
+    "console_token": "a long random text",
+    "console_token_file": "console-token",
 }
 _HEAD = """\
 # Settings of Tillwatch. Each can be set in the environment too, which wins: kafka is TILLWATCH_KAFKA, and so on.

@@ -36,8 +36,9 @@ from runtime.guard import Guard
 from runtime.kafka import KafkaUnreachable, TopicLogs, address, require_topics, stop_consumer
 from runtime.outbox import HEADER, NotLeader, tail
 from runtime.redis import check, connect
-from runtime.retry import AWAY, NotWanted, end, until_done
+from runtime.retry import AWAY, NotWanted, until_done
 from runtime.settings import Settings
+from runtime.tasks import end
 from schemas.alert import AlertEvent
 from schemas.incident import Impact, Incident, Page
 

@@ -31,8 +31,9 @@ from notifier.watch import BLIND, OWNER, PACK, Looked, Seen, Verdict, Watch, ale
 from runtime.clock import Clock
 from runtime.kafka import TopicLogs, address
 from runtime.redis import connect
-from runtime.retry import AWAY, end
+from runtime.retry import AWAY
 from runtime.settings import Settings
+from runtime.tasks import end
 from schemas.incident import digest
 from schemas.time import rfc3339
 

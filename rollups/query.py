@@ -78,15 +78,20 @@ class Answer(NamedTuple):
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
-async def query(store: TableStore, sql: str, now: float | None = None) -> Answer:
-    """Answers one SELECT. `now`: the present as epoch seconds, for `now()`; None: the wall clock's.
+async def query(
+    store: TableStore, sql: str, now: float | None = None, *, rows: int = ROWS_MOST, answer_bytes: int = ANSWER_BYTES
+) -> Answer:
+    """Answers one SELECT. `now`: the present as epoch seconds, for `now()`; None: the wall clock's. `rows`, `answer_bytes`: at
+    most so many rows, and characters of values.
 
     Raises QueryError, and what redis raises when it is away.
     """
-    return await run(sql, store.chunks, now)
+    return await run(sql, store.chunks, now, rows=rows, answer_bytes=answer_bytes)
 
 
-async def run(sql: str, load: Load, now: float | None = None) -> Answer:
+async def run(
+    sql: str, load: Load, now: float | None = None, *, rows: int = ROWS_MOST, answer_bytes: int = ANSWER_BYTES
+) -> Answer:
     """Answers one SELECT over the rows that `load` gives. Raises QueryError, and what `load` raises."""
     if len(sql) > SQL_MOST:
         raise QueryError(f"the statement is longer than {SQL_MOST} characters")
@@ -107,7 +112,7 @@ async def run(sql: str, load: Load, now: float | None = None) -> Answer:
         limit=_LINE_BYTES,
     )
     try:
-        return await _Conversation(process).hold(sql, load, now)
+        return await _Conversation(process).hold(sql, load, now, rows, answer_bytes)
     finally:
         if process.returncode is None:
             process.kill()
@@ -121,13 +126,13 @@ class _Conversation:
         assert process.stdin is not None and process.stdout is not None
         self._in, self._out = process.stdin, process.stdout
 
-    async def hold(self, sql: str, load: Load, now: float) -> Answer:
+    async def hold(self, sql: str, load: Load, now: float, most: int, most_bytes: int) -> Answer:
         task = {
             "sql": sql,
             "tables": CATALOG,
             "now": now,
-            "rows": ROWS_MOST,
-            "answer_bytes": ANSWER_BYTES,
+            "rows": most,
+            "answer_bytes": most_bytes,
             "memory": _MEMORY,
             "address_bytes": _ADDRESS_BYTES,
             "cpu_s": _CPU_S,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 from redis.exceptions import (
@@ -23,7 +23,6 @@ from runtime.kafka import KafkaUnreachable
 log = logging.getLogger(__name__)
 
 FIRST_S, LONGEST_S = 0.05, 2.0
-CANCEL_AGAIN_S = 0.5
 AWAY: tuple[type[Exception], ...] = (RedisError, KafkaError, KafkaUnreachable, OSError, TimeoutError)
 """What a server that is away, failing over or short of memory raises; a script's own fault (ResponseError) is among
 them because `OOM` and `READONLY` are."""
@@ -62,12 +61,3 @@ def _passes(error: ResponseError) -> bool:
     """The client takes the code out of the text where it has a class for it, and leaves it there where it has none."""
     classes = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
     return isinstance(error, classes) or str(error).startswith(("MISCONF", "BUSY", "NOREPLICAS", "UNBLOCKED"))
-
-
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels tasks until they have ended: a library may swallow it once."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)

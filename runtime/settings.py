@@ -21,6 +21,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(\d{1,5})")
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?")
 
 
@@ -77,6 +78,9 @@ class Settings(BaseSettings):
     deadman: SecretStr | None = Field(
         None, description="URL of a dead man's switch, called each minute by the notifier that leads; none: nobody is called"
     )
+    console: str = Field("127.0.0.1:8321", description="where the console listens, host:port; port 0: any that is free")
+    console_token: SecretStr | None = Field(None, description="what callers of the console must show (Bearer)")
+    console_token_file: Path | None = Field(None, description="a file that holds it")
 
     @field_validator("kafka")
     @classmethod
@@ -105,6 +109,14 @@ class Settings(BaseSettings):
             raise ValueError("expected a URL that begins with https://, without a user or password in it")
         return value
 
+    @field_validator("console", "listen")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        match = _PLACE.fullmatch(value)
+        if match is None or int(match[2]) > 65535:
+            raise ValueError("expected host:port, such as 127.0.0.1:8321 or [::1]:8321")
+        return value
+
     @field_validator("bucket")
     @classmethod
     def _divides_ten(cls, value: float) -> float:
@@ -118,13 +130,6 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("https://", "http://")):
             raise ValueError("expected an address that begins with https://, such as https://pages.example.org")
         return None if value is None else value.rstrip("/")
-
-    @field_validator("listen")
-    @classmethod
-    def _one_host(cls, value: str) -> str:
-        if not _HOST.fullmatch(value) or re.search(r":\d+$", value) is None:
-            raise ValueError("expected host:port, such as 0.0.0.0:8190")
-        return value
 
     @field_validator("link_key")
     @classmethod
@@ -157,6 +162,14 @@ class Settings(BaseSettings):
     @property
     def bucket_ms(self) -> int:
         return int(self.bucket * 1000)
+
+    @property
+    def console_host(self) -> str:
+        return self.console.rpartition(":")[0].strip("[]")
+
+    @property
+    def console_port(self) -> int:
+        return int(self.console.rpartition(":")[2])
 
     @property
     def mask_bytes(self) -> bytes:

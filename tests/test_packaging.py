@@ -20,7 +20,7 @@ import yaml
 from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("runtime", "schemas", "rollups", "rules", "agents", "notifier", "local", "cli")
+ROOMS = ("runtime", "schemas", "rollups", "rules", "agents", "notifier", "console", "local", "cli")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.txt", "requirements-dev.txt", "bench/requirements.txt")
 

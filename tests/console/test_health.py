@@ -145,8 +145,11 @@ def test_response_time_is_of_the_last_minute_and_uptime_of_a_day() -> None:
 
 @pytest.mark.parametrize(
     ("component", "part"),
-    [("payments-db", "database"), ("webhook-worker", "webhook"), ("enrollment-api", "api"), ("Checkout", "payment"), ("ozow", None)],
-)
+    [
+        ("payments-db", "database"), ("webhook-worker", "webhook"), ("enrollment-api", "api"), ("Checkout", "payment"),
+        ("ozow", None),
+    ],
+)  # fmt: skip
 def test_a_probe_counts_for_the_part_that_its_component_is_called_after(component: str, part: str | None) -> None:
     found = health.part_of(component)
     assert (None if found is None else found.name) == part

@@ -47,7 +47,7 @@ def test_where_nothing_happened_rates_are_null_and_targets_neither_met_nor_misse
     assert {one.met for one in found.targets.values()} == {None}
     assert kpis.errors(SEEN, holding("errors")).error_rate is None
     performance = kpis.performance(SEEN, holding("performance"))
-    assert {getattr(performance, name).state for name in ("response_time", "throughput", "cpu", "memory", "disk")} == {"unknown"}
+    assert {getattr(performance, name).state for name in ("response_time", "throughput", "cpu", "memory")} == {"unknown"}
 
 
 def test_a_payment_without_a_latency_is_no_part_of_the_mean() -> None:

@@ -25,7 +25,9 @@ def test_pieces_make_up_the_window_each_row_once_and_as_few_as_can_be(one: int, 
         assert low == at < high and low % width == high % width == 0
         at = high
     assert at == end
-    rows = {name: sum((h - l) // RESOLUTIONS[name].width_ms for r, l, h in pieces if r == name) for name in ("10s", "1m")}
+    rows = {"10s": 0, "1m": 0, "1h": 0}
+    for resolution, low, high in pieces:
+        rows[resolution] += (high - low) // RESOLUTIONS[resolution].width_ms
     assert rows["10s"] <= 10 and rows["1m"] <= 118
 
 

@@ -1,0 +1,158 @@
+"""What the routes stand on: one reader of the tables, one board of alerts, the rules in force, and a place for long work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+
+from agents.rulebook import Rulebook
+from console import health, kpis
+from console.aside import Aside
+from console.board import Board, Follower, Message
+from console.kpis import Seen
+from console.readings import AWAY, Pulse, Readings, Totals, Window, window_of
+from console.shapes import Figures, Health, Tick
+from console.tables import Answer as TableAnswer
+from console.tables import Question
+from rollups.query import Answer, query
+from rollups.tables import DAY, TableStore
+from rules.loader import RuleSet
+from runtime.clock import Clock
+from runtime.redis import connect
+from runtime.settings import Settings
+from runtime.tasks import end
+
+log = logging.getLogger(__name__)
+
+TICK_S = 2.0
+SQL_ROWS = 10_000
+SQL_BYTES = 8_000_000
+
+
+class Desk:
+    """Everything that one console has. `running` starts what follows and ends it."""
+
+    def __init__(self, settings: Settings, clock: Clock, rules: RuleSet) -> None:
+        self.settings, self.clock, self.rules = settings, clock, rules
+        self._redis: Redis = connect(settings)
+        self._redis_aside: Redis = connect(settings)
+        self._tables_aside = TableStore(self._redis_aside, settings.names)
+        self._aside = Aside()
+        self.readings = Readings(self._redis, settings.names, clock)
+        self.board = Board()
+        self.follower = Follower(self.board, settings, self._redis)
+        self.ready = False
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follows alerts and rules, and ticks, until the block is left."""
+        self._aside.start()
+        follower = self.follower
+        running = (follower.follow_topic, follower.follow_store, self._follow_rules, self._tick)
+        tasks = [asyncio.create_task(one()) for one in running]
+        self.ready = True
+        try:
+            yield
+        finally:
+            self.ready = False
+            self.board.close()
+            await end(tasks)
+            await self._aside.run(self._redis_aside.aclose)
+            self._aside.stop()
+            await self._redis.aclose()
+
+    async def _follow_rules(self) -> None:
+        if self.settings.rules is None:
+            return
+        book = Rulebook(self.settings.rules, self.settings.bucket_ms)
+        while True:
+            self.rules = await book.changed()
+
+    async def _tick(self) -> None:
+        """Tells all who listen how things are: one reading for all of them."""
+        while True:
+            self.readings.partitions = self.follower.partitions
+            if self.board.listeners:
+                self.board.tell(Message("tick", (await self.tick()).model_dump_json()))
+            await asyncio.sleep(TICK_S)
+
+    async def tick(self) -> Tick:
+        """How fresh everything is."""
+        now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
+        latest = self.board.latest
+        return Tick(
+            now=now_ms,
+            state=pulse.state,
+            as_of=pulse.as_of_ms,
+            age_s=pulse.age_s(now_ms),
+            detail=pulse.detail,
+            firing=sum(event["data"]["status"] == "firing" for event in self.board.firing()),
+            alerts=self.follower.away or "followed",
+            last_alert=None if latest is None else latest.place,
+        )
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    async def figures(self, subject: str, length_ms: int) -> Figures:
+        """The key figures of a window of this length. Raises what redis raises when it is away."""
+        now_ms = self.readings.now_ms()
+        seen = Seen(window_of(now_ms, length_ms), await self.readings.pulse())
+        held = await self._held(kpis.TABLES_OF[subject], seen.window)
+        if subject == "payments":
+            return kpis.payments(seen, held, await self._held(("payments",), window_of(now_ms, DAY)))
+        return kpis.FIGURES[subject](seen, held)
+
+    async def _held(self, tables: tuple[str, ...], window: Window) -> dict[str, Totals]:
+        return {table: await self.readings.totals(table, window) for table in tables}
+
+    async def health(self, part: str | None) -> Health:
+        """The verdict on one part, or on everything. A store that is away is an answer, too."""
+        pulse = await self.readings.pulse()
+        names = health.NAMES if part is None else (part,)
+        now_ms = self.readings.now_ms()
+        if pulse.state == "blind":
+            return health.unread(names, now_ms, pulse)
+        window = health.window(now_ms)
+        try:
+            minute = {table: await self.readings.buckets(table, window) for table in health.TABLES_READ}
+            day = await self.readings.totals("health", window_of(now_ms, DAY))
+        except AWAY as error:
+            away = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
+            return health.unread(names, now_ms, away)
+        if part is None:
+            return health.overall(now_ms, pulse, minute, day)
+        return health.of_part(part, now_ms, pulse, minute, day)
+
+    async def rows(self, asked: Question) -> dict[str, Any]:
+        """The rows of a table. Raises Refused, and what redis raises when it is away."""
+
+        async def read() -> dict[str, Any]:
+            answer = TableAnswer(asked)
+            async for rows in self._tables_aside.chunks(
+                asked.table.name, asked.resolution.name, asked.start_ms, asked.end_ms, sketches=asked.sketched
+            ):
+                answer.add(rows)
+            return answer.told()
+
+        return await self._aside.run(read)
+
+    async def sql(self, text: str) -> Answer:
+        """The answer of one SELECT. Raises QueryError, Refused, and what redis raises when it is away."""
+        now = self.clock.now()
+        return await self._aside.run(
+            lambda: query(self._tables_aside, text, now, rows=SQL_ROWS, answer_bytes=SQL_BYTES)
+        )
+
+    async def standings(self) -> tuple[Pulse, dict[str, list[Mapping[str, Any]]]]:
+        """The pulse, and how each rule that is not well stands, by its name."""
+        pulse = await self.readings.pulse()
+        told = (pulse.leader or {}).get("rules") or {}
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for one in told.get("states", ()):
+            found.setdefault(one["rule"], []).append(one)
+        return pulse, found
