@@ -142,6 +142,7 @@ async def _story(running: Machine, shop: _Shop, teller: _Teller, seconds: float 
     narrator = Narrator(scenarios, teller.start_ms)
     teller.say(f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second")
     teller.say(f"what is usual is learned from the {PAST_DAYS} days before, so that a drop in volume is told, too")
+    teller.say(f"open {running.address} to watch it")
     if scenarios:
         teller.say(f"all is well; the first outage comes in {scenarios[0].start_s - start_s:.0f} s")
     tasks = [

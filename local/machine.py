@@ -1,10 +1,12 @@
-"""The whole system on one machine: broker, store, topics and workers under one supervisor."""
+"""The whole system on one machine: broker, store, topics, workers and console under one supervisor."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +20,7 @@ from pydantic import SecretStr
 from local.broker import EmbeddedBroker
 from local.epochs import Epochs
 from local.instance import Instance, Local, now
-from local.process import Process, StartFailed
+from local.process import Process, StartFailed, free_port
 from local.store import EmbeddedStore
 from local.supervisor import Stage, Supervisor
 from runtime.kafka import KafkaUnreachable, create_topics
@@ -32,6 +34,8 @@ TOPICS_WITHIN_S = 30.0
 TOPICS_TRIES = 10
 WORKER_READY_WITHIN_S = 75.0
 WORKER_STOP_WITHIN_S = 5.0
+CONSOLE_READY_WITHIN_S = 60.0
+CONSOLE_STOP_WITHIN_S = 5.0
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -42,6 +46,12 @@ class Machine:
     settings: Settings
     supervisor: Supervisor
     epochs: Epochs
+
+    @property
+    def address(self) -> str:
+        """Where to open the console on this machine."""
+        place = re.sub(r"^(0\.0\.0\.0|\[::\])(?=:)", "127.0.0.1", self.settings.console)
+        return f"http://{place}/"
 
     async def watch(self) -> None:
         """Keeps it running; returns never. Raises GaveUp."""
@@ -71,7 +81,7 @@ async def machine(
             shutil.rmtree(folder, ignore_errors=True)
         broker = EmbeddedBroker(None, folder) if settings.kafka is None else None
         store = EmbeddedStore(None, folder) if settings.redis is None else None
-        servers: dict[str, object] = {}
+        servers: dict[str, object] = {"console": _free(settings)}
         if broker is not None:
             servers["kafka"] = broker.bootstrap
             if "session_timeout" not in settings.model_fields_set:
@@ -109,7 +119,7 @@ async def machine(
             Stage([store], recorded) if store is not None else Stage([]),
             # It forgets everything when it ends.
             Stage([broker] if broker is not None else [], topics, carries=True, gone=epochs.end),
-            Stage([worker(served, number, folder) for number in range(1, workers + 1)], recorded),
+            Stage([*(worker(served, number, folder) for number in range(1, workers + 1)), console(served, folder)], recorded),
         ]
 
         def said(sentence: str) -> None:
@@ -128,6 +138,7 @@ async def machine(
 async def up(settings: Settings, workers: int, tell: Callable[[str], None]) -> None:
     """Runs the system until it is cancelled. Raises as `machine` does, or GaveUp."""
     async with machine(settings, workers, tell) as running:
+        tell(f"open {running.address} to look at it")
         tell(f"ready: Kafka at {running.settings.kafka}, data in {settings.data}; Ctrl-C ends it")
         tell("other commands in this folder find it: try 'tillwatch status' in a second terminal")
         await running.watch()
@@ -144,6 +155,39 @@ def worker(settings: Settings, number: int, folder: Path) -> Process:
         ready_within_s=WORKER_READY_WITHIN_S,
         stop_within_s=WORKER_STOP_WITHIN_S,
     )
+
+
+def console(settings: Settings, folder: Path) -> Process:
+    """The console of this installation, not started; its log is in `folder`."""
+    return Process(
+        "console",
+        [sys.executable, "-P", "-m", "cli", "console"],
+        folder / "console.log",
+        env=environment(settings),
+        ready="ready",
+        ready_within_s=CONSOLE_READY_WITHIN_S,
+        stop_within_s=CONSOLE_STOP_WITHIN_S,
+        forgets=True,
+        outlives=True,
+    )
+
+
+def _free(settings: Settings) -> str:
+    """Where the console is to listen: another port than the usual one where that is taken and nobody has asked for it."""
+    port = settings.console_port
+    if port and ("console" in settings.model_fields_set or _is_free(settings.console_host, port)):
+        return settings.console
+    return f"{settings.console.rpartition(':')[0]}:{free_port()}"
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -54,7 +54,7 @@ class Process:
     It has a session of its own: Ctrl-C in a terminal reaches us alone, and we stop it in order. ready: a line that it
     prints, or a function that tells; None: ready as soon as it runs. env: its whole environment; None: ours. What it
     says goes to `log`, at most 1 MiB, and as much before that in `<log>.1`. forgets: it keeps nothing, so that to be
-    killed when it takes its time is in order.
+    killed when it takes its time is in order. outlives: it goes on where what it stands on ends, and waits for that.
     """
 
     def __init__(
@@ -68,9 +68,10 @@ class Process:
         ready_within_s: float = READY_WITHIN_S,
         stop_within_s: float = STOP_WITHIN_S,
         forgets: bool = False,
+        outlives: bool = False,
         how: How = HOW,
     ) -> None:
-        self.forgets = forgets
+        self.forgets, self.outlives = forgets, outlives
         self.name, self.argv, self.log, self.env = name, list(argv), log, env
         self.ready_within_s, self.stop_within_s = ready_within_s, stop_within_s
         self._ready, self._how = ready, how

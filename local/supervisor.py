@@ -35,7 +35,7 @@ class Stage:
     """Processes that start together, after those of the stages before.
 
     then: what is done each time they are ready. carries: what comes after cannot live through the end of one of these,
-    and is started anew with it. gone: is called when one of them was found to have ended.
+    and is started anew with it, but for what outlives it. gone: is called when one of them was found to have ended.
     """
 
     children: Sequence[Process]
@@ -129,7 +129,7 @@ class Supervisor:
 
     async def _kill_stages(self, stages: Sequence[Stage]) -> None:
         """At once: what they stood on is gone, so that asking them politely would only take time."""
-        running = [child for stage in stages for child in stage.children if child.running]
+        running = [child for stage in stages for child in stage.children if child.running and not child.outlives]
         await asyncio.gather(*(asyncio.to_thread(child.kill) for child in running))
         if running:
             self._tell(f"{' and '.join(child.name for child in running)} cannot go on without it: starting anew")

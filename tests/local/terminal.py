@@ -26,9 +26,9 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without settings, so that a command finds the code from any folder."""
+    """Ours without settings, so that a command finds the code from any folder; consoles of several tests do not meet."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("TILLWATCH_")}
-    return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm", **more}
+    return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "TILLWATCH_CONSOLE": "127.0.0.1:0", **more}
 
 
 def command(*words: str) -> list[str]:

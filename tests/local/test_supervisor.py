@@ -103,6 +103,8 @@ async def test_one_that_keeps_ending_is_given_up(tmp_path: Path) -> None:
 async def test_what_cannot_live_without_it_is_started_anew_with_it(tmp_path: Path) -> None:
     """The embedded broker forgets its topics: workers of the old log would wait for ever."""
     store, broker, worker = (child(name, tmp_path) for name in ("store", "broker", "worker"))
+    console = child("console", tmp_path)
+    console.outlives = True
     topics = 0
 
     async def create() -> None:
@@ -112,12 +114,14 @@ async def test_what_cannot_live_without_it_is_started_anew_with_it(tmp_path: Pat
 
     gone: list[bool] = []
     carrying = Stage([broker], create, carries=True, gone=lambda: gone.append(True))
-    async with supervised([Stage([store]), carrying, Stage([worker])], [], backoff_s=0.01):
+    async with supervised([Stage([store]), carrying, Stage([worker, console])], [], backoff_s=0.01):
         before = store.pid, broker.pid, worker.pid
+        looks_on = console.pid
         broker.kill()
         await until(lambda: topics == 2 and worker.running and worker.pid != before[2], "all that it carries")
         assert store.pid == before[0]
         assert broker.pid != before[1]
+        assert console.running and console.pid == looks_on
     assert gone == [True]
 
 
