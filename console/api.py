@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from console.board import Event, Full
 from console.desk import Desk
 from console.events import EventStream
+from console.gate import Keys
 from console.metrics import CONTENT_TYPE, exposition
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
 from console.readings import AWAY, FINE_MS, LONGEST_MS
@@ -26,6 +27,7 @@ from console.shapes import (
     ErrorFigures,
     Health,
     Integration,
+    Overview,
     PaymentFigures,
     PerformanceFigures,
     PlacedAlert,
@@ -38,6 +40,7 @@ from console.shapes import (
     Table,
 )
 from console.shapes import Rows as RowsShape
+from console.site import site
 from console.tables import question
 from rollups.query import QueryError
 from rules.engine import GRAVEST
@@ -311,8 +314,8 @@ async def alerts(
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def events(request: Request, desk: AtDesk) -> Response:
-    """Server-sent events: `alert` (an alert event, as it is sent), `tick` (every 2 s, how fresh everything is), `reset` (begin
-    anew).
+    """Server-sent events: `alert` (an alert event, as it is sent), every 2 s `tick` (how fresh everything is) and `overview`
+    (the first page), and `reset` (begin anew).
 
     Who comes back with Last-Event-ID gets the alerts that it missed.
     """
@@ -321,6 +324,12 @@ async def events(request: Request, desk: AtDesk) -> Response:
         return EventStream(desk.board, after, (await desk.tick()).model_dump_json())
     except Full as error:
         raise Refused(503, str(error), {"Retry-After": "10"}) from None
+
+
+@api.get("/overview", tags=["figures"])
+async def overview(desk: AtDesk) -> Overview:
+    """What the first page shows; the stream of events has it every 2 s, as `overview`."""
+    return await desk.overview()
 
 
 @api.get("/integration", tags=["integration"])
@@ -347,8 +356,9 @@ async def metrics(desk: AtDesk) -> Response:
 # --- the application --------------------------------------------------------------------------------------------------
 
 
-def application(desk: Desk | None = None) -> FastAPI:
-    """All routes at this desk, which runs as long as they do; without one they can be described, not asked."""
+def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
+    """All routes at this desk, which runs as long as they do; without one they can be described, not asked. `keys`: what the
+    page that asks for a token compares with."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -366,9 +376,10 @@ def application(desk: Desk | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.desk = desk
+    app.state.desk, app.state.keys = desk, keys
     app.include_router(health)
     app.include_router(api)
+    app.include_router(site)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

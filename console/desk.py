@@ -11,12 +11,14 @@ from typing import Any
 from redis.asyncio import Redis
 
 from agents.rulebook import Rulebook
-from console import health, kpis
+from console import health, kpis, overview
 from console.aside import Aside
 from console.board import Board, Follower, Message
+from console.health import Buckets
 from console.kpis import Seen
-from console.readings import AWAY, Pulse, Readings, Totals, Window, window_of
-from console.shapes import Figures, Health, Tick
+from console.overview import Facts
+from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
+from console.shapes import Figures, Health, Overview, Tick
 from console.tables import Answer as TableAnswer
 from console.tables import Question
 from rollups.query import Answer, query
@@ -46,6 +48,8 @@ class Desk:
         self.readings = Readings(self._redis, settings.names, clock)
         self.board = Board()
         self.follower = Follower(self.board, settings, self._redis)
+        self._overview: Shared[Overview] = Shared()
+        self._seen: tuple[Totals, Buckets, Buckets] = ({}, {}, {})
         self.ready = False
 
     @contextlib.asynccontextmanager
@@ -79,6 +83,7 @@ class Desk:
             self.readings.partitions = self.follower.partitions
             if self.board.listeners:
                 self.board.tell(Message("tick", (await self.tick()).model_dump_json()))
+                self.board.tell(Message("overview", (await self.overview()).model_dump_json()))
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> Tick:
@@ -127,6 +132,27 @@ class Desk:
         if part is None:
             return health.overall(now_ms, pulse, minute, day)
         return health.of_part(part, now_ms, pulse, minute, day)
+
+    async def overview(self) -> Overview:
+        """The first page. Where the store is away: what it said last, and since when nothing is known."""
+        return await self._overview.get("overview", self._look)
+
+    async def _look(self) -> Overview:
+        now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
+        five, hour = overview.windows(now_ms)
+        held: tuple[Totals, Buckets, Buckets]
+        try:
+            held = (
+                await self.readings.totals("payments", five),
+                await self.readings.buckets("payments", hour, "1m"),
+                await self.readings.buckets("health", health.window(now_ms)),
+            )
+        except AWAY as error:
+            if pulse.state != "blind":
+                pulse = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
+            held = self._seen
+        self._seen = held
+        return overview.overview(Facts(now_ms, pulse, *held, self.board.firing(), len(self.rules.rules)))
 
     async def rows(self, asked: Question) -> dict[str, Any]:
         """The rows of a table. Raises Refused, and what redis raises when it is away."""

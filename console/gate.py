@@ -36,12 +36,36 @@ _SECURITY = {
 }
 
 
-class Gate:
-    """The outermost part of the application. `token`: what callers must show, None where only this machine can call."""
+class Keys:
+    """The token that callers must show, or a browser's cookie in its place."""
 
-    def __init__(self, app: ASGIApp, token: str | None, answer_within_s: float = ANSWER_WITHIN_S) -> None:
-        self._app, self._within_s = app, answer_within_s
-        self._token = None if token is None else token.encode()
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    def shown(self, headers: Headers) -> bool:
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return self.is_token(given.strip())
+        try:
+            held = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return held is not None and hmac.compare_digest(held.value.encode(), self.cookie().encode())
+
+    def is_token(self, given: str) -> bool:
+        """In a time that does not tell how much of it is right."""
+        return hmac.compare_digest(_digest(given.encode(errors="replace")), _digest(self._token))
+
+    def cookie(self) -> str:
+        """What a browser that has shown the token keeps in its place."""
+        return hmac.digest(self._token, b"tillwatch console cookie", "sha256").hex()
+
+
+class Gate:
+    """The outermost part of the application. `keys`: what callers must show, None where only this machine can call."""
+
+    def __init__(self, app: ASGIApp, keys: Keys | None, answer_within_s: float = ANSWER_WITHIN_S) -> None:
+        self._app, self._keys, self._within_s = app, keys, answer_within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,34 +107,14 @@ class Gate:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length[:20]) > BODY_MOST:
             raise _too_much()
-        if self._token is None:
+        if self._keys is None:
             # A page of somebody else's whose name leads to this machine must not be answered.
             if not is_local(headers.get("host", "")):
                 raise Refused(421, "without a token only this machine is answered: ask for localhost or 127.0.0.1")
-        elif scope["path"] not in OPEN and not scope["path"].startswith(OPEN_BELOW) and not self._shown(headers):
+        elif scope["path"] not in OPEN and not scope["path"].startswith(OPEN_BELOW) and not self._keys.shown(headers):
             raise Refused(
                 401, "show the token: Authorization: Bearer …", {"WWW-Authenticate": 'Bearer realm="tillwatch"'}
             )
-
-    def _shown(self, headers: Headers) -> bool:
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer":
-            return self.is_token(given.strip())
-        try:
-            held = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return held is not None and hmac.compare_digest(held.value.encode(), self.cookie().encode())
-
-    def is_token(self, given: str) -> bool:
-        """In a time that does not tell how much of it is right."""
-        assert self._token is not None
-        return hmac.compare_digest(_digest(given.encode(errors="replace")), _digest(self._token))
-
-    def cookie(self) -> str:
-        """What a browser that has shown the token keeps in its place."""
-        assert self._token is not None
-        return hmac.digest(self._token, b"tillwatch console cookie", "sha256").hex()
 
 
 def _digest(text: bytes) -> bytes:

@@ -94,7 +94,7 @@ def overall(now_ms: int, pulse: Pulse, minute: Mapping[str, Buckets], day: Total
     """The verdict on everything. `minute`: the rows of the last minute by table; `day`: the last 24 hours of `health`."""
     found = {part.name: _evidence(part, now_ms, minute) for part in PARTS}
     parts = [_check(part, now_ms, found[part.name]) for part in PARTS]
-    checks = [*parts, _components(now_ms, minute["health"]), _pipeline(now_ms, pulse)]
+    checks = [*parts, components(now_ms, minute["health"]), _pipeline(now_ms, pulse)]
     states = {check.state for check in checks}
     verdict: Verdict = "healthy" if states == {"healthy"} else "degraded"
     if "unhealthy" in states or all(check.state == "unknown" for check in parts):
@@ -218,7 +218,7 @@ def _probes(now_ms: int, rows: Buckets) -> list[tuple[str, int, bool]]:
     return [(str(place[0]), start, up) for place, (start, up) in latest.items()]
 
 
-def _components(now_ms: int, rows: Buckets) -> Check:
+def components(now_ms: int, rows: Buckets) -> Check:
     """All that is probed, whatever it is part of."""
     probes = _probes(now_ms, rows)
     down = sorted({component for component, _, up in probes if not up})

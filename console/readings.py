@@ -200,11 +200,11 @@ class Readings:
 
         return await self._totals.get((table, window), ask)
 
-    async def buckets(self, table: str, window: Window) -> dict[int, dict[Key, Cell]]:
-        """The 10 s rows of a window, by the start of their bucket, without sketches."""
+    async def buckets(self, table: str, window: Window, resolution: str = "10s") -> dict[int, dict[Key, Cell]]:
+        """The rows of a window, by the start of their bucket, without sketches."""
         rows: dict[int, dict[Key, Cell]] = {}
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            async for some in self.tables.chunks(table, "10s", window.start_ms, window.end_ms, sketches=False):
+            async for some in self.tables.chunks(table, resolution, window.start_ms, window.end_ms, sketches=False):
                 rows |= some
         return rows
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from console.api import application
 from console.desk import Desk
-from console.gate import Gate, is_local
+from console.gate import Gate, Keys, is_local
 from rules.loader import RuleSet
 from runtime.clock import Clock
 from runtime.settings import Settings, SettingsError
@@ -91,7 +91,8 @@ async def serve(settings: Settings, clock: Clock, rules: RuleSet, on_ready: Call
     token = token_of(settings)
     desk = Desk(settings, clock, rules)
     with contextlib.closing(listen(settings)) as listening:
-        gate = Gate(application(desk), token)
+        keys = None if token is None else Keys(token)
+        gate = Gate(application(desk, keys), keys)
         config = uvicorn.Config(
             gate,
             access_log=False,

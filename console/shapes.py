@@ -230,6 +230,67 @@ class Integration(Shape):
     incident_api: str | None
 
 
+Mark = Literal["ok", "degraded", "failing", "behind", "nodata", "stale"]
+Words = list[str | int]
+"""A sentence: texts, and times in epoch ms, which each reader sees in their own zone."""
+
+
+class Tile(Shape):
+    """A figure as it is written, what it is compared with, and the last 60 minutes of it."""
+
+    name: str
+    figure: str
+    unit: str
+    state: Mark
+    note: str
+    trend: list[float | None]
+
+
+class Provider(Shape):
+    """The last 5 minutes of one provider, as they are written."""
+
+    name: str
+    success: str
+    latency: str
+    per_minute: str
+    state: Mark
+
+
+class Story(Shape):
+    """An alert that fires. `held_back`: another one says it already."""
+
+    rule: str
+    level: str
+    state: Mark
+    summary: str
+    since: int
+    held_back: bool
+
+
+class Station(Shape):
+    """A part of the pipeline."""
+
+    name: str
+    state: Mark
+    lines: list[str]
+
+
+class Overview(Shape):
+    """What the first page shows. Times in epoch ms. `success`: by the minute, the last of which ends at `minutes_end`."""
+
+    state: Mark
+    sentence: Words
+    why: Words
+    as_of: int | None
+    now: int
+    tiles: list[Tile]
+    success: list[float | None]
+    minutes_end: int
+    providers: list[Provider]
+    alerts: list[Story]
+    pipeline: list[Station]
+
+
 class Problem(Shape):
     """An error (RFC 9457). `detail` says what to do."""
 

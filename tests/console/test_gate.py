@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
-from console.gate import BODY_MOST, COOKIE, Gate, is_local
+from console.gate import BODY_MOST, COOKIE, Gate, Keys, is_local
 from console.service import CannotListen, address_of, listen, token_of
 from runtime.settings import Settings, SettingsError
 
@@ -25,7 +25,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def ask(token: str | None = TOKEN, app: Any = echo, host: str = "localhost:8321", **how: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(Gate(app, token, **how)), base_url=f"http://{host}")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(Gate(app, None if token is None else Keys(token), **how)), base_url=f"http://{host}")
 
 
 # --- the token --------------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def ask(token: str | None = TOKEN, app: Any = echo, host: str = "localhost:8321"
         ({"Authorization": f"Bearer {TOKEN}x"}, 401),
         ({"Authorization": "Bearer "}, 401),
         ({"Authorization": "Bearer \xff\xfe"}, 401),
-        ({"Cookie": f"{COOKIE}={Gate(echo, TOKEN).cookie()}"}, 200),
+        ({"Cookie": f"{COOKIE}={Keys(TOKEN).cookie()}"}, 200),
         ({"Cookie": f"{COOKIE}={TOKEN}"}, 401),
         ({"Cookie": f"{COOKIE}=\xff"}, 401),
         ({"Cookie": "=;;= ="}, 401),

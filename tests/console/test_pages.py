@@ -1,0 +1,108 @@
+"""The pages as they are sent: with their verdict, without anything from elsewhere, and without markup from data."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx
+import pytest
+
+from console.desk import Desk
+from console.gate import COOKIE, Gate, Keys
+from console.pages import FOLDER, files
+from tests.console.conftest import APPLICATION, Held
+from tests.console.rows import OPEN_MS, paid
+from tests.console.test_board import post
+
+TOKEN = "not-a-real-token-only-for-tests"
+
+
+async def test_the_page_has_its_verdict_before_any_script_runs(desk: Desk, client: httpx.AsyncClient, held: Held) -> None:
+    await held.tell()
+    await held.write("payments", {OPEN_MS: [paid(500)]})
+    answer = await client.get("/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = answer.text.replace("\u00a0", " ")
+    assert "<title>Customers can pay. Success 100.0 %, 100 payments a minute. · Tillwatch</title>" in page
+    assert '<h1 role="status">Customers can pay.' in page
+    assert 'data-s="ok"' in page and "icons.svg#ok" in page
+    assert not re.findall(r"\{[a-z]+\}", answer.text.partition('<script type="application/json"')[0])
+
+
+async def test_what_data_say_is_text_and_never_markup(desk: Desk, client: httpx.AsyncClient, held: Held) -> None:
+    await held.tell()
+    await held.write("payments", {OPEN_MS: [paid(500, provider="</script><script>alert(1)</script>")]})
+    post(desk.board, 1, summary="<img src=x onerror=alert(1)>: bad", rule="provider_down")
+    page = (await client.get("/")).text
+    assert "<img" not in page and "alert(1)</script>" not in page
+    first = re.search(r'<script type="application/json" id="first">(.*?)</script>', page, re.DOTALL)
+    assert first is not None
+    assert json.loads(first[1])["providers"][0]["name"] == "</script><script>alert(1)</script>"
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nothing_is_inline() -> None:
+    for path in (*FOLDER.glob("*.html"), *FOLDER.glob("static/*")):
+        if path.suffix in (".html", ".js", ".css"):
+            text = path.read_text()
+            assert not re.search(r"(?:https?:)?//[\w-]+\.\w", text.replace("http://www.w3.org/2000/svg", "")), path
+            assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), path
+        if path.suffix == ".html":
+            assert not re.search(r"<script(?! src| type)|<style|\sstyle=|\son\w+=|javascript:", text), path
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    named = set()
+    for path in (*FOLDER.glob("*.html"), *FOLDER.glob("static/*.js"), *FOLDER.glob("static/*.css")):
+        named |= set(re.findall(r"/static/([\w.-]+)|from '\./([\w.-]+)'|url\(([\w.-]+)\)", path.read_text()))
+    wanted = {name for group in named for name in group if name}
+    assert len(wanted) >= 7
+    assert wanted <= files().keys()
+    icons = (FOLDER / "static/icons.svg").read_text()
+    for state in ("ok", "degraded", "failing", "behind", "nodata", "stale", "brand", "overview"):
+        assert f'id="{state}"' in icons
+
+
+def test_no_colour_or_size_is_outside_of_the_tokens() -> None:
+    text = (FOLDER / "static/components.css").read_text()
+    assert re.findall(r"#[0-9a-fA-F]{3,8}\b", text) == []
+    used = set(re.findall(r"var\((--[\w-]+)", text))
+    defined = set(re.findall(r"(--[\w-]+):", (FOLDER / "static/tokens.css").read_text() + text))
+    assert used <= defined
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("tokens.css", "text/css; charset=utf-8"), ("overview.js", "text/javascript; charset=utf-8"),
+                       ("icons.svg", "image/svg+xml"), ("inter.woff2", "font/woff2")]
+)  # fmt: skip
+async def test_files_have_a_type_and_a_tag(client: httpx.AsyncClient, name: str, kind: str) -> None:
+    answer = await client.get(f"/static/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    again = await client.get(f"/static/{name}", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("name", ["overview.html", "__init__.py", "..%2foverview.html", "nothing.css"])
+async def test_no_other_file_can_be_asked_for(client: httpx.AsyncClient, name: str) -> None:
+    assert (await client.get(f"/static/{name}")).status_code == 404
+
+
+async def test_who_shows_the_token_once_is_known_by_a_cookie(desk: Desk) -> None:
+    keys = Keys(TOKEN)
+    APPLICATION.state.desk, APPLICATION.state.keys = desk, keys
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(Gate(APPLICATION, keys)), base_url="http://t") as browser:
+            led = await browser.get("/", headers={"Accept": "text/html"}, follow_redirects=True)
+            assert (led.status_code, str(led.url)) == (200, "http://t/sign-in")
+            wrong = await browser.post("/sign-in", data={"token": "<b>wrong"})
+            assert wrong.status_code == 401 and "set-cookie" not in wrong.headers
+            assert "wrong" not in wrong.text
+            right = await browser.post("/sign-in", data={"token": TOKEN})
+            assert (right.status_code, right.headers["location"]) == (303, "/")
+            cookie = right.headers["set-cookie"]
+            assert cookie.startswith(f"{COOKIE}=") and "HttpOnly" in cookie and "SameSite=strict" in cookie
+            assert TOKEN not in cookie
+            assert (await browser.get("/", headers={"Accept": "text/html"})).status_code == 200
+            assert (await browser.get("/api/v1/overview")).status_code == 200
+    finally:
+        APPLICATION.state.keys = None
