@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -31,9 +31,20 @@ from runtime.tasks import end
 
 log = logging.getLogger(__name__)
 
-TICK_S = 2.0
+TICK_S, AGAIN_AFTER_S = 2.0, 5.0
 SQL_ROWS = 10_000
 SQL_BYTES = 8_000_000
+
+
+async def _again(run: Callable[[], Awaitable[None]]) -> None:
+    """A fault in what follows the others must not leave the pages without news: it is told, and tried again."""
+    while True:
+        try:
+            await run()
+            return
+        except Exception:
+            log.exception("%s failed; again in %g s", run.__qualname__, AGAIN_AFTER_S)
+            await asyncio.sleep(AGAIN_AFTER_S)
 
 
 class Desk:
@@ -58,7 +69,7 @@ class Desk:
         self._aside.start()
         follower = self.follower
         running = (follower.follow_topic, follower.follow_store, self._follow_rules, self._tick)
-        tasks = [asyncio.create_task(one()) for one in running]
+        tasks = [asyncio.create_task(_again(one)) for one in running]
         self.ready = True
         try:
             yield

@@ -35,6 +35,10 @@ SILENT_AFTER_S = 10.0
 """A worker tells of itself every second; its word goes after 15 s."""
 STALLED_AFTER_S = 15.0
 """A worker that has not flushed for so long waits for something."""
+LOOK_EVERY_S, LOOK_AGAIN_S = 10.0, 2.0
+"""How often workers are looked for among all keys of the store, of which there may be hundreds of thousands; sooner where one
+that was known is gone."""
+LOOKED_AT_ONCE = 10_000
 KEPT_S = 1.0
 """How long an answer is given again to others."""
 KEPT_ANSWERS = 200
@@ -179,6 +183,8 @@ class Readings:
         self._totals: Shared[Totals] = Shared()
         self._statuses: Shared[list[Mapping[str, Any]]] = Shared()
         self._before: Pulse | None = None
+        self._workers: list[bytes] = []
+        self._looked_at = float("-inf")
         self.partitions: Mapping[str, int] = {}
         """How many each event topic has, as told by whoever asks Kafka."""
 
@@ -220,6 +226,11 @@ class Readings:
 
     async def _ask_statuses(self) -> list[Mapping[str, Any]]:
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            keys = [key async for key in self._redis.scan_iter(match=self._names.worker("*"), count=1000)]
-            values = await self._redis.mget(keys) if keys else []
+            values = await self._redis.mget(self._workers) if self._workers else []
+            since_s = time.monotonic() - self._looked_at
+            if since_s > LOOK_EVERY_S or ((None in values or not values) and since_s > LOOK_AGAIN_S):
+                self._looked_at = time.monotonic()
+                pattern = self._names.worker("*")
+                self._workers = [key async for key in self._redis.scan_iter(match=pattern, count=LOOKED_AT_ONCE)]
+                values = await self._redis.mget(self._workers) if self._workers else []
         return [json.loads(value) for value in values if value is not None]

@@ -27,13 +27,11 @@ async def test_sql_reaches_nothing_but_the_tables(client: httpx.AsyncClient) -> 
     """What the sandbox refuses is tested with it (tests/rollups/test_query.py); here, that the API asks no other."""
     statements = (
         "from read_text('/etc/passwd')",
-        "from read_csv_auto('http://127.0.0.1:1/x')",
         "copy (select 1) to 'out.csv'",
         "set enable_external_access = true",
         "select getenv('HOME')",
         "with x as (insert into payments_1m default values) select 1",
         "select 1; select 2",
-        "",
     )
     for statement in statements:
         answer = await sql(client, statement)

@@ -444,3 +444,20 @@ async def test_it_is_served_and_every_route_says_what_it_does(client: httpx.Asyn
     for path, methods in found["paths"].items():
         for method, one in methods.items():
             assert one.get("description"), f"{method} {path}"
+
+
+async def test_what_follows_the_others_goes_on_after_a_fault(
+    desk: Desk, stream: Stream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tick, faults = desk.tick, iter([True])
+
+    async def faulty() -> Any:
+        if next(faults, False):
+            raise KeyError("a fault of ours")
+        return await tick()
+
+    monkeypatch.setattr("console.desk.AGAIN_AFTER_S", 0.01)
+    monkeypatch.setattr(desk, "tick", faulty)
+    before = stream.text.count("event: tick")
+    await eventually_async(lambda: stream.text.count("event: tick") > before, "it ticks again")
+    assert "_tick failed" in caplog.text

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.readings import Pulse, Shared, Window, pulse_of, window_of
+from console.readings import Pulse, Readings, Shared, Window, pulse_of, window_of
 from rollups.tables import DAY, HOUR, RESOLUTIONS
+from runtime.clock import ManualClock
+from tests.console.conftest import Held
 from tests.console.rows import NOW_MS, OPEN_MS, status
 
 TENS = st.integers(0, 5_000_000).map(lambda tens: tens * 10_000)
@@ -161,3 +164,29 @@ async def test_only_so_many_answers_are_kept() -> None:
 
         await shared.get(key, ask)
     assert asked == ["a", "b", "c", "a"]
+
+
+async def test_workers_are_looked_for_now_and_then_and_asked_by_name_in_between(
+    held: Held, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among all keys of a store that others use, too: that takes a while."""
+    looked = 0
+    scan = held.redis.scan_iter
+
+    def counted(*args: Any, **how: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return scan(*args, **how)
+
+    monkeypatch.setattr(held.redis, "scan_iter", counted)
+    readings = Readings(held.redis, held.settings.names, clock)
+    readings._statuses = Shared(kept_s=-1)
+    await held.tell()
+    assert [(await readings.pulse()).state for _ in range(5)] == ["live"] * 5
+    assert looked == 1
+    await held.tell(name="worker-b", leader=False)
+    assert len((await readings.pulse()).workers) == 1, "a new one is found at the next look"
+    monkeypatch.setattr("console.readings.LOOK_EVERY_S", 0.0)
+    assert len((await readings.pulse()).workers) == 2
+    await held.redis.delete(held.settings.names.worker("worker-a"), held.settings.names.worker("worker-b"))
+    assert (await readings.pulse()).state == "down"
