@@ -19,6 +19,7 @@ from local.flow import recent
 from local.machine import Machine, machine
 from local.narrator import Line, Narrator
 from local.past import volume
+from local.responder import Responder
 from local.scenarios import Scenario
 from local.simulator import Simulator, daily_shape
 from local.traffic import Traffic, publish
@@ -151,6 +152,7 @@ async def _story(running: Machine, shop: _Shop, teller: _Teller, seconds: float 
         asyncio.create_task(_listen(running, narrator, teller)),
         asyncio.create_task(_tell(narrator, teller)),
         asyncio.create_task(_look(running, shop.traffic, teller)),
+        asyncio.create_task(Responder(running.settings, teller.say).run()),
     ]
     try:
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -238,7 +240,9 @@ def _now_ms() -> int:
 def _for_demo(settings: Settings) -> Settings:
     shorter = {"lateness": LATENESS_S, "idle": IDLE_S}
     changes = {name: value for name, value in shorter.items() if name not in settings.model_fields_set}
-    return settings.model_copy(update={"kafka": None, "redis": None, "clock": "wall", **changes})
+    # Nobody is paged for a simulated shop: every message goes to the outbox.
+    nobody = dict.fromkeys(("teams", "callbacks", "deadman"))
+    return settings.model_copy(update={"kafka": None, "redis": None, "clock": "wall", **nobody, **changes})
 
 
 def plan(start_s: float, seconds: float | None) -> Iterator[Scenario]:

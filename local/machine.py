@@ -1,4 +1,4 @@
-"""The whole system on one machine: broker, store, topics, workers and console under one supervisor."""
+"""The whole system on one machine: broker, store, topics, workers, notifier and console under one supervisor."""
 
 from __future__ import annotations
 
@@ -119,7 +119,14 @@ async def machine(
             Stage([store], recorded) if store is not None else Stage([]),
             # It forgets everything when it ends.
             Stage([broker] if broker is not None else [], topics, carries=True, gone=epochs.end),
-            Stage([*(worker(served, number, folder) for number in range(1, workers + 1)), console(served, folder)], recorded),
+            Stage(
+                [
+                    *(worker(served, number, folder) for number in range(1, workers + 1)),
+                    notifier(served, folder),
+                    console(served, folder),
+                ],
+                recorded,
+            ),
         ]
 
         def said(sentence: str) -> None:
@@ -151,6 +158,19 @@ def worker(settings: Settings, number: int, folder: Path) -> Process:
         [sys.executable, "-P", "-m", "cli", "worker"],
         folder / f"worker-{number}.log",
         env=environment(settings),
+        ready="ready",
+        ready_within_s=WORKER_READY_WITHIN_S,
+        stop_within_s=WORKER_STOP_WITHIN_S,
+    )
+
+
+def notifier(settings: Settings, folder: Path) -> Process:
+    """The notifier of this installation, not started; its log, and its outbox, are in `folder`."""
+    return Process(
+        "notifier",
+        [sys.executable, "-P", "-m", "cli", "notifier"],
+        folder / "notifier.log",
+        env=environment(settings.model_copy(update={"data": folder})),
         ready="ready",
         ready_within_s=WORKER_READY_WITHIN_S,
         stop_within_s=WORKER_STOP_WITHIN_S,

@@ -47,6 +47,8 @@ def test_an_outage_begins_is_detected_and_is_resolved(demo: Terminal) -> None:
     assert "ikhokha fails 97% of its payments" in demo.shows("outage begins")
     after = re.search(r"detected after ([\d.]+) s", demo.shows(r"detected after .*provider_down", SEEN_WITHIN_S))
     assert after is not None and float(after[1]) < 30, "while it lasts"
+    demo.shows(r"incident #1 \(P[01]\): a page goes to you")
+    demo.shows(r"incident #1 is acknowledged, [\d.]+ s after it was opened")
     demo.shows("outage is over")
     demo.shows(r"resolved: provider_down \(provider ikhokha\), [\d.]+ s after the outage was over", SEEN_WITHIN_S)
     assert re.search(r"· [\d,]+ events/s; counted of late: [1-9][\d,]* payments, [\d.]+% failing", demo.text)
@@ -67,7 +69,7 @@ def test_an_outage_begins_is_detected_and_is_resolved(demo: Terminal) -> None:
 def test_told_to_end_it_ends_cleanly_and_leaves_nothing(demo: Terminal, how: str) -> None:
     demo.shows(OPEN)
     left = Left(demo)
-    assert set(left.pids) == {"supervisor", "broker", "store", "worker-1", "console"}
+    assert set(left.pids) == {"supervisor", "broker", "store", "worker-1", "notifier", "console"}
     if how == "Ctrl-C":
         demo.press_ctrl_c()
     else:
