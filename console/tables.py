@@ -116,7 +116,7 @@ class Answer:
         for bucket, cells in rows.items():
             self._read += len(cells)
             for key, cell in cells.items():
-                if any(not _among(key[at], values) for at, values in chosen):
+                if any(key[at] not in values for at, values in chosen):
                     continue
                 group = tuple(value if keep else None for value, keep in zip(key, kept, strict=True))
                 self._cells.setdefault((bucket, group), Cell()).add(cell)
@@ -143,11 +143,6 @@ class Answer:
             "by": list(asked.by),
             "rows": rows,
         }
-
-
-def _among(value: Value, values: frozenset[Value]) -> bool:
-    """1 and True are equal, and two values here."""
-    return any(value == one and type(value) is type(one) for one in values)
 
 
 def _order(item: tuple[tuple[int, Key], Cell]) -> tuple[int, list[tuple[str, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from console.aside import Aside
 from console.desk import Desk
 from console.gate import BODY_MOST
 from console.problems import Refused
+from tests.console.conftest import app_of
 from tests.support.wait import eventually_async
 
 PROBLEM = "application/problem+json"
@@ -114,13 +116,30 @@ async def test_an_address_that_makes_no_sense_is_refused(
     assert "Traceback" not in answer.text
 
 
-async def test_a_query_ends_when_nobody_waits_for_it_any_more(client: httpx.AsyncClient) -> None:
+async def test_a_query_ends_when_nobody_waits_for_it_any_more(desk: Desk, client: httpx.AsyncClient) -> None:
     """The process that answers it is gone, too."""
     forever = "select max(sin(a.range * b.range)) from range(10000000) a, range(10000000) b"
-    asking = asyncio.create_task(sql(client, forever))
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/sql", "raw_path": b"/api/v1/sql", "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")], "http_version": "1.1",
+        "scheme": "http", "root_path": "", "server": ("localhost", 80), "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    received = [{"type": "http.request", "body": json.dumps({"sql": forever}).encode()}]
+    gone = asyncio.Event()
+
+    async def receive() -> Any:
+        if received:
+            return received.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    asking = asyncio.create_task(app_of(desk)(scope, receive, send))
     [child] = await eventually_async(_children, "it is asked in a process of its own")
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
+    gone.set()
+    await asyncio.wait_for(asking, 10)
     await eventually_async(lambda: not Path(f"/proc/{child}").exists(), "that process ends", 10)
     assert (await sql(client, "select 1")).status_code == 200
 

@@ -95,8 +95,9 @@ def test_the_latest_probe_of_a_place_counts() -> None:
         OPEN_MS - 10_000: cells("health", [UP | {"status": "down"}]), OPEN_MS: cells("health", [UP])
     }  # fmt: skip
     assert check(verdict(minute), "database") == ("healthy", 5.0)
-    minute["health"][OPEN_MS] = cells("health", [UP, UP | {"status": "down"}])
-    assert check(verdict(minute), "database")[0] == "unhealthy"
+    for both in ([UP, UP | {"status": "down"}], [UP | {"status": "down"}, UP]):
+        minute["health"][OPEN_MS] = cells("health", both)
+        assert check(verdict(minute), "database")[0] == "unhealthy"
 
 
 def test_a_component_that_is_no_part_degrades_the_whole() -> None:

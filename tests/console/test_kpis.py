@@ -39,6 +39,11 @@ def test_payments_are_told_as_the_contract_has_it() -> None:
     }  # fmt: skip
 
 
+def test_a_target_is_to_be_passed_and_not_to_be_reached() -> None:
+    targets = payments([paid(95), failed(5)]).targets
+    assert (targets["success_rate"].met, targets["failure_rate"].met) == (False, False)
+
+
 def test_where_nothing_happened_rates_are_null_and_targets_neither_met_nor_missed() -> None:
     found = kpis.payments(SEEN, holding("payments"), {"payments": {}})
     rates = (found.success_rate, found.failure_rate, found.decline_rate, found.average_latency, found.conversion_rate)

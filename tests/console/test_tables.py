@@ -75,7 +75,7 @@ def test_where_chooses_any_of_several_values_and_absent_ones() -> None:
     assert told(rows, where=["fault=business", "outcome=succeeded"]) == []
 
 
-def test_true_and_one_are_two_values() -> None:
+def test_where_knows_truth_and_numbers() -> None:
     rows = [
         {"kind": "feature.checked", "component": "c", "feature": "f", "available": True, "count": 2},
         {"kind": "feedback.given", "component": "c", "score": 1, "count": 3},
