@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -49,8 +48,6 @@ from rules.words import ends, explain
 from runtime.settings import duration_s
 from schemas.severity import SEVERITIES
 from schemas.time import rfc3339
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ALERTS_MOST = 200

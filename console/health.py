@@ -19,7 +19,6 @@ ENOUGH = 5
 """So few failures are no verdict on a part."""
 BROKEN, WORSE = 0.5, 0.05
 """The share of failures above which a part does not work, and above which it works badly."""
-DAY_MS = 86_400_000
 
 Buckets = Mapping[int, Mapping[Key, Cell]]
 """The 10 s rows of one table, by the start of their bucket."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -17,8 +16,6 @@ from console.gate import Gate, Keys, is_local
 from rules.loader import RuleSet
 from runtime.clock import Clock
 from runtime.settings import Settings, SettingsError
-
-log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 4
 TOKEN_CHARS = 16

@@ -167,8 +167,9 @@ async def test_a_part_that_there_is_not_is_refused(client: httpx.AsyncClient) ->
 
 @pytest.mark.fault
 async def test_a_store_that_goes_away_or_freezes_is_told_within_seconds(
-    patient: KillableStore, clock: ManualClock, namespace: str
+    patient: KillableStore, clock: ManualClock, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("console.readings.ANSWER_WITHIN_S", 1.0)
     settings = Settings(kafka="127.0.0.1:1", redis=SecretStr(patient.url), namespace=namespace)
     desk = Desk(settings, clock, RULES)
     async with desk.running(), client_of(desk) as client:
