@@ -254,8 +254,9 @@ def test_the_docs_tell_every_key():
         names.alert_states,
         names.baselines,
         names.imports,
-        *(names.notifier(part) for part in ("leader", "incidents", "commands")),
+        *(names.notifier(part) for part in ("leader", "incidents", "commands", "handovers")),
         names.answer("ID"),
+        names.notifier_process("NAME"),
         names.worker("NAME"),
     ]
     told = re.findall(r"^\| `(NS:[^`]+)` \|", DOCS, re.MULTILINE)
