@@ -74,7 +74,11 @@ def _as_json(one: Trial) -> dict[str, Any]:
 def _detail(one: Trial) -> str:
     if one.last is not None:
         return one.last.detail
-    return "teams.toml has no such channel" if one.recipient else "nobody on call has an address for it, nor has it its own"
+    return (
+        "teams.toml has no such channel"
+        if one.recipient
+        else "nobody on call has an address for it, nor has it its own"
+    )
 
 
 def _show(trials: list[Trial]) -> None:

@@ -28,7 +28,12 @@ RULES: Mapping[Rule, str] = {
 }
 """The rules whose alerts are made here, and what each says."""
 
-BEGINS_MS: Mapping[Name, int] = {"blind": 30_000, "pipeline_behind": 60_000, "pipeline_down": 30_000, "steps_overdue": 10_000}
+BEGINS_MS: Mapping[Name, int] = {
+    "blind": 30_000,
+    "pipeline_behind": 60_000,
+    "pipeline_down": 30_000,
+    "steps_overdue": 10_000,
+}
 """For so long it must be so."""
 PAUSE_MS = 10_000
 """What is not so for a shorter time goes on meanwhile."""
@@ -123,7 +128,11 @@ class Watch:
         return [
             Verdict(name, one.told, one.since_ms, now_ms, one.found.text, one.found.value)
             for name, one in self._episodes.items()
-            if (_is_over(one, now_ms, OVER_MS.get(name, PAUSE_MS)) if one.told else self._begins(name, one, seen, now_ms))
+            if (
+                _is_over(one, now_ms, OVER_MS.get(name, PAUSE_MS))
+                if one.told
+                else self._begins(name, one, seen, now_ms)
+            )
         ]
 
     def done(self, verdict: Verdict) -> None:

@@ -29,7 +29,7 @@ from notifier.staff import Staff
 from notifier.store import Counter
 from notifier.watch import BLIND, OWNER, PACK, Looked, Seen, Verdict, Watch, alert, blind_incident, blind_key
 from runtime.clock import Clock
-from runtime.kafka import TopicLogs, address
+from runtime.kafka import KafkaUnreachable, TopicLogs, address
 from runtime.redis import connect
 from runtime.retry import AWAY
 from runtime.settings import Settings
@@ -109,9 +109,7 @@ class Watcher:
         """Looks once, and tells what is to be told."""
         standing = self._notifier.standing()
         # Redis is asked to take a write: one that only answers is of no use.
-        redis, kafka = await asyncio.gather(
-            self._does(lambda: self._say(standing)), self._does(lambda: self._logs.ask([self._names.alerts]))
-        )
+        redis, kafka = await asyncio.gather(self._does(lambda: self._say(standing)), self._does(self._ask_kafka))
         if not kafka:
             await self._does(self._logs.close)
         now = time.monotonic()
@@ -135,6 +133,10 @@ class Watcher:
             log.debug("no answer: %s", error or type(error).__name__)
             return False
         return True
+
+    async def _ask_kafka(self) -> None:
+        if self._names.alerts not in await self._logs.ask([self._names.alerts]):
+            raise KafkaUnreachable(f"there is no topic {self._names.alerts}")
 
     async def _look(self) -> Looked | None:
         try:
@@ -196,7 +198,10 @@ class Watcher:
             lines = ["What happened meanwhile is told now."]
         else:
             title, summary = f"Tillwatch is blind: {verdict.text}", f"{verdict.text}, {since}"
-            lines = ["Until it is over no alert becomes an incident, and nobody is paged.", f"See docs/runbooks/{BLIND}.md."]
+            lines = [
+                "Until it is over no alert becomes an incident, and nobody is paged.",
+                f"See docs/runbooks/{BLIND}.md.",
+            ]
         return Message(
             key=blind_key(self._names.namespace, verdict, person.key, channel),
             kind="resolved" if verdict.over else "page",
@@ -273,8 +278,14 @@ class Watcher:
         before = ", ".join(directory.people[key].name for key in one.before) or "nobody"
         shift = next(iter(team.levels[one.level].shifts(one.at, one.at + _AHEAD)), None)
         at_ms = round(one.at.timestamp() * 1000)
-        until = "" if shift is None or shift.end >= one.at + _AHEAD else f" until {shift.end.astimezone(person.zone):{_WHEN}}"
-        channels = [name for name in person.contacts if name not in LOUD] or [name for name in person.contacts if name == "sms"]
+        until = (
+            ""
+            if shift is None or shift.end >= one.at + _AHEAD
+            else f" until {shift.end.astimezone(person.zone):{_WHEN}}"
+        )
+        channels = [name for name in person.contacts if name not in LOUD] or [
+            name for name in person.contacts if name == "sms"
+        ]
         for channel in channels:
             message = Message(
                 key=digest("handover", self._names.namespace, one.team, one.level, at_ms, person.key, channel),

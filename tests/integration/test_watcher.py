@@ -317,6 +317,15 @@ async def _watches(settings: Settings, names: list[str]) -> bool:
     return any(sorted(one["name"] for one in status["watch"]) == names for status in await said(settings))
 
 
+async def test_a_kafka_without_the_alerts_topic_is_of_no_use(here: Settings, tmp_path: Path) -> None:
+    clock = ManualClock(time.time())
+    gone = here.model_copy(update={"namespace": f"{here.namespace}-x"})
+    async with at_home(tmp_path) as thandi, watching(gone, clock, Beside()) as (watch, _):
+        await eventually_async(lambda: "blind" in watch._watch._episodes, "it is seen")
+        clock.advance(31)
+        await eventually_async(lambda: thandi.titles() == ["Tillwatch is blind: Kafka cannot be used"], "and told")
+
+
 async def test_who_comes_on_call_is_told_once_whoever_looks(here: Settings, tmp_path: Path) -> None:
     clock, beside = ManualClock(MONDAY.timestamp()), Beside()
     beside.state = replace(beside.state, leads=False)
