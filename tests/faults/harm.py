@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from runtime.faults import MEASURE
+from runtime.faults import EVALUATE, MEASURE
 from runtime.kafka import create_topics
 from tests.faults.site import SESSION_S, Post, Site
 from tests.support.wait import eventually_async, pause
@@ -109,7 +108,7 @@ async def crash_in_flush(site: Site, target: str, lasts: float) -> None:
     """kill -9 of a worker by itself, between two steps of a flush or of an alert; another is started in its place."""
     post = site.posts[target]
     await _ended(site, post)
-    point = random.Random(target + str(site.settings.namespace)).choice([*MEASURE, "after_save"])
+    point = site.rng.choice((*MEASURE, *EVALUATE))
     plain = dict(post.process.env or {})
     post.process.env = plain | {"TILLWATCH_FAULT": f"{point}:0.2"}
     try:

@@ -113,6 +113,7 @@ async def run(wanted: Wanted, broker: KafkaServer, folder: Path, tell: Tell, kaf
     async with site(folder, broker, wanted.namespace, wanted.workers, tell, small_disk=small_disk) as place:
         verdict.not_done = {n: why for n in wanted.harms if (why := HARMS[n].missing(place, kafka)) is not None}
         harms = [name for name in wanted.harms if name not in verdict.not_done]
+        place.rng.seed(wanted.seed)
         seconds = wanted.events / wanted.rate
         plan = schedule(wanted.seed, seconds, list(place.posts), harms, wanted.kills, wanted.longest_s)
         for planned in plan:

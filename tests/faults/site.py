@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -76,6 +77,8 @@ class Site:
         """When each target was let alone last, by the monotonic clock."""
         self.partitions = PARTITIONS
         self.endings: Counter[str] = Counter()
+        self.rng = random.Random()
+        """Decides what a harm leaves open; a run seeds it."""
         self.kills = 0
         """How often kill -9 met a worker."""
         self.tasks: list[asyncio.Task[None]] = []
