@@ -211,6 +211,8 @@ class ChunkApp(faust.App):
         self.handler, self.guard = handler, guard
         self.joined = asyncio.Event()
         """Set once the group has been joined and what it assigned is loaded."""
+        self.let_go = False
+        """Whether it has stopped so far that its handler has written what it had."""
         broker = [URL(f"kafka://{address.strip()}") for address in kafka.split(",")]
         super().__init__(
             group,
@@ -277,6 +279,7 @@ class ChunkApp(faust.App):
 
     async def _on_group_shutdown(self, app: faust.App, **kwargs: Any) -> None:
         await self.handler.revoked()  # consumer and producer still run; no revocation comes on SIGTERM
+        self.let_go = True
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         if isinstance(exc, asyncio.CancelledError):

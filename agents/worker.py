@@ -78,7 +78,7 @@ class Worker:
                 raise KafkaUnreachable(f"the consumer groups were not joined within {JOIN_LIMIT_S:.0f} s")
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            guard.end_within(STOP_LIMIT_S)
+            guard.end_within(STOP_LIMIT_S, lambda: all(app.let_go for app in apps))
             await end((*tasks, *over))
             await asyncio.gather(*(app.stop() for app in apps))
             with contextlib.suppress(*AWAY):

@@ -201,9 +201,11 @@ class Notifier:
                 raise KafkaUnreachable(f"the consumer group was not joined within {JOIN_LIMIT_S:.0f} s")
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._guard.end_within(STOP_LIMIT_S)
+            noted: list[bool] = []
+            self._guard.end_within(STOP_LIMIT_S, lambda: bool(noted))
             await self._finish()
             await end((*tasks, *over, *self._couriers.values()))
+            noted.append(True)  # what is left is to leave the group
             await stop_consumer(consumer)
             with contextlib.suppress(*AWAY):
                 await self._producer.stop()

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,9 @@ class Guard:
     def settled(self) -> None:
         """Called once it is ready."""
 
-    def end_within(self, seconds: float) -> None:
-        """Called when it is about to stop, which should not take longer than this."""
+    def end_within(self, seconds: float, safe: Callable[[], bool]) -> None:
+        """Called when it is about to stop, which should not take longer than this. `safe`: tells whether all that is left
+        of stopping is to say goodbye."""
 
 
 class ProcessGuard(Guard):
@@ -73,14 +75,17 @@ class ProcessGuard(Guard):
         gc.freeze()
         gc.set_threshold(200_000, 50, 100)
 
-    def end_within(self, seconds: float) -> None:
-        """To the very end of the process, so that a thread which does not let go cannot hold it up either."""
+    def end_within(self, seconds: float, safe: Callable[[], bool]) -> None:
+        """To the very end of the process, so that a thread which does not let go cannot hold it up either. A client that is
+        joining its group is such a one: it does not leave before all others have joined."""
         loop = asyncio.get_running_loop()
 
         def end() -> None:
-            log.critical("the process ends: stopping took more than %g s; it was at %s", seconds, _whereabouts(loop))
+            done = safe()
+            level = logging.WARNING if done else logging.CRITICAL
+            log.log(level, "the process ends: stopping took more than %g s; it was at %s", seconds, _whereabouts(loop))
             logging.shutdown()
-            os._exit(EXIT_HUNG)
+            os._exit(0 if done else EXIT_HUNG)
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True

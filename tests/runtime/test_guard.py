@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from runtime.guard import EXIT_HUNG
 from tests.support.wait import pause
 
@@ -49,6 +51,22 @@ async def test_it_goes_on_after_it_was_stopped_for_longer_than_a_loop_may_be_blo
         os.kill(one.pid, signal.SIGCONT)
         await pause(0.8)
         assert one.poll() is None
+
+
+STOPPING = """
+import asyncio, sys
+from runtime import guard
+async def main():
+    guard.ProcessGuard().end_within(0.5, lambda: sys.argv[1] == "safe")
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("state", "code"), [("safe", 0), ("unsafe", EXIT_HUNG)])
+def test_who_stops_too_slowly_is_ended_and_in_order_if_it_was_only_saying_goodbye(state: str, code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPING, state], capture_output=True, timeout=30, check=False)
+    assert done.returncode == code
 
 
 def test_a_blocked_loop_ends_it() -> None:
