@@ -279,11 +279,12 @@ class Evaluate:
     async def _merge(self, partial: Partial) -> None:
         source = Source.parse(partial.source)
         merger = self._merger
+        progress = merger.progress(source)  # from its first part on: buckets that are loaded again must hold its cells, too
         await self._load_absent(merger.absent(part.bucket for part in partial.tables))
         for part in partial.tables:
             merger.offer(source, part.table, part.bucket, part.first, part.last, part.rows)
         if partial.part == partial.parts - 1:
-            merger.progress(source).advance(partial.next, partial.watermark, partial.newest, partial.behind)
+            progress.advance(partial.next, partial.watermark, partial.newest, partial.behind)
         self._note_delays(partial)
         now = self._current.get(source.topic)
         if now is None or now.topic_id != source.topic_id or source.partition >= now.partitions:

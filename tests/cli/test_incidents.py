@@ -235,7 +235,7 @@ def test_a_notifier_that_cannot_listen_says_so(run: Run) -> None:
         ({"TILLWATCH_CALLBACKS": "https://pages.example.org"}, "callbacks needs link_key"),
         ({"TILLWATCH_CALLBACKS": "pages.example.org"}, "expected an address that begins with https://"),
         ({"TILLWATCH_LINK_KEY": "short"}, "expected keys of at least 32 random characters each"),
-        ({"TILLWATCH_LISTEN": "8190"}, "expected host:port, such as 0.0.0.0:8190"),
+        ({"TILLWATCH_LISTEN": "8190"}, "expected host:port, such as 127.0.0.1:8321"),
     ],
 )
 def test_settings_that_cannot_be_used_are_told(run: Run, setting: dict[str, str], why: str) -> None:

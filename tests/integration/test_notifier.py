@@ -326,7 +326,7 @@ async def test_every_page_arrives_once_whenever_the_notifier_is_killed_and_the_s
         if last.running:
             last.kill()
     found = await incidents(settings)
-    assert sorted(one.number for one in found) == list(range(1, count + 1))
+    assert len({one.number for one in found}) == len(found) == count
     assert {one.status for one in found} == {"resolved"}
     assert {page.state for one in found for page in one.pages} == {"sent"}
 

@@ -102,7 +102,8 @@ def test_every_signal_can_be_used_in_a_rule(name: str) -> None:
     limit = {"ratio": "50%", "percent": "50%", "s": "5 seconds"}.get(signal.unit, "5")
     spans = {"streak": "consecutive", "max": "for 5 minutes", "daily": "in 24 hours", "silence": ""}
     span = spans.get(signal.aggregate, "over 5 minutes")
-    found = made(f"{name} > {limit} {span}")
+    sign = "<" if signal.aggregate == "completeness" else ">"
+    found = made(f"{name} {sign} {limit} {span}")
     assert found.parts[0].signal is signal
     assert set(found.by) == set(signal.by)
 
