@@ -32,10 +32,9 @@ SESSION_TIMEOUT_S = 3.0
 SCRATCH = "demo"
 TOPICS_WITHIN_S = 30.0
 TOPICS_TRIES = 10
-WORKER_READY_WITHIN_S = 75.0
-WORKER_STOP_WITHIN_S = 5.0
+READY_WITHIN_S = 75.0
+STOP_WITHIN_S = 5.0
 CONSOLE_READY_WITHIN_S = 60.0
-CONSOLE_STOP_WITHIN_S = 5.0
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -153,42 +152,40 @@ async def up(settings: Settings, workers: int, tell: Callable[[str], None]) -> N
 
 def worker(settings: Settings, number: int, folder: Path) -> Process:
     """A worker process of this installation, not started; its log is in `folder`."""
-    return Process(
-        f"worker-{number}",
-        [sys.executable, "-P", "-m", "cli", "worker"],
-        folder / f"worker-{number}.log",
-        env=environment(settings),
-        ready="ready",
-        ready_within_s=WORKER_READY_WITHIN_S,
-        stop_within_s=WORKER_STOP_WITHIN_S,
-    )
+    return _process(f"worker-{number}", "worker", settings, folder)
 
 
 def notifier(settings: Settings, folder: Path) -> Process:
     """The notifier of this installation, not started; its log, and its outbox, are in `folder`."""
-    return Process(
-        "notifier",
-        [sys.executable, "-P", "-m", "cli", "notifier"],
-        folder / "notifier.log",
-        env=environment(settings.model_copy(update={"data": folder})),
-        ready="ready",
-        ready_within_s=WORKER_READY_WITHIN_S,
-        stop_within_s=WORKER_STOP_WITHIN_S,
-    )
+    return _process("notifier", "notifier", settings.model_copy(update={"data": folder}), folder)
 
 
 def console(settings: Settings, folder: Path) -> Process:
     """The console of this installation, not started; its log is in `folder`."""
+    return _process("console", "console", settings, folder, CONSOLE_READY_WITHIN_S, forgets=True, outlives=True)
+
+
+def _process(
+    name: str,
+    command: str,
+    settings: Settings,
+    folder: Path,
+    ready_within_s: float = READY_WITHIN_S,
+    *,
+    forgets: bool = False,
+    outlives: bool = False,
+) -> Process:
+    """A command of ours that prints `ready`."""
     return Process(
-        "console",
-        [sys.executable, "-P", "-m", "cli", "console"],
-        folder / "console.log",
+        name,
+        [sys.executable, "-P", "-m", "cli", command],
+        folder / f"{name}.log",
         env=environment(settings),
         ready="ready",
-        ready_within_s=CONSOLE_READY_WITHIN_S,
-        stop_within_s=CONSOLE_STOP_WITHIN_S,
-        forgets=True,
-        outlives=True,
+        ready_within_s=ready_within_s,
+        stop_within_s=STOP_WITHIN_S,
+        forgets=forgets,
+        outlives=outlives,
     )
 
 
