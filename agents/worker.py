@@ -69,7 +69,7 @@ class Worker:
         try:
             await asyncio.gather(*(app.start() for app in apps))
             joining = asyncio.create_task(_all([app.joined for app in apps]))
-            tasks = [joining, *map(self._task, (self.measure.run, self.evaluate.run, self._tell, self._follow_rules))]
+            tasks = [joining, *map(guard.task, (self.measure.run, self.evaluate.run, self._tell, self._follow_rules))]
             await asyncio.wait([joining, *over], timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if joining.done():
                 guard.settled()
@@ -86,15 +86,6 @@ class Worker:
             await self._redis.aclose()
         if guard.failed.is_set():
             raise WorkerFailed(guard.why)
-
-    def _task(self, run: Callable[[], object]) -> asyncio.Task[None]:
-        async def guarded() -> None:
-            try:
-                await run()  # type: ignore[misc]
-            except Exception as error:
-                self._guard.die(f"{run.__qualname__} failed: {error!r}")
-
-        return asyncio.create_task(guarded())
 
     async def _check(self) -> None:
         await check(self._redis)

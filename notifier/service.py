@@ -192,7 +192,7 @@ class Notifier:
             consumer.subscribe([self._names.alerts], listener=_Listener(self))
             await consumer.start()
             joining = asyncio.create_task(self._joined.wait())
-            tasks = [joining, self._task(self._work)]  # type: ignore[list-item]
+            tasks = [joining, self._guard.task(self._work)]  # type: ignore[list-item]
             await asyncio.wait([joining, *over], timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if joining.done():
                 self._guard.settled()
@@ -213,15 +213,6 @@ class Notifier:
             await self._redis.aclose()
         if self._guard.failed.is_set():
             raise NotifierFailed(self._guard.why)
-
-    def _task(self, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-        async def guarded() -> None:
-            try:
-                await run()
-            except Exception as error:
-                self._guard.die(f"the notifier failed: {error!r}")
-
-        return asyncio.create_task(guarded())
 
     async def _finish(self) -> None:
         """Lets messages that are under way arrive, and notes what came of them."""

@@ -8,7 +8,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,17 @@ class Guard:
         log.critical("failed: %s", why, exc_info=True)
         self.why = self.why or why
         self.failed.set()
+
+    def task(self, run: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Runs it beside the rest. What it raises is a reason not to go on."""
+
+        async def guarded() -> None:
+            try:
+                await run()
+            except Exception as error:
+                self.die(f"{run.__qualname__} failed: {error!r}")
+
+        return asyncio.create_task(guarded())
 
     def begin(self) -> None:
         """Called, in the event loop, when it starts."""
