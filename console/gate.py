@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.problems import Refused, problem
+from console.who import SCOPE_KEY, Who
 
 BODY_MOST = 256 * 1024
 QUERY_MOST = 8 * 1024
@@ -34,6 +35,9 @@ _SECURITY = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+_ON_THIS_MACHINE, _WITH_THE_TOKEN = Who("this machine", "admin"), Who("token", "admin")
 
 
 class Keys:
@@ -86,6 +90,7 @@ class Gate:
         limit = None if scope["path"] in STREAMS else self._within_s
         try:
             self._check(scope)
+            scope[SCOPE_KEY] = _ON_THIS_MACHINE if self._keys is None else _WITH_THE_TOKEN
             async with asyncio.timeout(limit):
                 await self._app(scope, _bounded(receive), answer)
         except Refused as refused:
