@@ -12,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from console.board import Event, Full
 from console.desk import Desk
@@ -374,6 +375,7 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.desk, app.state.keys = desk, keys
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)
     app.include_router(health)
     app.include_router(api)
     app.include_router(site)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
 from agents.rulebook import Rulebook
-from console import health, kpis, overview
+from console import health, kpis
+from console import overview as first_page
 from console.aside import Aside
 from console.board import Board, Follower, Message
-from console.health import Buckets
 from console.kpis import Seen
 from console.overview import Facts
 from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
-from console.shapes import Figures, Health, Overview, Tick
+from console.series import Series
+from console.shapes import Figures, Health, Overview, Page, Tick
 from console.tables import Answer as TableAnswer
 from console.tables import Question
 from rollups.query import Answer, query
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 TICK_S, AGAIN_AFTER_S = 2.0, 5.0
 SQL_ROWS = 10_000
 SQL_BYTES = 8_000_000
+PAGES_AT_ONCE, PAGES_WAITING, PAGES_KEPT = 4, 200, 50
+H = TypeVar("H")
+P = TypeVar("P", bound=Page)
 
 
 async def _again(run: Callable[[], Awaitable[None]]) -> None:
@@ -59,14 +64,18 @@ class Desk:
         self.readings = Readings(self._redis, settings.names, clock)
         self.board = Board()
         self.follower = Follower(self.board, settings, self._redis)
-        self._overview: Shared[Overview] = Shared()
-        self._seen: tuple[Totals, Buckets, Buckets] = ({}, {}, {})
+        self._redis_pages: Redis = connect(settings)
+        self._pages_aside = Aside(PAGES_AT_ONCE, PAGES_WAITING)
+        self._series = Series(TableStore(self._redis_pages, settings.names), self.readings.now_ms)
+        self._shown: Shared[Any] = Shared()
+        self._read: OrderedDict[Hashable, Any] = OrderedDict()
         self.ready = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follows alerts and rules, and ticks, until the block is left."""
         self._aside.start()
+        self._pages_aside.start()
         follower = self.follower
         running = (follower.follow_topic, follower.follow_store, self._follow_rules, self._tick)
         tasks = [asyncio.create_task(_again(one)) for one in running]
@@ -79,6 +88,8 @@ class Desk:
             await end(tasks)
             await self._aside.run(self._redis_aside.aclose)
             self._aside.stop()
+            await self._pages_aside.run(self._redis_pages.aclose)
+            self._pages_aside.stop()
             await self._redis.aclose()
 
     async def _follow_rules(self) -> None:
@@ -145,25 +156,37 @@ class Desk:
         return health.of_part(part, now_ms, pulse, minute, day)
 
     async def overview(self) -> Overview:
-        """The first page. Where the store is away: what it said last, and since when nothing is known."""
-        return await self._overview.get("overview", self._look)
+        """The first page."""
+        return await self.page("overview", first_page.read, first_page.NOTHING, self._overview)
 
-    async def _look(self) -> Overview:
-        now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
-        five, hour = overview.windows(now_ms)
-        held: tuple[Totals, Buckets, Buckets]
-        try:
-            held = (
-                await self.readings.totals("payments", five),
-                await self.readings.buckets("payments", hour, "1m"),
-                await self.readings.buckets("health", health.window(now_ms)),
-            )
-        except AWAY as error:
-            if pulse.state != "blind":
-                pulse = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
-            held = self._seen
-        self._seen = held
-        return overview.overview(Facts(now_ms, pulse, *held, self.board.firing(), len(self.rules.rules)))
+    def _overview(self, now_ms: int, pulse: Pulse, held: first_page.Held) -> Overview:
+        return first_page.overview(Facts(now_ms, pulse, held, self.board.firing(), len(self.rules.rules)))
+
+    async def page(
+        self, key: Hashable, read: Callable[[Series, int], Awaitable[H]], nothing: H, make: Callable[[int, Pulse, H], P]
+    ) -> P:
+        """A page, made once for all who ask within a moment: `read` what it is made of, then `make` it of the present, the
+        pulse and that. Where the store is away it is made of what was read last (`nothing` at first), and the pulse says so.
+
+        `key`: what tells it from other pages, with all that `read` goes by.
+        """
+
+        async def shown() -> P:
+            now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
+            try:
+                held = await self._pages_aside.run(lambda: _awaited(read(self._series, now_ms)))
+                self._read[key] = held
+                self._read.move_to_end(key)
+                while len(self._read) > PAGES_KEPT:
+                    self._read.popitem(last=False)
+            except AWAY as error:
+                if pulse.state != "blind":
+                    pulse = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
+                held = self._read.get(key, nothing)
+            return make(now_ms, pulse, held)
+
+        page: P = await self._shown.get(key, shown)
+        return page
 
     async def rows(self, asked: Question) -> dict[str, Any]:
         """The rows of a table. Raises Refused, and what redis raises when it is away."""
@@ -193,3 +216,7 @@ class Desk:
         for one in told.get("states", ()):
             found.setdefault(one["rule"], []).append(one)
         return pulse, found
+
+
+async def _awaited(work: Awaitable[H]) -> H:
+    return await work

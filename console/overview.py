@@ -6,17 +6,20 @@ A sentence is a list of texts and times: where a time stands, each reader sees t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from console import health, kpis
 from console.board import Event
 from console.health import BROKEN, ENOUGH, WORSE, Buckets
-from console.readings import MINUTE_MS, Pulse, Totals, Window, window_of
+from console.readings import FINE_MS, MINUTE_MS, Pulse, Totals, Window, window_of
+from console.series import Cut, Series
 from console.shapes import Mark, Overview, Provider, Station, Story, Tile, Words
+from console.span import View
+from console.words import NB, counted, duration, figure, grouped, percent
 from rollups.cells import Cell
 from schemas.tables import TABLES, Key
-from schemas.time import epoch_ms, rfc3339
+from schemas.time import epoch_ms
 
 NOW_MS, HOUR_MS = 5 * MINUTE_MS, 60 * MINUTE_MS
 FINISHED = ("succeeded", "failed")
@@ -24,23 +27,52 @@ TOLD = 6
 """Alerts that are told on the page."""
 ENOUGH_OPEN, NEVER = 20, sys.maxsize
 """Payments from which on the minute that is open is told: a rate of fewer jumps, and a count of less than a minute misleads."""
-NB = "\u00a0"
 _GRAVE: dict[str, Mark] = {"critical": "failing", "high": "degraded", "medium": "degraded"}
 _OUTCOME, _PROVIDER = (TABLES["payments"].dimensions.index(name) for name in ("outcome", "provider"))
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Held:
     """What was read. `five`: what the last 5 minutes hold of payments; `minutes`: the last hour of them, by the minute;
-    `probes`: the last minute of health; `firing`: the alerts that fire, the worst first; `rules`: how many are in force."""
+    `probes`: the last minute of health."""
 
-    now_ms: int
-    pulse: Pulse
     five: Totals
     minutes: Buckets
     probes: Buckets
+
+
+NOTHING = Held({}, {}, {})
+_PAYMENTS = Cut("payments", frozenset({"outcome", "fault", "provider"}))
+_PROBES = Cut("health", frozenset(TABLES["health"].dimensions))
+
+
+async def read(series: Series, now_ms: int) -> Held:
+    """Raises what redis raises when it is away."""
+    five, hour = windows(now_ms)
+    return Held(
+        await series.totals(_PAYMENTS, five),
+        await series.steps(_PAYMENTS, View(hour, "1m", MINUTE_MS, True)),
+        await series.steps(_PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the page is made of. `firing`: the alerts that fire, the worst first; `rules`: how many are in force."""
+
+    now_ms: int
+    pulse: Pulse
+    held: Held
     firing: Sequence[Event]
     rules: int
+
+    @property
+    def five(self) -> Totals:
+        return self.held.five
+
+    @property
+    def minutes(self) -> Buckets:
+        return self.held.minutes
 
     @property
     def paging(self) -> list[Event]:
@@ -79,8 +111,9 @@ def overview(facts: Facts) -> Overview:
 # --- the sentence -----------------------------------------------------------------------------------------------------
 
 
-def _verdict(facts: Facts) -> tuple[Mark, Words]:
-    pulse, age_s = facts.pulse, facts.pulse.age_s(facts.now_ms)
+def doubt(pulse: Pulse, now_ms: int) -> tuple[Mark, Words] | None:
+    """The verdict of any page where the present is not known, else None."""
+    age_s = pulse.age_s(now_ms)
     if pulse.state in ("down", "blind"):
         if pulse.as_of_ms is None:
             return "nodata", ["Nothing is known yet: no worker has been heard."]
@@ -89,6 +122,13 @@ def _verdict(facts: Facts) -> tuple[Mark, Words]:
         if pulse.as_of_ms is None or age_s is None:
             return "behind", ["Tillwatch is behind: ", f"{pulse.detail}."]
         return "behind", [f"Tillwatch is {duration(age_s)} behind. What it says is true up to ", pulse.as_of_ms, "."]
+    return None
+
+
+def _verdict(facts: Facts) -> tuple[Mark, Words]:
+    unsure = doubt(facts.pulse, facts.now_ms)
+    if unsure is not None:
+        return unsure
     worst = next((one for one in facts.paging if one["data"]["severity"] in _GRAVE), None)
     if worst is not None:
         return _GRAVE[worst["data"]["severity"]], _fails(worst, facts)
@@ -127,7 +167,7 @@ def _why(facts: Facts) -> Words:
         said.append(f"{others} more {'alert fires' if others == 1 else 'alerts fire'}.")
     elif not facts.paging:
         said.append("No alert fires.")
-    said.append(f"{health.components(facts.now_ms, facts.probes).detail.capitalize()}.")
+    said.append(f"{health.components(facts.now_ms, facts.held.probes).detail.capitalize()}.")
     return [" ".join(said)]
 
 
@@ -285,42 +325,3 @@ def _pipeline(facts: Facts) -> list[Station]:
             lines=[pulse.detail if pulse.state == "blind" else "answers"],
         ),
     ]
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def figure(value: float | None, factor: float, places: int) -> str:
-    """A number as it is written, or a dash where nothing is known."""
-    return "–" if value is None else f"{value * factor:.{places}f}"
-
-
-def percent(value: float | None, places: int = 1) -> str:
-    return f"{figure(value, 100, places)}{NB}%"
-
-
-def grouped(number: int) -> str:
-    return f"{number:,}".replace(",", NB)
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """`63 s`, `7 min 35 s`, `2 h 14 min`, `3 days`: two units at most."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole}{NB}s"
-    if whole < 7_200:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes}{NB}min" + (f" {rest}{NB}s" if rest and minutes < 10 else "")
-    if whole < 2 * 86_400:
-        hours, rest = divmod(whole // 60, 60)
-        return f"{hours}{NB}h" + (f" {rest}{NB}min" if rest else "")
-    return f"{whole // 86_400} days"
-
-
-def plain(words: Iterable[str | int]) -> str:
-    """A sentence where no zone is known: times in UTC."""
-    return "".join(one if isinstance(one, str) else f"{rfc3339(one)[11:16]} UTC" for one in words)

@@ -230,13 +230,13 @@ class Integration(Shape):
     incident_api: str | None
 
 
-Mark = Literal["ok", "degraded", "failing", "behind", "nodata", "stale"]
+Mark = Literal["ok", "degraded", "failing", "behind", "nodata", "stale", "maint"]
 Words = list[str | int]
 """A sentence: texts, and times in epoch ms, which each reader sees in their own zone."""
 
 
 class Tile(Shape):
-    """A figure as it is written, what it is compared with, and the last 60 minutes of it."""
+    """A figure as it is written, what it is compared with, and its trend; `before`: that of the same time a week ago."""
 
     name: str
     figure: str
@@ -244,6 +244,25 @@ class Tile(Shape):
     state: Mark
     note: str
     trend: list[float | None]
+    before: list[float | None] | None = None
+
+
+class Lines(Shape):
+    """Lines over time. Each value is of `step` ms, the first of which end at `ends` (epoch ms); null: nothing is known."""
+
+    ends: int
+    step: int
+    lines: dict[str, list[float | None]]
+    low: list[float | None] | None = Field(None, description="the lower edge of what is usual")
+    high: list[float | None] | None = None
+
+
+class Happened(Shape):
+    """Something that charts mark."""
+
+    at: int
+    kind: Literal["deploy", "incident", "config"]
+    label: str
 
 
 class Provider(Shape):
@@ -275,14 +294,19 @@ class Station(Shape):
     lines: list[str]
 
 
-class Overview(Shape):
-    """What the first page shows. Times in epoch ms. `success`: by the minute, the last of which ends at `minutes_end`."""
+class Page(Shape):
+    """What every page says first: how things are, and what that rests on. Times in epoch ms."""
 
     state: Mark
     sentence: Words
     why: Words
-    as_of: int | None
+    as_of: int | None = Field(description="up to when what it shows is known to hold what happened")
     now: int
+
+
+class Overview(Page):
+    """What the first page shows. `success`: by the minute, the last of which ends at `minutes_end`."""
+
     tiles: list[Tile]
     success: list[float | None]
     minutes_end: int

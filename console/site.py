@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.desk import Desk
 from console.gate import COOKIE, Keys
-from console.pages import files, overview_page, sign_in_page
+from console.pages import files, page, sign_in_page
 from console.problems import Refused
 
 COOKIE_S = 30 * 86_400
@@ -20,7 +20,8 @@ site = APIRouter(include_in_schema=False)
 @site.get("/")
 async def first_page(request: Request) -> Response:
     desk: Desk = request.app.state.desk
-    return HTMLResponse(overview_page(await desk.overview()))
+    told = await desk.overview()
+    return HTMLResponse(page("overview", told, told.tiles))
 
 
 @site.get("/static/{name}")

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from console.problems import Refused, unknown
+from console.span import moment
 from rollups.cells import Cell
 from rollups.query import columns_of, schema
 from rollups.tables import HOUR, RESOLUTIONS, Resolution, Rows
 from runtime.suggest import quoted
 from schemas.tables import TABLES, Key, Table, Value
-from schemas.time import epoch_ms, rfc3339
+from schemas.time import rfc3339
 
 BUCKETS_MOST = 1_500
 ROWS_MOST = 10_000
@@ -51,8 +52,8 @@ def question(
     if resolution not in RESOLUTIONS:
         raise unknown("resolution", resolution, RESOLUTIONS)
     of, grain = TABLES[table], RESOLUTIONS[resolution]
-    high = now_ms + 1 if end is None else _time("to", end)
-    low = grain.start(high - max(HOUR, grain.width_ms) if start is None else _time("from", start))
+    high = now_ms + 1 if end is None else moment("to", end)
+    low = grain.start(high - max(HOUR, grain.width_ms) if start is None else moment("from", start))
     if low >= high:
         raise Refused(400, "'from' is not before 'to'")
     buckets = -(-(high - low) // grain.width_ms)
@@ -70,14 +71,6 @@ def question(
         _known(of, name)
         chosen.setdefault(name, set()).add(_value(of, name, value))
     return Question(of, grain, low, high, wanted, {name: frozenset(values) for name, values in chosen.items()})
-
-
-def _time(name: str, text: str) -> int:
-    try:
-        # In a query a plus that is not escaped is a blank.
-        return epoch_ms(f"{text[:-6]}+{text[-5:]}" if text[-6:-5] == " " else text)
-    except (ValueError, OverflowError) as error:
-        raise Refused(400, f"{name}={quoted(text)}: {error}") from None
 
 
 def _known(table: Table, name: str) -> None:

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -62,6 +63,8 @@ ROLLED_AT_ONCE = 120
 EXPIRED_AT_ONCE = 50
 READ_AT_ONCE = 200
 READ_TRIES = 5
+CHANGES_KEPT = 720
+"""Rows of 10 s that are known to have changed last: two hours of them where none comes late."""
 
 Rows = dict[int, dict[Key, Cell]]
 """{bucket start in ms: {key: cell}}."""
@@ -82,20 +85,22 @@ if serial < tonumber(ARGV[2]) or serial >= tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', KEYS[1], 'serial', ARGV[3])
 """
 
-# KEYS: writer, merged, stale, groups, then the hash of each row.
-# ARGV: token, serial answered last, serial, number of rows; per row: bucket, value, group, its 1m, its 1h;
+# KEYS: writer, merged, stale, groups, changed, then the hash of each row.
+# ARGV: token, serial answered last, serial, number of rows, changes kept; per row: bucket, value, group, its 1m, its 1h;
 #       then pairs (source, offset).
 _WRITE = (
     _CHECK
     + """
 local rows = tonumber(ARGV[4])
 for i = 1, rows do
-  local a = 5 * i
-  redis.call('HSET', KEYS[4 + i], ARGV[a], ARGV[a + 1])
+  local a = 5 * i + 1
+  redis.call('HSET', KEYS[5 + i], ARGV[a], ARGV[a + 1])
   redis.call('SADD', KEYS[4], ARGV[a + 2])
   redis.call('HSET', KEYS[3], '1m:' .. ARGV[a + 3], ARGV[3], '1h:' .. ARGV[a + 4], ARGV[3])
+  redis.call('ZADD', KEYS[5], ARGV[3], ARGV[a])
 end
-for a = 5 * rows + 5, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]) end
+redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -ARGV[5] - 1)
+for a = 5 * rows + 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[a], ARGV[a + 1]) end
 return 1
 """
 )
@@ -131,6 +136,13 @@ end
 return 1
 """
 )
+
+
+class Mark(NamedTuple):
+    """A moment in the life of a table: who wrote it, and the serial of its last write."""
+
+    token: str
+    serial: int
 
 
 class NotWriter(RuntimeError):
@@ -204,8 +216,8 @@ class TableStore:
         self, table: str, rows: Sequence[tuple[int, Mapping[Key, Cell]]], merged: Mapping[str, int]
     ) -> None:
         names, fine = self._names, RESOLUTIONS["10s"]
-        keys = [names.table(table, part) for part in ("merged", "stale", "groups")]
-        args: list[str | int | bytes] = [len(rows)]
+        keys = [names.table(table, part) for part in ("merged", "stale", "groups", "changed")]
+        args: list[str | int | bytes] = [len(rows), CHANGES_KEPT]
         for bucket, cells in rows:
             group = fine.group(bucket)
             keys.append(names.table_rows(table, "10s", group))
@@ -266,6 +278,22 @@ class TableStore:
         return {_text(source): int(offset) for source, offset in held.items()}
 
     # --- reading --------------------------------------------------------------------------------------------------
+
+    async def changes(self, table: str, since: Mark | None) -> tuple[Mark, frozenset[int] | None]:
+        """The present mark, and the 10 s rows that were written since the one given: None where that is not known any more, and
+        any row may have been. Ask before reading: what is written meanwhile is told again the next time."""
+        names = self._names
+        after = 0 if since is None else since.serial
+        async with self._redis.pipeline(transaction=True) as asked:
+            asked.hmget(names.table(table, "writer"), ["token", "serial"])
+            asked.zrange(names.table(table, "changed"), 0, 0, withscores=True)
+            asked.zrange(names.table(table, "changed"), f"({after}", "+inf", byscore=True)
+            (token, serial), oldest, changed = await asked.execute()
+        mark = Mark("" if token is None else _text(token), int(serial or 0))
+        told = since is not None and since.token == mark.token and since.serial <= mark.serial
+        if not told or (oldest and oldest[0][1] > after and len(changed) >= CHANGES_KEPT):
+            return mark, None
+        return mark, frozenset(int(bucket) for bucket in changed)
 
     async def read(self, table: str, resolution: str, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
         """The rows whose bucket starts in [start, end), open ones included; all there are where no bound is given."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
 
-from console.overview import plain
-from console.shapes import Overview, Tile
+from console.shapes import Page, Tile
+from console.words import plain
 
 FOLDER = Path(__file__).parent
 _TYPES = {
@@ -32,27 +33,59 @@ class File:
     tag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page in the navigation: where it is, its icon, the digit that leads to it after `g`, and the lengths of time that it
+    can show, the usual one first."""
+
+    name: str
+    title: str
+    address: str
+    icon: str
+    key: str
+    ranges: tuple[str, ...] = ()
+    judges: bool = True
+    """Whether it opens with a verdict."""
+
+
+PLACES = {
+    place.name: place
+    for place in (
+        Place("overview", "Overview", "/", "overview", "1"),
+    )
+}
+TABS = ("overview", "payments", "incidents", "system", "security")
+"""Those that a phone has at its foot."""
+
+
 @cache
 def files() -> dict[str, File]:
-    """Every file that pages load, by its name: nothing else can be asked for."""
+    """Every file that pages load, by its name: nothing else can be asked for. `vendor` holds what is not ours."""
     found = {}
-    for path in sorted((FOLDER / "static").iterdir()):
+    for path in sorted((*(FOLDER / "static").iterdir(), *(FOLDER / "vendor").iterdir())):
         if path.suffix in _TYPES:
             content = path.read_bytes()
             found[path.name] = File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
     return found
 
 
-def overview_page(told: Overview) -> str:
-    """The first page as it is now."""
+def page(name: str, told: Page, tiles: Iterable[Tile] = ()) -> str:
+    """A page as it is now. `tiles`: what it shows before its script runs."""
+    place = PLACES[name]
     sentence = plain(told.sentence)
     return _filled(
-        "overview.html",
-        title=escape(sentence),
+        "shell.html",
+        page=name,
+        title=escape(sentence if place.judges else place.title),
+        where=escape(place.title),
         state=told.state,
-        sentence=escape(sentence),
-        why=escape(plain(told.why)),
-        tiles="".join(map(_tile, told.tiles)),
+        csrf="",
+        nav="\n    ".join(_link(one, one is place) for one in PLACES.values()),
+        tabs="".join(_link(PLACES[one], one == name) for one in TABS if one in PLACES),
+        ranges=" ".join(place.ranges),
+        lengths=_lengths(place),
+        verdict=_verdict(told) if place.judges else f'<h1 class="sr">{escape(place.title)}</h1>',
+        body=f'<dl class="tiles n{len(shown)}">{"".join(map(_tile, shown))}</dl>' if (shown := list(tiles)) else "",
         json=told.model_dump_json().replace("<", "\\u003c"),
     )
 
@@ -60,6 +93,34 @@ def overview_page(told: Overview) -> str:
 def sign_in_page(message: str) -> str:
     """The page that asks for the token."""
     return _filled("sign-in.html", message=escape(message))
+
+
+def _icon(name: str) -> str:
+    return f'<svg class="i" aria-hidden="true"><use href="/static/icons.svg#{name}"/></svg>'
+
+
+def _link(place: Place, here: bool) -> str:
+    current = ' aria-current="page"' if here else ""
+    return (
+        f'<a class="to" href="{place.address}" data-page="{place.name}" data-key="{place.key}"{current} title="{place.title} '
+        f'(g {place.key})">{_icon(place.icon)}{place.title}<span class="end" data-of="{place.name}"></span></a>'
+    )
+
+
+def _lengths(place: Place) -> str:
+    if not place.ranges:
+        return ""
+    buttons = "".join(f'<button data-range="{one}" aria-pressed="false">{one}</button>' for one in place.ranges)
+    brushed = '<button class="btn plain" id="brushed" hidden aria-label="Show the usual time again"><span></span>×</button>'
+    return f'<span class="seg" role="group" aria-label="Time shown">{buttons}</span>{brushed}'
+
+
+def _verdict(told: Page) -> str:
+    return (
+        f'<section class="verdict" id="verdict" data-s="{told.state}" aria-label="Verdict">'
+        f'<span class="mark">{_icon(told.state)}</span>'
+        f'<h1 aria-live="polite">{escape(plain(told.sentence))}</h1><p class="why">{escape(plain(told.why))}</p></section>'
+    )
 
 
 def _tile(tile: Tile) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from console.overview import Facts, duration, grouped, overview, plain, windows
+from console.overview import Facts, Held, overview, windows
 from console.readings import MINUTE_MS, Pulse
 from console.shapes import Overview
+from console.words import duration, grouped, plain
 from tests.console.rows import NOW_MS, OPEN_MS, cells, failed, paid
 from tests.console.test_board import event
 
@@ -26,7 +27,7 @@ def page(
     rows = [paid(950, provider="ozow"), paid(1000, provider="peach"), failed(50)] if five is None else five
     hour = {MINUTE - MINUTE_MS * ago: rows for ago in range(3)} if minutes is None else minutes
     held = {start: cells("payments", some) for start, some in hour.items()}
-    return overview(Facts(NOW_MS, pulse, cells("payments", rows), held, PROBES, firing or [], 38))
+    return overview(Facts(NOW_MS, pulse, Held(cells("payments", rows), held, PROBES), firing or [], 38))
 
 
 def says(found: Overview) -> tuple[str, str]:

@@ -1,97 +1,255 @@
-// A sparkline, and a rate over time. Missing values are gaps; a minute's value stands at its end.
-import { clock, el, NB, svg } from './ui.js';
+// Charts over time, on uPlot. A value stands at the end of its bucket; missing values are gaps; colours come from the tokens.
+import { Component, html } from './preact.js';
+import { clock, duration, NB } from './text.js';
+import uPlot from './uplot.js';
+import { span } from './view.js';
 
-/** The line through these points as path data; null ends a piece. */
-function path(points) {
-  let down = false;
-  return points.map(point => {
-    if (point === null) { down = false; return ''; }
-    const piece = `${down ? 'L' : 'M'}${point[0].toFixed(1)} ${point[1].toFixed(1)}`;
-    down = true;
-    return piece;
-  }).join('');
+const token = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const known = values => values.filter(value => value != null);
+
+/** Where an axis of shares (0 to 1) begins, and its steps: one of a few, so that noise does not become mountains. */
+export function shares(...series) {
+  const least = Math.min(1, ...known(series.flat()));
+  const [floor, steps] = [[.9, 5], [.8, 4], [.5, 5], [0, 4]].find(([from]) => from <= least - .01) ?? [0, 4];
+  return Array.from({ length: steps + 1 }, (_, step) => floor + (1 - floor) * step / steps);
 }
 
-export function spark(values) {
-  const known = values.filter(value => value !== null);
-  if (known.length < 2) return null;
-  const low = Math.min(...known), high = Math.max(...known);
-  const span = Math.max(high - low, Math.abs(high) * .15, 1e-9);  // noise must not look like news
-  const middle = (low + high) / 2;
-  const points = values.map((value, at) => value === null ? null : [100 * at / (values.length - 1), 17 - 30 * (value - middle) / span]);
-  return svg('svg', { viewBox: '0 0 100 34', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, svg('path', { class: 'line', d: path(points) }));
+/** An axis from 0 to a round number above everything, in four or five steps. */
+export function counts(least, ...series) {
+  const most = Math.max(least, ...known(series.flat())), power = 10 ** Math.floor(Math.log10(most / 4));
+  const step = [1, 2, 2.5, 5, 10].map(one => one * power).find(one => one * 5 >= most);
+  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, at) => at * step);
 }
 
-const LEFT = 44, RIGHT = 10, TOP = 8, FOOT = 22;
-const SCALES = [[.9, 5], [.8, 4], [.5, 5], [0, 4]];  // where the axis begins, and in how many steps it rises to 100 %
-
-export class RateChart {
-  /** box: the element; readout: what tells the value at the cursor; twin: where the table goes; target: a share. */
-  constructor(box, readout, twin, target) {
-    Object.assign(this, { box, readout, twin, target, at: null, values: [], end: 0 });
-    new ResizeObserver(() => this.draw()).observe(box);
-    box.addEventListener('keydown', event => this.key(event));
-    box.addEventListener('pointermove', event => this.point(event.clientX - box.getBoundingClientRect().left));
-    box.addEventListener('pointerleave', () => this.move(null));
-    box.addEventListener('blur', () => this.move(null));
+/**
+ * One or more lines over time.
+ *
+ * ends: when the first bucket ends; step: how long each lasts (ms). lines: `[{ name, values, color, width, dash }]`, the first in
+ * ink unless said. band: `{ low, high }`, what is usual; deficit: whether the area below it is filled. splits: the ticks of the
+ * axis, the first and last of which are its ends. told: a value as it is written. limit: `{ at, label }`. marks: `[{ at, kind,
+ * label }]`, kind deploy, incident or config. quiet: `[{ from, to, label }]`, where nothing is known. The cursor moves in all
+ * charts of a page; what is brushed becomes the time of the page.
+ */
+export class TimeChart extends Component {
+  constructor(props) {
+    super(props);
+    this.state = { at: null, twin: false };
+    this.remake = () => { this.unmake(); this.make(); };
   }
 
-  show(values, end) {
-    Object.assign(this, { values, end });
-    this.draw();
-    if (!this.twin.hidden) this.table();
+  componentDidMount() {
+    this.make();
+    this.sized = new ResizeObserver(() => {
+      if (!this.plot) this.make();
+      else if (this.box.clientWidth !== this.plot.width) this.remake();
+    });
+    this.sized.observe(this.box);
+    addEventListener('tillwatch:theme', this.remake);
   }
 
-  until(at) { return this.end - (this.values.length - 1 - at) * 60_000; }
-  told(value) { return value === null ? 'no payment' : `${(value * 100).toFixed(1)}${NB}%`; }
+  componentWillUnmount() {
+    this.sized.disconnect();
+    removeEventListener('tillwatch:theme', this.remake);
+    this.unmake();
+  }
+
+  componentDidUpdate(before) {
+    if (!this.plot) return;
+    const { lines, ends, step, splits } = this.props;
+    if (lines.length !== before.lines.length || JSON.stringify(splits) !== JSON.stringify(before.splits)) this.remake();
+    else if (JSON.stringify([lines.map(one => one.values), ends, step]) !== JSON.stringify([before.lines.map(one => one.values), before.ends, before.step])) this.plot.setData(this.data());
+  }
+
+  times() { const { ends, step, lines } = this.props; return lines[0].values.map((_, at) => (ends + at * step) / 1000); }
+  data() { return [this.times(), ...this.props.lines.map(one => one.values)]; }
+  unmake() { this.plot?.destroy(); this.plot = null; }
+  told(value) { return value == null ? 'no data' : (this.props.told ?? String)(value); }
+  color(one, at) { return one.color ?? (at === 0 ? '--ink' : `--s${at}`); }
+
+  make() {
+    const { lines, step, splits, height = 216, sync = 'page' } = this.props, width = this.box.clientWidth;
+    if (!width || this.plot || !lines[0]?.values.length) return;
+    const font = `11.5px ${token('--sans')}`, narrow = width < 460, pen = { stroke: token('--ink-3'), font };
+    this.plot = new uPlot({
+      width, height, legend: { show: false }, padding: [this.lane(width), 10, 0, 0],
+      cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 7 }, sync: { key: sync } },
+      select: { show: true },
+      scales: { x: { time: true }, y: { range: () => [this.props.splits[0], this.props.splits.at(-1)] } },
+      axes: [
+        { ...pen, grid: { show: false }, ticks: { stroke: token('--line-2'), width: 1, size: 4 }, gap: 4, size: 26, space: narrow ? 64 : 90, values: (_, all) => all.map(at => this.tick(at * 1000)) },
+        { ...pen, grid: { stroke: token('--grid'), width: 1 }, ticks: { show: false }, gap: 6, size: 48, splits: () => this.props.splits, values: (_, all) => all.map(value => this.told(value)) },
+      ],
+      series: [{}, ...lines.map((one, at) => ({ stroke: token(this.color(one, at)), width: one.width ?? 1.75, dash: one.dash, points: { show: false }, spanGaps: false }))],
+      hooks: {
+        drawAxes: [plot => this.under(plot)],
+        draw: [plot => this.over(plot)],
+        setCursor: [plot => { const at = plot.cursor.left < 0 ? null : plot.cursor.idx; if (at !== this.state.at) this.setState({ at }); }],
+        setSelect: [plot => {
+          if (plot.select.width < 8) return;
+          const from = plot.posToVal(plot.select.left, 'x') * 1000, to = plot.posToVal(plot.select.left + plot.select.width, 'x') * 1000;
+          plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+          if (to - from >= step && !this.props.frozen) span(Math.floor(from / step) * step, Math.ceil(to / step) * step);
+        }],
+      },
+    }, this.data(), this.box);
+  }
+
+  tick(ms) {
+    const { step, lines } = this.props;
+    if (step * lines[0].values.length > 2 * 86_400_000) return new Date(ms).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+    return clock(ms, step < 30_000).slice(step < 30_000 ? -8 : -5);
+  }
+
+  /** The height of the lane above the plot: marks take the first row where their labels do not touch. */
+  lane(width) {
+    const { marks = [] } = this.props, [from, to] = this.reach(), rows = [];
+    const pen = document.createElement('canvas').getContext('2d');
+    pen.font = `600 11.5px ${token('--sans')}`;
+    this.placed = marks.filter(one => one.at >= from && one.at <= to).sort((a, b) => a.at - b.at).map(one => {
+      const x = 48 + (width - 58) * (one.at - from) / Math.max(1, to - from), wide = pen.measureText(one.label).width + 14, flip = x + wide > width;
+      const [a, b] = flip ? [x - wide, x + 6] : [x - 6, x + wide];
+      let row = 0;
+      while (rows[row]?.some(([c, d]) => a < d + 6 && b > c - 6)) row++;
+      (rows[row] ??= []).push([a, b]);
+      return { ...one, row, flip };
+    });
+    this.laneHeight = rows.length ? rows.length * 16 + 6 : 8;
+    return this.laneHeight;
+  }
+
+  reach() { const times = this.times(); return [times[0] * 1000, times.at(-1) * 1000]; }
+
+  under(plot) {
+    const { band, deficit, lines, quiet = [] } = this.props, { ctx, bbox } = plot, times = this.times();
+    const x = at => plot.valToPos(at, 'x', true), y = value => plot.valToPos(value, 'y', true);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    const area = (upper, lower, from, to) => {
+      const shape = new Path2D();
+      for (let at = from; at <= to; at++) shape[at === from ? 'moveTo' : 'lineTo'](x(times[at]), y(upper[at]));
+      for (let at = to; at >= from; at--) shape.lineTo(x(times[at]), y(lower[at]));
+      shape.closePath();
+      return shape;
+    };
+    if (band) {
+      for (const [from, to] of runs(times, at => band.low[at] != null && band.high[at] != null)) {
+        ctx.fillStyle = token('--band');
+        ctx.fill(area(band.high, band.low, from, to));
+      }
+      const values = lines[0].values;
+      if (deficit) for (const [from, to] of runs(times, at => values[at] != null && band.low[at] != null && values[at] < band.low[at])) {
+        const a = Math.max(0, from - (band.low[from - 1] == null ? 0 : 1)), b = Math.min(times.length - 1, to + (band.low[to + 1] == null ? 0 : 1));
+        ctx.fillStyle = token('--deficit');
+        ctx.fill(area(band.low, band.low.map((low, at) => values[at] == null ? low : Math.min(low, values[at])), a, b));
+      }
+    }
+    ctx.strokeStyle = token('--line-2');
+    ctx.lineWidth = devicePixelRatio;
+    for (const one of quiet) {
+      const from = x(one.from / 1000), to = x(one.to / 1000), gap = 7 * devicePixelRatio;
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(from, bbox.top, to - from, bbox.height);
+      ctx.clip();
+      for (let at = from - bbox.height; at < to; at += gap) { ctx.beginPath(); ctx.moveTo(at, bbox.top + bbox.height); ctx.lineTo(at + bbox.height, bbox.top); ctx.stroke(); }
+      ctx.restore();
+    }
+    ctx.restore();
+  }
+
+  over(plot) {
+    const { limit } = this.props, { ctx, bbox } = plot, r = devicePixelRatio;
+    ctx.save();
+    ctx.textBaseline = 'middle';
+    if (limit && limit.at >= this.props.splits[0] && limit.at <= this.props.splits.at(-1)) {
+      const y = plot.valToPos(limit.at, 'y', true);
+      ctx.strokeStyle = ctx.fillStyle = token('--ink-2');
+      ctx.lineWidth = r;
+      ctx.setLineDash([5 * r, 4 * r]);
+      ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke();
+      ctx.setLineDash([]);
+      ctx.font = `500 ${11 * r}px ${token('--sans')}`;
+      ctx.fillText(limit.label, bbox.left + 4 * r, y + (y - bbox.top < 20 * r ? 9 : -8) * r);
+    }
+    for (const one of this.placed) {
+      const x = plot.valToPos(one.at / 1000, 'x', true), y = bbox.top - this.laneHeight * r + (one.row * 16 + 9) * r, half = 4 * r;
+      ctx.strokeStyle = ctx.fillStyle = token(one.kind === 'incident' ? '--failing' : '--ink-2');
+      ctx.lineWidth = r;
+      ctx.setLineDash(one.kind === 'incident' ? [] : [2 * r, 3 * r]);
+      ctx.beginPath(); ctx.moveTo(x, y + 6 * r); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
+      ctx.setLineDash([]);
+      ctx.beginPath();
+      if (one.kind === 'incident') ctx.rect(x - half, y - half, 2 * half, 2 * half);
+      else if (one.kind === 'deploy') { ctx.moveTo(x, y - half); ctx.lineTo(x + half, y + half); ctx.lineTo(x - half, y + half); }
+      else ctx.arc(x, y, half * .9, 0, 7);
+      ctx.fill();
+      ctx.font = `${one.kind === 'incident' ? 600 : 500} ${11.5 * r}px ${token('--sans')}`;
+      ctx.textAlign = one.flip ? 'right' : 'left';
+      ctx.fillText(one.label, x + (one.flip ? -8 : 8) * r, y);
+    }
+    ctx.restore();
+  }
+
+  move(at) {
+    if (!this.plot) return;
+    if (at === null) this.plot.setCursor({ left: -10, top: -10 });
+    else this.plot.setCursor({ left: this.plot.valToPos(this.times()[at], 'x'), top: 10 });
+    this.setState({ at });
+  }
 
   key(event) {
-    const last = this.values.length - 1, at = this.at ?? last;
+    const last = this.props.lines[0].values.length - 1, at = this.state.at ?? last;
     const to = { ArrowLeft: Math.max(0, at - 1), ArrowRight: Math.min(last, at + 1), Home: 0, End: last }[event.key];
     if (to !== undefined) this.move(to);
-    else if (event.key === 'Escape') this.box.blur();
-    else if (event.key === 'v') { this.twin.hidden = !this.twin.hidden; this.table(); }
+    else if (event.key === 'Escape') { this.move(null); this.box.blur(); }
+    else if (event.key === 'v') this.setState({ twin: !this.state.twin });
     else return;
     event.preventDefault();
+    event.stopPropagation();
   }
 
-  point(x) {
-    const width = this.box.clientWidth - LEFT - RIGHT;
-    this.move(Math.max(0, Math.min(this.values.length - 1, Math.round((x - LEFT) / width * (this.values.length - 1)))));
+  readout() {
+    const { lines, band } = this.props, latest = lines[0].values.findLastIndex(value => value != null), at = this.state.at ?? latest;
+    if (at < 0 || at >= lines[0].values.length) return null;
+    return html`<span class="readout num">until ${clock(this.times()[at] * 1000, this.props.step < 30_000)} ${lines.map((one, nth) => html`${lines.length > 1 && html`<i ref=${dot => { if (dot) dot.style.background = `var(${this.color(one, nth)})`; }}></i>${one.name} `}<b>${this.told(one.values[at])}</b> `)}
+      ${band?.low[at] != null ? html`· usual ${this.told(band.low[at])} to ${this.told(band.high[at])}` : null}</span>`;
   }
 
-  move(at) { this.at = at; this.draw(); }
+  alt() {
+    const { title, lines, step } = this.props, first = known(lines[0].values);
+    const found = first.length ? `${lines[0].name}: between ${this.told(Math.min(...first))} and ${this.told(Math.max(...first))}, last ${this.told(first.at(-1))}.` : 'No data.';
+    return `${title}, by ${duration(step / 1000)}. ${found} Arrow keys read it, v shows a table.`;
+  }
 
   table() {
-    const rows = this.values.map((value, at) => el('tr', {}, el('td', { class: 'num' }, clock(this.until(at))), el('td', { class: 'r' }, this.told(value))));
-    this.twin.replaceChildren(el('table', { class: 'tb' }, el('thead', {}, el('tr', {}, el('th', {}, 'Until'), el('th', { class: 'r' }, 'Success'))), el('tbody', {}, ...rows.reverse())));
+    const { lines, band, step } = this.props, rows = this.times().map((at, nth) => [at * 1000, nth]).reverse();
+    return html`<div class="twin" tabindex="0" role="group" aria-label="Values as a table"><table class="tb">
+      <thead><tr><th scope="col">Until</th>${lines.map(one => html`<th scope="col" class="r">${one.name}</th>`)}${band && html`<th scope="col" class="r">usual from</th><th scope="col" class="r">to</th>`}</tr></thead>
+      <tbody>${rows.map(([ms, nth]) => html`<tr><td class="num">${clock(ms, step < 30_000)}</td>${lines.map(one => html`<td class="r">${this.told(one.values[nth])}</td>`)}${band && html`<td class="r">${this.told(band.low[nth])}</td><td class="r">${this.told(band.high[nth])}</td>`}</tr>`)}</tbody>
+    </table></div>`;
   }
 
-  draw() {
-    const { values, box } = this, width = box.clientWidth, height = box.clientHeight;
-    if (!width || !values.length) return;
-    const known = values.filter(value => value !== null), least = Math.min(1, ...known);
-    const [floor, steps] = SCALES.find(([from]) => from <= least - .01) ?? SCALES.at(-1);
-    const x = at => LEFT + (width - LEFT - RIGHT) * at / (values.length - 1);
-    const y = value => TOP + (height - TOP - FOOT) * (1 - (value - floor) / (1 - floor));
-    const parts = [];
-    for (let step = 0; step <= steps; step++) {
-      const value = floor + (1 - floor) * step / steps;
-      parts.push(svg('line', { class: 'grid', x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
-      parts.push(svg('text', { x: LEFT - 6, y: y(value) + 4, 'text-anchor': 'end' }, `${Math.round(value * 100)}${NB}%`));
-    }
-    for (let at = values.length - 1; at >= 0; at--) {
-      const minute = new Date(this.until(at)).getMinutes();
-      if (minute % (width < 460 ? 20 : 10) === 0) parts.push(svg('text', { x: x(at), y: height - 4, 'text-anchor': 'middle' }, clock(this.until(at)).slice(-5)));
-    }
-    parts.push(svg('line', { class: 'limit', x1: LEFT, x2: width - RIGHT, y1: y(this.target), y2: y(this.target) }));
-    parts.push(svg('text', { x: LEFT + 4, y: y(this.target) + 14 }, `target ${this.target * 100}${NB}%`));
-    parts.push(svg('path', { class: 'line', d: path(values.map((value, at) => value === null ? null : [x(at), y(value)])) }));
-    if (this.at !== null) parts.push(svg('line', { class: 'cursor', x1: x(this.at), x2: x(this.at), y1: TOP, y2: height - FOOT }));
-    box.replaceChildren(svg('svg', { 'aria-hidden': 'true' }, ...parts));
-    const latest = values.findLastIndex(value => value !== null), at = this.at ?? latest;
-    this.readout.replaceChildren(...(at < 0 ? [] : [`until ${clock(this.until(at))} `, el('b', {}, this.told(values[at]))]));
-    const worst = known.length ? ` Between ${this.told(Math.min(...known))} and ${this.told(Math.max(...known))}.` : '';
-    box.setAttribute('aria-label', `Success rate of the last ${values.length} minutes.${worst} Arrow keys read it, v shows a table.`);
+  render({ title, unit, wide = 12, children }) {
+    return html`<section class=${`sec c${wide}`} aria-label=${title}>
+      <header><h2>${title}</h2>${unit && html`<span class="unit">${unit}</span>`}${this.readout()}</header>
+      <div class="plot" ref=${box => { this.box = box; }} tabindex="0" role="img" aria-label=${this.alt()} onKeyDown=${event => this.key(event)} onBlur=${() => this.move(null)}></div>
+      ${this.state.twin && this.table()}${children}
+    </section>`;
   }
 }
+
+/** Where a condition holds without a break: `[[first, last]]`. */
+function runs(all, holds) {
+  const found = [];
+  for (let at = 0; at < all.length; at++) {
+    if (!holds(at)) continue;
+    const from = at;
+    while (at + 1 < all.length && holds(at + 1)) at++;
+    found.push([from, at]);
+  }
+  return found;
+}
+
+export const share = value => `${(value * 100).toFixed(value > .9 && value < 1 ? 1 : 0)}${NB}%`;

@@ -1,89 +1,40 @@
-// The first page: shows what the server tells every two seconds, and greys out when it tells nothing any more.
-import { RateChart, spark } from './charts.js';
-import { age, clock, commands, el, icon, mark, NB, text, word, words, zone } from './ui.js';
+// The first page: can customers pay, and if not, what is it.
+import { page } from './app.js';
+import { shares, TimeChart } from './charts.js';
+import { Columns, Mark, Pipe, Rule, Section, Table, Tiles, Time } from './parts.js';
+import { html } from './preact.js';
+import { NB, percent } from './text.js';
 
-const OLD_S = 15, STALE_S = 60;
-const $ = id => document.getElementById(id);
-const chart = new RateChart($('success'), $('readout'), $('twin'), .95);
-let told = JSON.parse($('first').textContent);
-let heard = performance.now();
-let verdict = '';
+const MINUTE = 60_000;
+const or = (text, unit) => text === '–' ? '–' : `${text}${NB}${unit}`;
 
-/** Seconds since the data were known to be complete; null where that was never known. The server's clock and ours may differ. */
-const oldness = () => told.as_of === null ? null : (told.now - told.as_of + performance.now() - heard) / 1000;
+const PROVIDERS = [
+  { name: 'Provider', cell: one => html`<b>${one.name}</b>` },
+  { name: 'Success', right: true, cell: one => or(one.success, '%') },
+  { name: 'Mean', right: true, cell: one => or(one.latency, 's') },
+  { name: 'A minute', right: true, hide: true, cell: one => one.per_minute },
+  { name: 'State', cell: one => html`<${Mark} state=${one.state} />` },
+];
+const ALERTS = [
+  { name: 'Since', cell: one => html`<span class="num"><${Time} ms=${one.since} seconds /></span>` },
+  { name: 'Level', cell: one => html`<${Mark} state=${one.state} word=${one.level} />` },
+  { name: 'Rule', cell: one => html`<code>${one.rule}</code>` },
+  { name: 'What', cell: one => html`${one.summary}${one.held_back && html`<span class="muted"> (pages nobody: another alert says it already)</span>`}` },
+];
 
-function freshness() {
-  const seconds = oldness(), state = seconds === null ? 'nodata' : seconds > OLD_S ? 'stale' : 'ok';
-  $('fresh').dataset.s = state;
-  $('fresh').replaceChildren(...(seconds === null ? [icon(state), ' No data yet'] : [state === 'ok' ? '' : icon(state), ' Data to ', el('b', {}, clock(told.as_of, true)), ` · ${age(seconds)} old · ${zone()}`]));
-  $('main').classList.toggle('stale', state === 'stale');
-  const lost = seconds !== null && seconds > STALE_S && !['stale', 'behind'].includes(told.state);
-  if (lost) say('stale', ['Nothing is known since ', told.as_of, '.'], ['Until then: ', ...told.sentence]);
-  else say(told.state, told.sentence, told.why);
-  for (const tile of document.querySelectorAll('.tile')) {
-    const is = state === 'stale' ? 'stale' : tile.dataset.was;
-    tile.dataset.s = is;
-    tile.querySelector('dt').lastChild.replaceWith(state === 'stale' ? mark('stale', `${age(seconds)} old`) : is === 'ok' ? el('span', { class: 'muted' }, seconds === null ? '' : `${age(seconds)} old`) : mark(is));
-  }
-}
+const Overview = ({ told, age }) => html`
+  <${Tiles} tiles=${told.tiles} age=${age} />
+  <${Columns}>
+    <${TimeChart} title="Success rate" unit="of all payments, by the minute, last hour" wide=${7} height=${240}
+      ends=${told.minutes_end - (told.success.length - 1) * MINUTE} step=${MINUTE} splits=${shares(told.success)} told=${percent}
+      lines=${[{ name: 'Success', values: told.success }]} limit=${{ at: .95, label: `target 95${NB}%` }} />
+    <${Section} title="Providers" unit="last 5 min, worst first" wide=${5}>
+      <${Table} columns=${PROVIDERS} rows=${told.providers} state=${one => one.state} empty="Providers show with their first payment." label="Providers" />
+    <//>
+  <//>
+  <${Rule} />
+  <${Section} title="What fires now" unit="worst first"><${Table} columns=${ALERTS} rows=${told.alerts} empty="No alert fires." label="Alerts that fire" /><//>
+  <${Rule} />
+  <${Section} title="The pipeline behind these numbers"><${Pipe} stations=${told.pipeline} /><//>`;
 
-function say(state, sentence, why) {
-  const now = JSON.stringify([state, sentence, why]);
-  if (now === verdict) return;  // it is announced once
-  verdict = now;
-  const box = $('verdict');
-  box.dataset.s = state;
-  box.querySelector('.i').replaceWith(icon(state));
-  box.querySelector('h1').replaceChildren(...words(sentence));
-  box.querySelector('.why').replaceChildren(...words(why));
-  document.title = `${text(sentence)} · Tillwatch`;
-}
-
-function tile(one) {
-  return el('div', { class: 'tile', 'data-s': one.state, 'data-was': one.state },
-    el('dt', {}, one.name, el('span')),
-    el('dd', { class: 'fig num' }, one.figure, one.unit && one.figure !== '–' ? el('small', {}, one.unit) : null),
-    el('dd', { class: 'spark' }, spark(one.trend)),
-    el('dd', { class: 'cmp num' }, one.note));
-}
-
-const provider = one => el('tr', { 'data-s': one.state },
-  el('td', {}, el('b', {}, one.name)),
-  el('td', { class: 'r' }, one.success === '–' ? '–' : `${one.success}${NB}%`),
-  el('td', { class: 'r' }, one.latency === '–' ? '–' : `${one.latency}${NB}s`),
-  el('td', { class: 'r hide-s' }, one.per_minute),
-  el('td', {}, mark(one.state)));
-
-const alert = one => el('tr', {},
-  el('td', { class: 'num' }, clock(one.since, true)),
-  el('td', {}, mark(one.state, one.level)),
-  el('td', {}, el('code', {}, one.rule)),
-  el('td', {}, one.summary, one.held_back ? el('span', { class: 'muted' }, ' (pages nobody: another alert says it already)') : null));
-
-function alerts(found) {
-  if (!found.length) return el('p', { class: 'empty' }, 'No alert fires.');
-  const head = ['Since', 'Level', 'Rule', 'What'].map(name => el('th', {}, name));
-  return el('table', { class: 'tb' }, el('thead', {}, el('tr', {}, ...head)), el('tbody', {}, ...found.map(alert)));
-}
-
-const station = one => el('li', { 'data-s': one.state }, icon(one.state), el('b', {}, `${one.name} `, el('span', {}, word(one.state))), ...one.lines.map(line => el('div', {}, line)));
-
-function show() {
-  $('tiles').replaceChildren(...told.tiles.map(tile));
-  chart.show(told.success, told.minutes_end);
-  const some = told.providers.map(provider);
-  $('providers').replaceChildren(...(some.length ? some : [el('tr', {}, el('td', { colspan: 5, class: 'muted' }, 'Providers show with their first payment.'))]));
-  $('alerts').replaceChildren(alerts(told.alerts));
-  $('pipe').replaceChildren(...told.pipeline.map(station));
-  freshness();
-}
-
-commands();
-show();
-setInterval(freshness, 1000);
-const events = new EventSource('/api/v1/events');
-events.addEventListener('overview', event => {
-  told = JSON.parse(event.data);
-  heard = performance.now();
-  show();
-});
+page(Overview, { pushed: 'overview' });

@@ -1,0 +1,89 @@
+// The parts that pages are made of. What data say is text, never markup.
+import { html } from './preact.js';
+import { spark } from './small.js';
+import { clock, duration, WORDS } from './text.js';
+
+export const Icon = ({ name }) => html`<svg class="i" aria-hidden="true"><use href=${`/static/icons.svg#${name}`} /></svg>`;
+
+/** A state by its shape, a word and a colour. */
+export const Mark = ({ state, word }) => html`<span class="st" data-s=${state}><${Icon} name=${state} />${word ?? WORDS[state]}</span>`;
+
+export const Time = ({ ms, seconds }) => html`<time datetime=${new Date(ms).toISOString()}>${clock(ms, seconds)}</time>`;
+
+/** A sentence of texts and times. */
+export const Words = ({ parts }) => parts.map(part => typeof part === 'number' ? html`<${Time} ms=${part} />` : part);
+
+/** A figure with its trend and what it is compared with. `age`: how old it is; over 15 s it is stale. */
+export function Tile({ one, age }) {
+  const stale = age != null && age > 15, state = stale ? 'stale' : one.state;
+  const word = stale ? html`<${Mark} state="stale" word=${`${duration(age)} old`} />`
+    : state === 'ok' ? age != null && html`<span class="muted">${duration(age)} old</span>` : html`<${Mark} state=${state} />`;
+  return html`<div class="tile" data-s=${state}>
+    <dt>${one.name}${word}</dt>
+    <dd class="fig num">${one.figure}${one.unit && one.figure !== '–' ? html`<small>${one.unit}</small>` : null}</dd>
+    <dd class="spark">${spark(one.trend, one.before)}</dd>
+    <dd class="cmp num">${one.note}</dd>
+  </div>`;
+}
+
+export const Tiles = ({ tiles, age }) => html`<dl class=${`tiles n${tiles.length}`}>${tiles.map(one => html`<${Tile} key=${one.name} one=${one} age=${age} />`)}</dl>`;
+
+/** A part of a page. `end`: what stands at the right of its heading. */
+export const Section = ({ title, unit, end, wide = 12, children }) => html`<section class=${`sec c${wide}`} aria-label=${title}>
+  <header><h2>${title}</h2>${unit && html`<span class="unit">${unit}</span>`}${end && html`<span class="end">${end}</span>`}</header>
+  ${children}
+</section>`;
+
+export const Columns = ({ children }) => html`<div class="cols">${children}</div>`;
+export const Rule = () => html`<hr class="rule" />`;
+export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
+
+/** What part of a page could not be loaded, and a way to try again. */
+export const Failed = ({ why, again }) => html`<p class="err"><${Mark} state="failing" word="Not loaded" /> ${why} ${again && html`<button class="btn" onClick=${again}>Try again</button>`}</p>`;
+
+/**
+ * A table. columns: `[{ name, cell, right, hide }]`, where `cell` takes a row; open: what a row leads to, as an address or a
+ * function; state: the state of a row.
+ */
+export function Table({ columns, rows, empty, open, state, label }) {
+  if (!rows.length) return html`<${Empty}>${empty}<//>`;
+  const css = one => [one.right && 'r', one.hide && 'hide-s'].filter(Boolean).join(' ') || null;
+  const follow = (row, event) => {
+    if (event.target.closest('a, button') || (event.type === 'keydown' && event.key !== 'Enter')) return;
+    const to = open(row);
+    if (typeof to === 'string') location.href = to; else to?.();
+  };
+  const opens = row => open ? { tabIndex: 0, 'data-row': '', onClick: event => follow(row, event), onKeyDown: event => follow(row, event) } : {};
+  return html`<div class="scroll" tabindex="0" role="group" aria-label=${label ?? 'A table, which scrolls sideways where it is narrow'}><table class="tb">
+    <thead><tr>${columns.map(one => html`<th scope="col" class=${css(one)}>${one.name}</th>`)}</tr></thead>
+    <tbody>${rows.map((row, at) => html`<tr key=${row.key ?? at} data-s=${state?.(row)} ...${opens(row)}>${columns.map(one => html`<td class=${css(one)}>${one.cell(row)}</td>`)}</tr>`)}</tbody>
+  </table></div>`;
+}
+
+/** The arithmetic that led to a decision. rows: `[[label, value]]`; sum: the last line, with its state. */
+export const Slip = ({ rows, sum, state }) => html`<dl class="slip">
+  ${rows.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}
+  ${sum && html`<div class="sum" data-s=${state}><dt>${sum[0]}</dt><dd>${sum[1]}</dd></div>`}
+</dl>`;
+
+/** A bar of a share of 1, with ticks at limits. */
+export const Meter = ({ share, ticks = [], state }) => html`<span class="meter" data-s=${state} ref=${node => {
+  node?.style.setProperty('--v', String(Math.min(100, Math.max(0, share * 100))));
+}}><i></i>${ticks.map(tick => html`<u ref=${node => node?.style.setProperty('--at', String(tick * 100))}></u>`)}</span>`;
+
+/** The strip of stations that the numbers came through. */
+export const Pipe = ({ stations }) => html`<ol class=${`pipe n${stations.length}`}>${stations.map(one => html`<li key=${one.name} data-s=${one.state}>
+  <${Icon} name=${one.state} /><b>${one.name} <span class="w">${WORDS[one.state]}</span></b>${one.lines.map(line => html`<div>${line}</div>`)}
+</li>`)}</ol>`;
+
+/** A question before something is done that is not easily undone. */
+export function confirm(question, verb) {
+  return new Promise(resolve => {
+    const box = document.getElementById('question');
+    box.querySelector('p').textContent = question;
+    box.querySelector('[value=yes]').textContent = verb;
+    box.onclose = () => resolve(box.returnValue === 'yes');
+    box.returnValue = '';
+    box.showModal();
+  });
+}

@@ -1,0 +1,40 @@
+// Small charts in SVG: sparklines, bars. Missing values are gaps.
+import { html } from './preact.js';
+
+/** The line through these points as path data; null ends a piece. */
+function path(points) {
+  let down = false;
+  return points.map(point => {
+    if (point === null) { down = false; return ''; }
+    const piece = `${down ? 'L' : 'M'}${point[0].toFixed(1)} ${point[1].toFixed(1)}`;
+    down = true;
+    return piece;
+  }).join('');
+}
+
+const known = values => values.filter(value => value !== null);
+
+/**
+ * A line without an axis, and before it the same time a week ago, dashed. low, high: a scale that is shared, where there is one;
+ * otherwise it is wide enough that noise does not look like news.
+ */
+export function spark(values, before = null, { low, high, height = 34 } = {}) {
+  const all = known([...values, ...(before ?? [])]);
+  if (known(values).length < 2) return null;
+  const least = low ?? Math.min(...all), most = high ?? Math.max(...all), middle = (least + most) / 2;
+  const span = low === undefined ? Math.max(most - least, Math.abs(most) * .15, 1e-9) : Math.max(most - least, 1e-9);
+  const line = points => path(points.map((value, at) => value === null ? null
+    : [100 * at / Math.max(1, points.length - 1), height / 2 - (height - 4) * (Math.min(most, Math.max(least, value)) - middle) / span]));
+  return html`<svg viewBox=${`0 0 100 ${height}`} preserveAspectRatio="none" aria-hidden="true">
+    ${before && html`<path class="line before" d=${line(before)} />`}<path class="line" d=${line(values)} />
+  </svg>`;
+}
+
+/** Bars for counts; over `limit` in the colour of the state. */
+export function bars(values, { limit = null, most } = {}) {
+  const high = most ?? Math.max(limit ?? 1, ...known(values), 1), width = 100 / Math.max(1, values.length);
+  return html`<svg viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true"><path class="base" d="M0 23.5H100" />
+    ${values.map((value, at) => value ? html`<rect class=${limit !== null && value > limit ? 'over' : 'bar'} x=${(at * width + width * .1).toFixed(2)} width=${(width * .8).toFixed(2)} y=${(24 - Math.max(1.5, value / high * 23)).toFixed(1)} height=${Math.max(1.5, value / high * 23).toFixed(1)} />` : null)}
+    ${limit !== null && limit <= high && html`<path class="limit" d=${`M0 ${(24 - limit / high * 23).toFixed(1)}H100`} />`}
+  </svg>`;
+}
