@@ -26,7 +26,7 @@ export function counts(least, ...series) {
  *
  * ends: when the first bucket ends; step: how long each lasts (ms). lines: `[{ name, values, color, width, dash }]`, the first in
  * ink unless said. band: `{ low, high }`, what is usual; deficit: whether the area below it is filled. splits: the ticks of the
- * axis, the first and last of which are its ends. told: a value as it is written. limit: `{ at, label }`. marks: `[{ at, kind,
+ * axis, the first and last of which are its ends. told, tick: a value as it is written, and so at the axis. limit: `{ at, label }`. marks: `[{ at, kind,
  * label }]`, kind deploy, incident or config. quiet: `[{ from, to, label }]`, where nothing is known. The cursor moves in all
  * charts of a page; what is brushed becomes the time of the page.
  */
@@ -77,7 +77,7 @@ export class TimeChart extends Component {
       scales: { x: { time: true }, y: { range: () => [this.props.splits[0], this.props.splits.at(-1)] } },
       axes: [
         { ...pen, grid: { show: false }, ticks: { stroke: token('--line-2'), width: 1, size: 4 }, gap: 4, size: 26, space: narrow ? 64 : 90, values: (_, all) => all.map(at => this.tick(at * 1000)) },
-        { ...pen, grid: { stroke: token('--grid'), width: 1 }, ticks: { show: false }, gap: 6, size: 48, splits: () => this.props.splits, values: (_, all) => all.map(value => this.told(value)) },
+        { ...pen, grid: { stroke: token('--grid'), width: 1 }, ticks: { show: false }, gap: 6, size: 48, splits: () => this.props.splits, values: (_, all) => all.map(this.props.tick ?? (value => this.told(value))) },
       ],
       series: [{}, ...lines.map((one, at) => ({ stroke: token(this.color(one, at)), width: one.width ?? 1.75, dash: one.dash, points: { show: false }, spanGaps: false }))],
       hooks: {
@@ -171,6 +171,7 @@ export class TimeChart extends Component {
       ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke();
       ctx.setLineDash([]);
       ctx.font = `500 ${11 * r}px ${token('--sans')}`;
+      ctx.textAlign = 'left';
       ctx.fillText(limit.label, bbox.left + 4 * r, y + (y - bbox.top < 20 * r ? 9 : -8) * r);
     }
     for (const one of this.placed) {
@@ -252,4 +253,5 @@ function runs(all, holds) {
   return found;
 }
 
-export const share = value => `${(value * 100).toFixed(value > .9 && value < 1 ? 1 : 0)}${NB}%`;
+/** A share at an axis. */
+export const whole = value => `${Math.round(value * 100)}${NB}%`;

@@ -1,6 +1,6 @@
 // The first page: can customers pay, and if not, what is it.
 import { page } from './app.js';
-import { shares, TimeChart } from './charts.js';
+import { shares, TimeChart, whole } from './charts.js';
 import { Columns, Mark, Pipe, Rule, Section, Table, Tiles, Time } from './parts.js';
 import { html } from './preact.js';
 import { NB, percent } from './text.js';
@@ -26,7 +26,7 @@ const Overview = ({ told, age }) => html`
   <${Tiles} tiles=${told.tiles} age=${age} />
   <${Columns}>
     <${TimeChart} title="Success rate" unit="of all payments, by the minute, last hour" wide=${7} height=${240}
-      ends=${told.minutes_end - (told.success.length - 1) * MINUTE} step=${MINUTE} splits=${shares(told.success)} told=${percent}
+      ends=${told.minutes_end - (told.success.length - 1) * MINUTE} step=${MINUTE} splits=${shares(told.success)} told=${percent} tick=${whole}
       lines=${[{ name: 'Success', values: told.success }]} limit=${{ at: .95, label: `target 95${NB}%` }} />
     <${Section} title="Providers" unit="last 5 min, worst first" wide=${5}>
       <${Table} columns=${PROVIDERS} rows=${told.providers} state=${one => one.state} empty="Providers show with their first payment." label="Providers" />
