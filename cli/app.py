@@ -273,11 +273,15 @@ def query(
     ],
     as_json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write it to a .csv, .parquet or .arrow file.", show_default=False),
+    ] = None,
 ) -> None:
     """Ask the rollup tables in SQL. Exit code 2 on an error, which is told on stderr."""
     from cli.query import query as run
 
-    raise typer.Exit(run(sql, as_json=as_json, as_csv=csv))
+    raise typer.Exit(run(sql, as_json=as_json, as_csv=csv, file=file))
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import installation
@@ -13,15 +12,21 @@ from cli.errors import explained
 from cli.terminal import USAGE, fail, note, out, print_json
 
 if TYPE_CHECKING:
+    from rollups.export import Form
     from rollups.query import Answer
 
 
-def query(sql: str, *, as_json: bool, as_csv: bool) -> int:
-    """Prints the answer. Any error, also that of a server, ends with 2."""
+_FORMS: dict[str, Form] = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+
+
+def query(sql: str, *, as_json: bool, as_csv: bool, file: Path | None = None) -> int:
+    """Prints the answer, or writes it to a file. Any error, also that of a server, ends with 2."""
     from rollups.query import QueryError
 
-    if as_json and as_csv:
-        fail("--json or --csv, not both", USAGE)
+    if as_json + as_csv + (file is not None) > 1:
+        fail("one of --json, --csv and --out, not several", USAGE)
+    if file is not None and file.suffix not in _FORMS:
+        fail(f"--out {file}: its name says what it becomes: one that ends with {', '.join(_FORMS)}", USAGE)
     try:
         answer = asyncio.run(_ask(sql))
     except QueryError as error:
@@ -31,7 +36,9 @@ def query(sql: str, *, as_json: bool, as_csv: bool) -> int:
         if told is None:
             raise
         fail(told[0], USAGE)
-    if as_json:
+    if file is not None:
+        _write(answer, file)
+    elif as_json:
         print_json(answer.objects())
     elif as_csv:
         _csv(answer)
@@ -55,28 +62,33 @@ async def _ask(sql: str) -> Answer:
 
 
 def _csv(answer: Answer) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([column.name for column in answer.columns])
-    for row in answer.rows:
-        writer.writerow(["" if value is None else _text(value) for value in row])
+    from rollups.export import exported
+
+    sys.stdout.write(exported(answer, "csv").decode())
     sys.stdout.flush()
+
+
+def _write(answer: Answer, file: Path) -> None:
+    from rollups.export import exported
+
+    try:
+        file.write_bytes(exported(answer, _FORMS[file.suffix]))
+    except OSError as error:
+        fail(f"--out {file}: {error.strerror}", USAGE)
+    note(f"{len(answer.rows):,} row{'' if len(answer.rows) == 1 else 's'} in {file}", style="dim")
 
 
 def _table(answer: Answer) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from rollups.export import as_text
+
     table = Table(box=None, pad_edge=False)
     numbers = [any(isinstance(row[at], int | float) for row in answer.rows) for at in range(len(answer.columns))]
     for column, number in zip(answer.columns, numbers, strict=True):
         table.add_column(Text(column.name), justify="right" if number else "left", overflow="fold")
     for row in answer.rows:
-        table.add_row(*(Text("") if value is None else Text(_text(value)) for value in row))
+        table.add_row(*(Text("") if value is None else Text(as_text(value)) for value in row))
     out().print(table)
     note(f"{len(answer.rows):,} row{'' if len(answer.rows) == 1 else 's'}", style="dim")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
@@ -14,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
+from console.analyst_api import analyst
+from console.asking import AtDesk, Gone, spanning, while_connected
 from console.board import Event, Full
 from console.desk import Desk
 from console.events import EventStream
@@ -21,36 +22,30 @@ from console.gate import Keys
 from console.metrics import CONTENT_TYPE, exposition
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
 from console.readings import AWAY, FINE_MS, LONGEST_MS
+from console.rules_page import in_force
 from console.shapes import (
     Alerts,
-    Column,
     ErrorFigures,
     Health,
     Integration,
     Overview,
     PaymentFigures,
     PerformanceFigures,
+    PipelinePage,
     PlacedAlert,
     Problem,
-    RuleInForce,
     Rules,
-    RuleState,
+    RulesPage,
     SecurityFigures,
-    Statement,
-    Table,
 )
 from console.shapes import Rows as RowsShape
 from console.site import site
+from console.span import View
 from console.tables import question
-from rollups.query import QueryError
-from rules.engine import GRAVEST
-from rules.rule import Rule
-from rules.words import ends, explain
 from runtime.settings import duration_s
 from schemas.severity import SEVERITIES
 from schemas.time import rfc3339
 
-T = TypeVar("T")
 ALERTS_MOST = 200
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "What is wrong with the request", "content": {MEDIA_TYPE: {}}},
@@ -58,12 +53,6 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-AtDesk = Annotated[Desk, Depends(_desk)]
 Length = Annotated[
     str, Query(alias="window", description="how long, such as 5m, 1h or 24h: whole 10 s, up to 31d", max_length=20)
 ]
@@ -113,7 +102,7 @@ async def livez() -> Response:
 @health.get("/readyz", response_class=Response)
 async def readyz(request: Request) -> Response:
     """200 once this process can answer, 503 while it starts or ends. Whether payments work: /api/health."""
-    ready = _desk(request).ready
+    ready = request.app.state.desk.ready
     return Response("ready\n" if ready else "not ready\n", 200 if ready else 503, media_type="text/plain")
 
 
@@ -172,7 +161,7 @@ async def rollups(
 ) -> Response:
     """Rows of one table, at most 10,000 of 1,500 buckets, added up over the dimensions that `by` does not name."""
     asked = question(table, resolution, start, end, by or (), where or (), desk.readings.now_ms())
-    body = msgspec.json.encode(await _while_connected(request, desk.rows(asked)))
+    body = msgspec.json.encode(await while_connected(request, desk.rows(asked)))
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     pulse = await desk.readings.pulse()
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
@@ -181,59 +170,6 @@ async def rollups(
     if tag in (one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
-
-
-@api.post(
-    "/sql",
-    tags=["tables"],
-    response_model=Table,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Statement.model_json_schema()}}}
-    },
-)
-async def sql(request: Request, desk: AtDesk) -> Response:
-    """Answers one SELECT (DuckDB's SQL) over `<subject>_10s`, `_1m` and `_1h`: at most 10,000 rows and 8 MB."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, 'send application/json: {"sql": "select …"}')
-    try:
-        statement = msgspec.json.decode(await request.body(), type=_Statement)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, f'expected {{"sql": "select …"}}: {error}') from None
-    try:
-        answer = await _while_connected(request, desk.sql(statement.sql))
-    except QueryError as error:
-        raise Refused(400, str(error)) from None
-    columns = [Column(name=column.name, type=column.type).model_dump() for column in answer.columns]
-    return Response(msgspec.json.encode({"columns": columns, "rows": answer.rows}), media_type="application/json")
-
-
-class _Statement(msgspec.Struct, forbid_unknown_fields=True):
-    sql: str
-
-
-class _Gone(Exception):
-    """Nobody waits for the answer any more."""
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What the work answers, unless who asked goes away: then the work ends. Raises _Gone, and what the work raises."""
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise _Gone
-        return working.result()
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
-
-
-async def _disconnected(request: Request) -> None:
-    await request.body()
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 # --- rules and alerts -------------------------------------------------------------------------------------------------
@@ -245,31 +181,9 @@ async def rules(desk: AtDesk) -> Rules:
     pulse, standings = await desk.standings()
     judged = pulse.state in ("live", "behind") and pulse.leader is not None
     return Rules(
-        rules=[_in_force(rule, standings.get(rule.name, ()), judged) for rule in desk.rules.rules],
+        rules=[in_force(rule, standings.get(rule.name, ()), judged) for rule in desk.rules.rules],
         as_of=pulse.as_of_ms,
         stale=pulse.state != "live",
-    )
-
-
-def _in_force(rule: Rule, standings: Any, judged: bool) -> RuleInForce:
-    states = [RuleState(group=one["group"], state=one["state"], since=one["since"]) for one in standings]
-    gravest = min((one.state for one in states), key=GRAVEST.index, default="ok" if judged else "unknown")
-    return RuleInForce(
-        pack=rule.pack,
-        rule=rule.name,
-        version=rule.version,
-        severity=rule.severity,
-        level=SEVERITIES[rule.severity].level,
-        condition=str(rule.condition),
-        explanation=explain(rule),
-        resolves=ends(rule),
-        by=list(rule.by),
-        channels=list(rule.channels),
-        owner=rule.owner,
-        runbook=rule.runbook,
-        enabled=rule.enabled,
-        state=gravest if rule.enabled else "disabled",
-        states=states,
     )
 
 
@@ -330,6 +244,18 @@ async def overview(desk: AtDesk) -> Overview:
     return await desk.overview()
 
 
+@api.get("/pages/rules", tags=["pages"])
+async def rules_page(desk: AtDesk) -> RulesPage:
+    """Every rule, how it stands, and what it told of late."""
+    return await desk.rules_page()
+
+
+@api.get("/pages/pipeline", tags=["pages"])
+async def pipeline_page(desk: AtDesk, view: Annotated[View, Depends(spanning("1h"))]) -> PipelinePage:
+    """From the producers to the page: how far everything is, and what was refused."""
+    return await desk.pipeline(view)
+
+
 @api.get("/integration", tags=["integration"])
 async def integration(request: Request) -> Integration:
     """Where other systems plug in."""
@@ -378,11 +304,12 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)
     app.include_router(health)
     app.include_router(api)
+    app.include_router(analyst, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(site)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(_Gone, _gone)
+    app.add_exception_handler(Gone, _gone)
     for kind in AWAY:
         app.add_exception_handler(kind, _away)
     app.add_exception_handler(Exception, _failed)

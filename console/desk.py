@@ -7,24 +7,38 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 
 from agents.rulebook import Rulebook
-from console import health, kpis
+from console import health, kpis, pipeline_page
 from console import overview as first_page
 from console.aside import Aside
-from console.board import Board, Follower, Message
+from console.board import KEPT, Board, Follower, Message
 from console.kpis import Seen
 from console.overview import Facts
 from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
+from console.rules_page import rules_page
+from console.saved import Saved
 from console.series import Series
-from console.shapes import Figures, Health, Overview, Page, Tick
+from console.shapes import (
+    AnalystPage,
+    Column,
+    Figures,
+    Health,
+    Overview,
+    Page,
+    PipelinePage,
+    RulesPage,
+    SqlTable,
+    Tick,
+)
+from console.span import View
 from console.tables import Answer as TableAnswer
 from console.tables import Question
-from rollups.query import Answer, query
-from rollups.tables import DAY, TableStore
+from rollups.query import CATALOG, Answer, query
+from rollups.tables import DAY, RESOLUTIONS, TableStore
 from rules.loader import RuleSet
 from runtime.clock import Clock
 from runtime.redis import connect
@@ -37,6 +51,14 @@ TICK_S, AGAIN_AFTER_S = 2.0, 5.0
 SQL_ROWS = 10_000
 SQL_BYTES = 8_000_000
 PAGES_AT_ONCE, PAGES_WAITING, PAGES_KEPT = 4, 200, 50
+SQL_TABLES = [
+    SqlTable(
+        name=name,
+        kept_s=RESOLUTIONS[name.rpartition("_")[2]].kept_ms / 1000,
+        columns=[Column(name=column, type=kind) for column, kind in columns],
+    )
+    for name, columns in CATALOG.items()
+]
 H = TypeVar("H")
 P = TypeVar("P", bound=Page)
 
@@ -69,6 +91,7 @@ class Desk:
         self._series = Series(TableStore(self._redis_pages, settings.names), self.readings.now_ms)
         self._shown: Shared[Any] = Shared()
         self._read: OrderedDict[Hashable, Any] = OrderedDict()
+        self.saved = Saved(self._redis, settings.names)
         self.ready = False
 
     @contextlib.asynccontextmanager
@@ -161,6 +184,45 @@ class Desk:
 
     def _overview(self, now_ms: int, pulse: Pulse, held: first_page.Held) -> Overview:
         return first_page.overview(Facts(now_ms, pulse, held, self.board.firing(), len(self.rules.rules)))
+
+    async def rules_page(self) -> RulesPage:
+        """Every rule, how it stands, and what it told of late."""
+
+        async def shown() -> RulesPage:
+            pulse, standings = await self.standings()
+            alerts = [post.event for post in self.board.before(None, lambda _: True, KEPT)]
+            return rules_page(self.readings.now_ms(), pulse, self.rules, standings, alerts)
+
+        return cast(RulesPage, await self._shown.get("rules", shown))
+
+    async def pipeline(self, view: View) -> PipelinePage:
+        """How far everything is."""
+        try:
+            notifiers = await self.readings.notifiers()
+        except AWAY:
+            notifiers = []
+        alerts = [post.event for post in self.board.before(None, lambda _: True, KEPT)]
+
+        def made(now_ms: int, pulse: Pulse, steps: pipeline_page.Steps) -> PipelinePage:
+            return pipeline_page.pipeline_page(
+                pipeline_page.Facts(
+                    now_ms, pulse, view, steps, notifiers, alerts, len(self.rules.rules), self.settings.names.subject
+                )
+            )
+
+        key, nothing = ("pipeline", view), pipeline_page.NOTHING
+        return await self.page(key, lambda series, _: pipeline_page.read(series, view), nothing, made)
+
+    async def analyst(self) -> AnalystPage:
+        """What there is to ask. Statements that are saved are left out where the store is away."""
+        pulse = await self.readings.pulse()
+        try:
+            saved = await self.saved.all()
+        except AWAY:
+            saved = []
+        return AnalystPage(
+            state="ok", sentence=[], why=[], as_of=pulse.as_of_ms, now=self.readings.now_ms(), tables=SQL_TABLES, saved=saved
+        )
 
     async def page(
         self, key: Hashable, read: Callable[[Series, int], Awaitable[H]], nothing: H, make: Callable[[int, Pulse, H], P]

@@ -183,8 +183,8 @@ class Readings:
         self._totals: Shared[Totals] = Shared()
         self._statuses: Shared[list[Mapping[str, Any]]] = Shared()
         self._before: Pulse | None = None
-        self._workers: list[bytes] = []
-        self._looked_at = float("-inf")
+        self._known: dict[str, tuple[list[bytes], float]] = {}
+        """Role → the keys of those that spoke, and when they were looked for."""
         self.partitions: Mapping[str, int] = {}
         """How many each event topic has, as told by whoever asks Kafka."""
 
@@ -224,13 +224,22 @@ class Readings:
         self._before = pulse_of(statuses, self.now_ms(), time.time(), self._before, self.partitions)
         return self._before
 
+    async def notifiers(self) -> list[Mapping[str, Any]]:
+        """What notifiers say of themselves."""
+        return await self._statuses.get("notifiers", lambda: self._ask("notifier"))
+
     async def _ask_statuses(self) -> list[Mapping[str, Any]]:
+        return await self._ask("worker")
+
+    async def _ask(self, role: str) -> list[Mapping[str, Any]]:
+        known, looked_at = self._known.get(role, ([], float("-inf")))
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            values = await self._redis.mget(self._workers) if self._workers else []
-            since_s = time.monotonic() - self._looked_at
+            values = await self._redis.mget(known) if known else []
+            since_s = time.monotonic() - looked_at
             if since_s > LOOK_EVERY_S or ((None in values or not values) and since_s > LOOK_AGAIN_S):
-                self._looked_at = time.monotonic()
-                pattern = self._names.worker("*")
-                self._workers = [key async for key in self._redis.scan_iter(match=pattern, count=LOOKED_AT_ONCE)]
-                values = await self._redis.mget(self._workers) if self._workers else []
+                name_of = self._names.worker if role == "worker" else self._names.notifier_process
+                looked_at = time.monotonic()
+                known = [key async for key in self._redis.scan_iter(match=name_of("*"), count=LOOKED_AT_ONCE)]
+                self._known[role] = (known, looked_at)
+                values = await self._redis.mget(known) if known else []
         return [json.loads(value) for value in values if value is not None]

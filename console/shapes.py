@@ -315,6 +315,101 @@ class Overview(Page):
     pipeline: list[Station]
 
 
+class RuleHistory(Shape):
+    """What the last alert events tell of a rule: how often it fired, how often that paged nobody or was taken back, how often
+    it was over within 2 minutes, how long it took (median, seconds), and when it fired last (epoch ms)."""
+
+    episodes: int
+    explained: int
+    withdrawn: int
+    brief: int
+    median_s: float | None
+    last: int | None
+
+
+class RulesPage(Page):
+    """Every rule, the gravest first. `since`: the time of the earliest alert that the history is made of."""
+
+    tiles: list[Tile]
+    rules: list[RuleInForce]
+    marks: dict[str, Mark]
+    history: dict[str, RuleHistory]
+    since: int | None
+    problems: list[str]
+
+
+class Worker(Shape):
+    """A process of the pipeline. Ages in seconds; lag in records."""
+
+    name: str
+    role: str
+    state: Mark
+    partitions: int | None
+    lag: int | None
+    flushed_s: float | None
+    detail: str
+
+
+class TopicLag(Shape):
+    """The partitions of one event topic together."""
+
+    topic: str
+    partitions: int
+    read: int
+    lag: int
+    watermark_s: float | None
+    state: Mark
+
+
+class SourceSeen(Shape):
+    """Events of one source: in the window, by the minute, and when the last of them came (age of its 10 s, seconds)."""
+
+    source: str
+    events: int
+    per_minute: list[float | None]
+    age_s: float | None
+    state: Mark
+
+
+class PipelinePage(Page):
+    """How far the numbers are, from the producers to the page."""
+
+    tiles: list[Tile]
+    stations: list[Station]
+    events: Lines
+    refused: Lines
+    workers: list[Worker]
+    topics: list[TopicLag]
+    sources: list[SourceSeen]
+    letters: dict[str, int] = Field(description="records in dead letters, by reason, in the window")
+    drift: dict[str, int] = Field(description="what was counted beside: repeats, unknown fields, extensions, overflows")
+    detected_s: list[float] = Field(description="of the last alerts: from the first bad event until it was told, in seconds")
+
+
+class SqlTable(Shape):
+    """A table that SQL can name, its columns and their types, and how long its rows are kept (seconds)."""
+
+    name: str
+    kept_s: float
+    columns: list[Column]
+
+
+class SavedQuery(Shape):
+    """A statement that somebody gave a name."""
+
+    name: str
+    sql: str
+    by: str
+    at: Instant
+
+
+class AnalystPage(Page):
+    """Where SQL is asked."""
+
+    tables: list[SqlTable]
+    saved: list[SavedQuery]
+
+
 class Problem(Shape):
     """An error (RFC 9457). `detail` says what to do."""
 

@@ -5,23 +5,40 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from console.desk import Desk
+from console.asking import AtDesk, spanning
 from console.gate import COOKIE, Keys
 from console.pages import files, page, sign_in_page
 from console.problems import Refused
+from console.span import View
 
 COOKIE_S = 30 * 86_400
 site = APIRouter(include_in_schema=False)
 
 
 @site.get("/")
-async def first_page(request: Request) -> Response:
-    desk: Desk = request.app.state.desk
+async def first_page(desk: AtDesk) -> Response:
     told = await desk.overview()
     return HTMLResponse(page("overview", told, told.tiles))
+
+
+@site.get("/rules")
+async def rules(desk: AtDesk) -> Response:
+    told = await desk.rules_page()
+    return HTMLResponse(page("rules", told, told.tiles))
+
+
+@site.get("/pipeline")
+async def pipeline(desk: AtDesk, view: Annotated[View, Depends(spanning("1h"))]) -> Response:
+    told = await desk.pipeline(view)
+    return HTMLResponse(page("pipeline", told, told.tiles))
+
+
+@site.get("/analyst")
+async def analyst(desk: AtDesk) -> Response:
+    return HTMLResponse(page("analyst", await desk.analyst()))
 
 
 @site.get("/static/{name}")

@@ -66,8 +66,9 @@ class Answer(NamedTuple):
     columns: list[Column]
     rows: list[list[Json]]
 
-    def objects(self) -> list[dict[str, Json]]:
-        """One object for each row. Of columns of the same name the second is called name_1, and so on."""
+    @property
+    def names(self) -> list[str]:
+        """The columns' names. Of columns of the same name the second is called name_1, and so on."""
         names: list[str] = []
         for column in self.columns:
             name, number = column.name, 0
@@ -75,7 +76,11 @@ class Answer(NamedTuple):
                 number += 1
                 name = f"{column.name}_{number}"
             names.append(name)
-        return [dict(zip(names, row, strict=True)) for row in self.rows]
+        return names
+
+    def objects(self) -> list[dict[str, Json]]:
+        """One object for each row, by `names`."""
+        return [dict(zip(self.names, row, strict=True)) for row in self.rows]
 
 
 async def query(

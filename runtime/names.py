@@ -84,7 +84,7 @@ class Names:
 
     # Redis: one merged table (written by evaluate)
     def table(self, table: str, part: str) -> str:
-        """`part`: writer, merged, stale, groups."""
+        """`part`: writer, merged, changed, stale, groups."""
         return f"{self.namespace}:{{{table}}}:{part}"
 
     def table_rows(self, table: str, resolution: str, group: int) -> str:
@@ -121,6 +121,11 @@ class Names:
     def notifier_process(self, name: str) -> str:
         """What one notifier says of itself, for `tillwatch status`; expires."""
         return f"{self.namespace}:notifier:{name}"
+
+    @property
+    def saved_queries(self) -> str:
+        """Statements that somebody gave a name, in the console."""
+        return f"{self.namespace}:{{console}}:queries"
 
     def worker(self, name: str) -> str:
         """What one worker says of itself, for `tillwatch status`; expires."""

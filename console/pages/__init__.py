@@ -52,6 +52,9 @@ PLACES = {
     place.name: place
     for place in (
         Place("overview", "Overview", "/", "overview", "1"),
+        Place("analyst", "Analyst", "/analyst", "sql", "4", judges=False),
+        Place("rules", "Rules", "/rules", "flag", "7"),
+        Place("pipeline", "Pipeline", "/pipeline", "deploy", "8", ("1h", "6h", "24h", "7d")),
     )
 }
 TABS = ("overview", "payments", "incidents", "system", "security")

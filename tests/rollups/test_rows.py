@@ -248,7 +248,7 @@ def test_the_docs_tell_every_key():
         names.source_buckets(source),
         names.source_cells(source, "BUCKET", "fast"),
         names.source_cells(source, "BUCKET", "slow"),
-        *(names.table("TABLE", part) for part in ("writer", "merged", "stale", "groups")),
+        *(names.table("TABLE", part) for part in ("writer", "merged", "changed", "stale", "groups")),
         *(f"{names.table('TABLE', resolution)}:GROUP" for resolution in RESOLUTIONS),
         names.leader,
         names.alert_states,
@@ -258,6 +258,7 @@ def test_the_docs_tell_every_key():
         names.answer("ID"),
         names.notifier_process("NAME"),
         names.worker("NAME"),
+        names.saved_queries,
     ]
     told = re.findall(r"^\| `(NS:[^`]+)` \|", DOCS, re.MULTILINE)
     assert sorted(told) == sorted(key.replace(str(source), "SOURCE") for key in keys)

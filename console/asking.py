@@ -1,0 +1,56 @@
+"""What every module of routes needs: the desk, the time that is asked for, and work that ends when nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+
+from console.desk import Desk
+from console.span import From, Length, To, View, view_of
+
+T = TypeVar("T")
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+
+
+def spanning(usual: str) -> Callable[..., View]:
+    """A dependency of pages: the time that the address names, `usual` where it names none."""
+
+    def spanned(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> View:
+        return view_of(length, start, end, usual, desk.readings.now_ms())
+
+    return spanned
+
+
+class Gone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What the work answers, unless who asked goes away: then the work ends. Raises Gone, and what the work raises."""
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Gone
+        return working.result()
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    await request.body()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
