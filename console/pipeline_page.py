@@ -27,6 +27,8 @@ _BESIDE = {
 SOURCES = 50
 """Sources that are told, those with the most events."""
 SILENT_AFTER_S = 120.0
+STEADY, STEPS_KNOWN = 0.5, 3
+"""A source is missed that spoke in half of the steps since its first, and in three at least."""
 DETECTIONS = 50
 
 Steps = Mapping[int, Totals]
@@ -181,12 +183,17 @@ def _sources(facts: Facts) -> list[SourceSeen]:
     for source, steps in busiest:
         last = max(steps) + facts.view.step_ms
         age = max(facts.now_ms - last, 0) / 1000
-        silent = facts.view.live and age > max(SILENT_AFTER_S, facts.view.step_ms / 1000)
+        # Who spoke now and then only, such as whoever tells of deployments, is not missed yet.
+        steady = len(steps) >= STEADY * (max(steps) - min(steps)) / facts.view.step_ms and len(steps) >= STEPS_KNOWN
+        silent = facts.view.live and steady and age > max(SILENT_AFTER_S, facts.view.step_ms / 1000)
         found.append(
             SourceSeen(
                 source=source,
                 events=sum(steps.values()),
-                per_minute=[round(steps.get(start, 0) / minutes, 2) for start in facts.view.starts],
+                per_minute=[
+                    None if start < min(steps) or _open(facts, start) else round(steps.get(start, 0) / minutes, 2)
+                    for start in facts.view.starts
+                ],
                 age_s=age,
                 state="nodata" if silent else "ok",
             )
@@ -212,14 +219,17 @@ def _lines(facts: Facts, wanted: Mapping[str, Callable[[Key], bool]], a_second: 
     for name, of in wanted.items():
         values: list[float | None] = []
         for start in facts.view.starts:
-            open_ = facts.view.live and start + facts.view.step_ms > facts.now_ms
-            if known is None or start < known or open_:
+            if known is None or start < known or _open(facts, start):
                 values.append(None)
             else:
                 cells = facts.steps.get(start, {})
                 values.append(round(sum(cell.count for key, cell in cells.items() if of(key)) / divisor, 3))
         lines[name] = values
     return Lines(ends=facts.view.window.start_ms + facts.view.step_ms, step=facts.view.step_ms, lines=lines)
+
+
+def _open(facts: Facts, start: int) -> bool:
+    return facts.view.live and start + facts.view.step_ms > facts.now_ms
 
 
 def _tiles(

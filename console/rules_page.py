@@ -33,6 +33,7 @@ def rules_page(now_ms: int, pulse: Pulse, rules: RuleSet, standings: Standings, 
     alerts = list(told)
     histories = history(alerts)
     found = [in_force(rule, standings.get(rule.name, ()), judged) for rule in rules.rules]
+    found.sort(key=lambda one: (GRAVEST.index(one.state) if one.state in GRAVEST else len(GRAVEST), one.level, one.rule))
     loud = [one for one in found if one.state in ("firing", "no_data")]
     learning = [one for one in found if one.state == "learning"]
     state, sentence = doubt(pulse, now_ms) or _verdict(found, loud)
@@ -44,7 +45,7 @@ def rules_page(now_ms: int, pulse: Pulse, rules: RuleSet, standings: Standings, 
         as_of=pulse.as_of_ms,
         now=now_ms,
         tiles=_tiles(found, histories),
-        rules=sorted(found, key=lambda one: (GRAVEST.index(one.state) if one.state in GRAVEST else 99, one.level, one.rule)),
+        rules=found,
         marks=_MARKS,
         history=histories,
         since=min((epoch_ms(one["time"]) for one in alerts), default=None),
@@ -64,7 +65,7 @@ def _verdict(found: Sequence[RuleInForce], loud: Sequence[RuleInForce]) -> tuple
 def _why(found: Sequence[RuleInForce], learning: Sequence[RuleInForce], problems: Sequence[str]) -> str:
     said = [f"{counted(len({one.pack for one in found}), 'pack')} in force."]
     if learning:
-        said.append(f"{counted(len(learning), 'rule')} still learn what is usual.")
+        said.append(f"{counted(len(learning), 'rule')} still {'learns' if len(learning) == 1 else 'learn'} what is usual.")
     off = [one for one in found if not one.enabled]
     if off:
         said.append(f"{counted(len(off), 'rule')} switched off.")

@@ -150,3 +150,23 @@ def test_an_interrupt_ends_a_query_and_its_process(env: dict[str, str], tmp_path
 
 def _children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("name", ["payments.csv", "payments.parquet", "payments.arrow"])
+def test_an_answer_is_written_as_the_file_is_named(run: Run, env: dict[str, str], tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    done = run("query", "-o", str(file), "select outcome, sum(count) as n from payments_10s group by all", **env)
+    assert done.exit_code == 0 and done.stdout == ""
+    assert "1 row in" in done.stderr
+    beginning = {".csv": b"outcome,n\nfailed,1", ".parquet": b"PAR1", ".arrow": b"\xff\xff\xff\xff"}[file.suffix]
+    assert file.read_bytes().startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [(("-o", "answer.xlsx"), "one that ends with .csv, .parquet, .arrow"), (("-o", "a.csv", "--json"), "not several"),
+     (("-o", "nowhere/a.csv"), "No such file or directory")],
+)  # fmt: skip
+def test_a_file_that_cannot_be_written(run: Run, env: dict[str, str], args: tuple[str, ...], says: str) -> None:
+    done = run("query", *args, "select 1", **env)
+    assert done.exit_code == 2 and says in done.stderr.replace("\n", " ")

@@ -1,6 +1,6 @@
 // SQL over the rollup tables: an editor, the answer as a table and as a chart, statements with a name, files.
 import { ask, page } from './app.js';
-import { counts, TimeChart } from './charts.js';
+import { counts, tidy, TimeChart } from './charts.js';
 import { confirm, Empty, Failed, Section } from './parts.js';
 import { html, useEffect, useRef, useState } from './preact.js';
 import { clock, duration, number } from './text.js';
@@ -79,7 +79,7 @@ function Answer({ answer, as }) {
   const right = columns.map(one => isNumber(one) ? 'r' : null);
   return html`
     ${chart && html`<${TimeChart} title=${chart.of ?? 'Over time'} unit=${chart.left > 0 ? `the ${LINES} largest of ${chart.left + LINES}` : `by ${duration(chart.step / 1000)}`} sync="analyst" frozen
-      ends=${chart.ends} step=${chart.step} lines=${chart.lines} splits=${counts(1e-9, ...chart.lines.map(one => one.values))} told=${value => number(value, Math.abs(value) < 10 ? 2 : 0)} />`}
+      ends=${chart.ends} step=${chart.step} lines=${chart.lines} splits=${counts(1e-9, ...chart.lines.map(one => one.values))} told=${value => number(value, Math.abs(value) < 10 ? 2 : 0)} tick=${tidy} />`}
     <div class="scroll" tabindex="0" role="group" aria-label="The answer's rows"><table class="tb"><thead><tr>${columns.map((one, at) => html`<th scope="col" class=${right[at]}>${one.name}</th>`)}</tr></thead>
       <tbody>${rows.slice(first, first + SHOWN).map(row => html`<tr>${row.map((value, at) => html`<td class=${right[at]}>${shown(value, columns[at])}</td>`)}</tr>`)}</tbody></table></div>
     <div class="runbar muted"><span>Rows ${number(first + 1)} to ${number(Math.min(first + SHOWN, rows.length))} of ${number(rows.length)}</span><span class="gap"></span>
@@ -129,7 +129,8 @@ function Analyst({ told }) {
 
   useEffect(() => { if (view().get('sql')) run(); onView(() => { const next = view().get('sql'); if (next && next !== latest.current) setSql(next); }); }, []);
 
-  const tables = Object.groupBy ? Object.groupBy(told.tables, one => one.name.replace(/_\w+$/, '')) : told.tables.reduce((all, one) => ({ ...all, [one.name.replace(/_\w+$/, '')]: [...(all[one.name.replace(/_\w+$/, '')] ?? []), one] }), {});
+  const tables = {};
+  for (const one of told.tables) (tables[one.name.replace(/_(10s|1m|1h)$/, '')] ??= []).push(one);
   return html`<div class="lab"><aside aria-label="What there is to ask">
       <h2>Saved</h2>
       ${saved.length ? html`<ul class="tree">${saved.map(one => html`<li><button class="link" title=${`saved by ${one.by}`} onClick=${() => { setSql(one.sql); setName(one.name); }}>${one.name}</button><button class="link" aria-label=${`Delete ${one.name}`} onClick=${() => forget(one)}>×</button></li>`)}</ul>` : html`<p class="say">Statements with a name show here.</p>`}

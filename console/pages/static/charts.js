@@ -1,6 +1,6 @@
 // Charts over time, on uPlot. A value stands at the end of its bucket; missing values are gaps; colours come from the tokens.
 import { Component, html } from './preact.js';
-import { clock, duration, NB } from './text.js';
+import { clock, duration, NB, number } from './text.js';
 import uPlot from './uplot.js';
 import { span } from './view.js';
 
@@ -252,6 +252,9 @@ function runs(all, holds) {
   }
   return found;
 }
+
+/** A number at an axis, with no more places than it has. */
+export const tidy = value => number(value, Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 2 : 1);
 
 /** A share at an axis. */
 export const whole = value => `${Math.round(value * 100)}${NB}%`;

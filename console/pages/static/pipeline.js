@@ -1,6 +1,6 @@
 // The pipeline: from the producers to the page, how far everything is, and what was refused.
 import { page } from './app.js';
-import { counts, TimeChart } from './charts.js';
+import { counts, tidy, TimeChart } from './charts.js';
 import { Columns, Mark, Pipe, Rule, Section, Table, Tiles } from './parts.js';
 import { html } from './preact.js';
 import { spark } from './small.js';
@@ -27,7 +27,7 @@ const SOURCES = [
   { name: 'Source', cell: one => html`<code>${one.source}</code>` },
   { name: 'A minute', cell: one => html`<div class="spark">${spark(one.per_minute)}</div>` },
   { name: 'Events', right: true, cell: one => number(one.events) },
-  { name: 'Last', right: true, cell: one => one.age_s == null ? '–' : `${aged(one.age_s)} ago` },
+  { name: 'Last', right: true, cell: one => one.age_s == null ? '–' : one.age_s ? `${aged(one.age_s)} ago` : 'now' },
   { name: 'State', cell: one => html`<${Mark} state=${one.state} word=${one.state === 'nodata' ? 'Silent' : undefined} />` },
 ];
 const REASONS = [{ name: 'Reason', cell: one => html`<code>${one.name}</code>` }, { name: 'Records', right: true, cell: one => number(one.count) }];
@@ -40,7 +40,7 @@ const Pipeline = ({ told, age }) => html`
   <${Rule} />
   <${Columns}>
     <${TimeChart} title="Events" unit="a second, all sources" wide=${6} ends=${told.events.ends} step=${told.events.step}
-      lines=${lines(told.events)} splits=${counts(10, ...Object.values(told.events.lines))} told=${value => number(value, value < 10 ? 1 : 0)} />
+      lines=${lines(told.events)} splits=${counts(10, ...Object.values(told.events.lines))} told=${value => number(value, value < 10 ? 1 : 0)} tick=${tidy} />
     <${TimeChart} title="Refused and repeated" unit=${`in ${duration(told.refused.step / 1000)}`} wide=${6} ends=${told.refused.ends} step=${told.refused.step}
       lines=${lines(told.refused)} splits=${counts(4, ...Object.values(told.refused.lines))} told=${value => number(value)} />
   <//>

@@ -1,0 +1,156 @@
+"""What pages read: always what the table says now, whatever was kept."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from console import series as module
+from console.problems import Refused
+from console.readings import FINE_MS, MINUTE_MS, Window
+from console.series import Cut, Series, projected
+from console.span import View, view_of
+from rollups.cells import Cell
+from rollups.tables import CHANGES_KEPT, DAY, HOUR, TableStore
+from runtime.names import Names
+from schemas.tables import TABLES, Key
+from tests.console.rows import NOW_MS, cells, failed, paid
+from tests.support.store import KillableStore
+
+END = NOW_MS - NOW_MS % HOUR + HOUR
+CUT = Cut("payments", frozenset({"outcome", "provider"}), sketches=True)
+
+
+@pytest.fixture
+async def tables(store: KillableStore, namespace: str) -> AsyncIterator[TableStore]:
+    redis = Redis.from_url(store.url)
+    found = TableStore(redis, Names(namespace))
+    await found.take("one")
+    yield found
+    await redis.aclose()
+
+
+async def direct(tables: TableStore, cut: Cut, window: Window) -> dict[Key, Cell]:
+    """The sum of the 10 s rows, without anything kept."""
+    total: dict[Key, Cell] = {}
+    async for rows in tables.chunks(cut.table, "10s", window.start_ms, window.end_ms):
+        for held in rows.values():
+            module.add(total, projected(TABLES[cut.table], cut.by, held), True)
+    return total
+
+
+async def test_what_is_kept_is_what_the_table_says_after_every_write(tables: TableStore) -> None:
+    rng = random.Random(3)
+    reader = Series(tables, lambda: NOW_MS)
+    view = View(Window(END - 3 * HOUR, END), "1m", 5 * MINUTE_MS, True)
+    for _ in range(12):
+        # Now, and late: any bucket of the three hours may be written again.
+        starts = [rng.randrange(view.window.start_ms, NOW_MS, FINE_MS) for _ in range(rng.randint(1, 4))]
+        rows = {start: cells("payments", [paid(rng.randint(1, 9), provider=rng.choice("ab")), failed(2)]) for start in starts}
+        await tables.write("payments", rows, {})
+        if rng.random() < 0.4:
+            await tables.materialise("payments", NOW_MS - rng.randrange(0, HOUR))
+        steps = await reader.steps(CUT, view)
+        assert module.whole(steps, True) == await direct(tables, CUT, view.window)
+        for start, held in steps.items():
+            assert held == await direct(tables, CUT, Window(start, start + view.step_ms))
+        window = Window(NOW_MS - NOW_MS % FINE_MS - 20 * MINUTE_MS, NOW_MS - NOW_MS % FINE_MS + FINE_MS)
+        assert await reader.totals(CUT, window) == await direct(tables, CUT, window)
+
+
+async def test_nothing_is_read_again_that_did_not_change(tables: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = View(Window(END - 2 * HOUR, END), "1m", MINUTE_MS, True)
+    old, late = END - 2 * HOUR, END - 90 * MINUTE_MS
+    await tables.write("payments", {at: cells("payments", [paid(5)]) for at in range(old, NOW_MS - HOUR, MINUTE_MS)}, {})
+    reader = Series(tables, lambda: NOW_MS)
+    first = await reader.steps(CUT, view)
+    asked: list[tuple[str, int, int]] = []
+    chunks = tables.chunks
+
+    def spied(table: str, resolution: str, start: int, end: int, sketches: bool = True) -> object:
+        asked.append((resolution, start, end))
+        return chunks(table, resolution, start, end, sketches)
+
+    monkeypatch.setattr(tables, "chunks", spied)
+    assert await reader.steps(CUT, view) == first
+    assert asked == []
+    await tables.write("payments", {late: cells("payments", [paid(7)])}, {})
+    again = await reader.steps(CUT, view)
+    assert asked == [("1m", late, late + MINUTE_MS)]
+    assert sum(cell.count for cell in again[late].values()) == 7
+
+
+async def test_who_reads_seldom_forgets_everything_when_too_much_changed(tables: TableStore) -> None:
+    mark, _ = await tables.changes("payments", None)
+    one = NOW_MS - NOW_MS % FINE_MS
+    await tables.write("payments", {one: cells("payments", [paid()])}, {})
+    mark, changed = await tables.changes("payments", mark)
+    assert changed == {one}
+    assert (await tables.changes("payments", mark))[1] == frozenset()
+    many = {one - FINE_MS * ago: cells("payments", [paid()]) for ago in range(CHANGES_KEPT + 1)}
+    await tables.write("payments", many, {})
+    assert (await tables.changes("payments", mark))[1] is None
+
+
+@pytest.mark.parametrize("how", ["another writer", "an emptied store"])
+async def test_a_table_whose_history_is_another_is_read_anew(tables: TableStore, namespace: str, how: str) -> None:
+    one = NOW_MS - NOW_MS % FINE_MS
+    await tables.write("payments", {one: cells("payments", [paid()])}, {})
+    mark, _ = await tables.changes("payments", None)
+    if how == "another writer":
+        await tables.take("two")
+    else:
+        await tables._redis.flushall()
+    assert (await tables.changes("payments", mark))[1] is None
+
+
+async def test_what_is_kept_is_bounded(tables: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_CELLS", 50)
+    start = END - HOUR
+    many = {at: cells("payments", [paid(1, provider=f"p{n}") for n in range(9)]) for at in range(start, NOW_MS, MINUTE_MS)}
+    await tables.write("payments", many, {})
+    reader = Series(tables, lambda: NOW_MS)
+    for length in (1, 2, 3, 5):
+        view = View(Window(start, start + 5 * MINUTE_MS * length), "1m", MINUTE_MS, False)
+        assert module.whole(await reader.steps(CUT, view), True) == await direct(tables, CUT, view.window)
+        assert reader._cells == sum(len(cells) for kept in reader._kept.values() for cells in kept.steps.values()) <= 50
+
+
+# --- the time that is shown ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "resolution", "step"),
+    [("10m", "10s", FINE_MS), ("1h", "1m", MINUTE_MS), ("6h", "1m", 2 * MINUTE_MS), ("24h", "1m", 5 * MINUTE_MS),
+     ("7d", "1h", HOUR), ("31d", "1h", 4 * HOUR), ("365d", "1h", DAY)],
+)  # fmt: skip
+def test_a_length_ends_now_in_whole_steps_of_what_exists(length: str, resolution: str, step: int) -> None:
+    view = view_of(length, None, None, "1h", NOW_MS)
+    assert (view.resolution, view.step_ms, view.live) == (resolution, step, True)
+    assert view.window.start_ms % step == 0 and view.window.end_ms - step <= NOW_MS < view.window.end_ms
+    assert 60 <= len(view.starts) <= 400
+
+
+def test_a_time_that_was_brushed_is_shown_at_the_finest_that_is_still_kept() -> None:
+    def brushed(start: str, end: str) -> View:
+        return view_of(None, start, end, "1h", NOW_MS)
+
+    recent = brushed("2026-09-21T11:00:00Z", "2026-09-21T11:20:05Z")
+    assert (recent.resolution, recent.live) == ("10s", False)
+    assert recent.window.end_ms - recent.window.start_ms == 20 * MINUTE_MS + FINE_MS
+    assert brushed("2026-09-21T01:00:00Z", "2026-09-21T01:20:00Z").resolution == "1m"
+    assert brushed("2026-09-11T01:00:00Z", "2026-09-11T03:00:00Z").resolution == "1h"
+
+
+@pytest.mark.parametrize(
+    ("length", "start", "end"),
+    [("soon", None, None), ("0s", None, None), ("999d", None, None), (None, "2026-09-21T12:00:00Z", "2026-09-21T11:00:00Z"),
+     (None, "yesterday", None), (None, "2027-01-01T00:00:00Z", "2027-01-02T00:00:00Z")],
+)  # fmt: skip
+def test_other_times_are_refused(length: str | None, start: str | None, end: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        view_of(length, start, end, "1h", NOW_MS)
+    assert refused.value.status == 400
