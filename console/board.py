@@ -85,6 +85,8 @@ class Board:
         """Fingerprint → number of the state that it announces, and the alert last sent."""
         self._listeners: set[asyncio.Queue[Message | None]] = set()
         self._closed = False
+        self.news = asyncio.Event()
+        """Set when an alert comes; whoever waits for it clears it."""
         self.sent: Counter[tuple[str, str]] = Counter()
         """(rule, transition) → alerts that were sent since this board began to follow."""
 
@@ -100,6 +102,7 @@ class Board:
             data = post.event["data"]
             self.sent[str(data["rule"]), str(post.event["type"]).removeprefix(TYPE_PREFIX)] += 1
             self.tell(Message("alert", json.dumps(post.event, ensure_ascii=False), post.place))
+            self.news.set()
 
     def stand(self, event: Event, number: int) -> None:
         """The alert last sent of its fingerprint, unless a later one is known."""

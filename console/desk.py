@@ -47,7 +47,7 @@ from runtime.tasks import end
 
 log = logging.getLogger(__name__)
 
-TICK_S, AGAIN_AFTER_S = 2.0, 5.0
+TICK_S, GATHER_S, AGAIN_AFTER_S = 2.0, 0.25, 5.0
 SQL_ROWS = 10_000
 SQL_BYTES = 8_000_000
 PAGES_AT_ONCE, PAGES_WAITING, PAGES_KEPT = 4, 200, 50
@@ -123,13 +123,19 @@ class Desk:
             self.rules = await book.changed()
 
     async def _tick(self) -> None:
-        """Tells all who listen how things are: one reading for all of them."""
+        """Tells all who listen how things are: one reading for all of them, at every tick and when an alert comes."""
+        news = self.board.news
         while True:
             self.readings.partitions = self.follower.partitions
             if self.board.listeners:
                 self.board.tell(Message("tick", (await self.tick()).model_dump_json()))
+                self._shown.forget("overview")
                 self.board.tell(Message("overview", (await self.overview()).model_dump_json()))
-            await asyncio.sleep(TICK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await news.wait()
+                    await asyncio.sleep(GATHER_S)  # alerts that belong together come together
+            news.clear()
 
     async def tick(self) -> Tick:
         """How fresh everything is."""

@@ -165,6 +165,12 @@ class Shared(Generic[T]):
                 self._asked.popitem(last=False)
         return await asyncio.shield(held[1])
 
+    def forget(self, key: Hashable) -> None:
+        """The next one who asks gets an answer of their own, unless one is being asked for."""
+        held = self._asked.get(key)
+        if held is not None and held[1].done():
+            del self._asked[key]
+
 
 async def _awaited(ask: Callable[[], Awaitable[T]]) -> T:
     return await ask()

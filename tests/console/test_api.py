@@ -384,6 +384,17 @@ async def test_alerts_and_ticks_are_streamed(desk: Desk, stream: Stream) -> None
     assert (tick["state"], tick["as_of"], tick["firing"]) == ("down", None, 0)
 
 
+async def test_an_alert_is_on_the_first_page_without_waiting_for_the_next_tick(
+    desk: Desk, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.desk.TICK_S", 600.0)
+    await eventually_async(lambda: stream.text.count("event: overview") >= 1, "the page is told")
+    told = stream.text.count("event: overview")
+    post(desk.board, 1, rule="provider_down")
+    await eventually_async(lambda: stream.text.count("event: overview") > told, "the page is told again")
+    assert "provider_down" in stream.text.rpartition("event: overview")[2]
+
+
 async def test_who_comes_back_is_told_what_it_missed(desk: Desk, app: Gate) -> None:
     for at in range(4):
         post(desk.board, at)
