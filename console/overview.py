@@ -243,7 +243,9 @@ def _tiles(facts: Facts) -> list[Tile]:
         Tile(
             name="Failing rules", figure=str(len({one["data"]["rule"] for one in paging})), unit="", state=grave,
             note=names or f"All {facts.rules} rules are quiet", trend=[],
-        ),
+        )
+        if facts.pulse.state == "live" or (facts.pulse.state == "behind" and paging)
+        else Tile(name="Failing rules", figure="–", unit="", state="nodata", note="Not judged up to now", trend=[]),
     ]  # fmt: skip
 
 

@@ -1,10 +1,10 @@
 // What every page does: shows what the server tells, keeps it fresh, says how old it is, and answers keys.
 import { html, render } from './preact.js';
-import { Icon, Words } from './parts.js';
+import { Icon, OLD_S, Words } from './parts.js';
 import { clock, duration, plain, zone } from './text.js';
 import { look, onView, range, view } from './view.js';
 
-const OLD_S = 15, STALE_S = 60, FAILED_S = 10;
+const STALE_S = 60, FAILED_S = 10;
 const $ = id => document.getElementById(id);
 const first = $('first'), { page: NAME, ranges = '' } = document.body.dataset;
 const listeners = {};

@@ -13,9 +13,12 @@ export const Time = ({ ms, seconds }) => html`<time datetime=${new Date(ms).toIS
 /** A sentence of texts and times. */
 export const Words = ({ parts }) => parts.map(part => typeof part === 'number' ? html`<${Time} ms=${part} />` : part);
 
-/** A figure with its trend and what it is compared with. `age`: how old it is; over 15 s it is stale. */
+/** Seconds from which on data are old. What stops working is told within 15 s: the last data were up to 3 s old when it did. */
+export const OLD_S = 10;
+
+/** A figure with its trend and what it is compared with. `age`: how old it is, in seconds. */
 export function Tile({ one, age }) {
-  const stale = age != null && age > 15, state = stale ? 'stale' : one.state;
+  const stale = age != null && age > OLD_S, state = stale ? 'stale' : one.state;
   const word = stale ? html`<${Mark} state="stale" word=${`${duration(age)} old`} />`
     : state === 'ok' ? age != null && html`<span class="muted">${duration(age)} old</span>` : html`<${Mark} state=${state} />`;
   return html`<div class="tile" data-s=${state}>
