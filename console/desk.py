@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from typing import Any, TypeVar, cast
@@ -48,6 +49,7 @@ from runtime.tasks import end
 log = logging.getLogger(__name__)
 
 TICK_S, GATHER_S, AGAIN_AFTER_S = 2.0, 0.25, 5.0
+KEPT_WARM_S = 20.0
 SQL_ROWS = 10_000
 SQL_BYTES = 8_000_000
 PAGES_AT_ONCE, PAGES_WAITING, PAGES_KEPT = 4, 200, 50
@@ -124,9 +126,12 @@ class Desk:
 
     async def _tick(self) -> None:
         """Tells all who listen how things are: one reading for all of them, at every tick and when an alert comes."""
-        news = self.board.news
+        news, looked = self.board.news, float("-inf")
         while True:
             self.readings.partitions = self.follower.partitions
+            if not self.board.listeners and time.monotonic() - looked > KEPT_WARM_S:
+                looked = time.monotonic()
+                await self.overview()  # so that whoever comes first does not wait for an hour of rows to be read
             if self.board.listeners:
                 self.board.tell(Message("tick", (await self.tick()).model_dump_json()))
                 self._shown.forget("overview")
