@@ -111,6 +111,7 @@ class Desk:
             self.ready = False
             self.board.close()
             await end(tasks)
+            await self._shown.close()
             await self._aside.run(self._redis_aside.aclose)
             self._aside.stop()
             await self._pages_aside.run(self._redis_pages.aclose)

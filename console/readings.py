@@ -23,6 +23,7 @@ from rollups.cells import Cell
 from rollups.tables import DAY, HOUR, RESOLUTIONS, SECOND, TableStore
 from runtime.clock import Clock
 from runtime.names import Names
+from runtime.tasks import end
 from schemas.tables import Key
 
 AWAY = (RedisError, OSError, TimeoutError)
@@ -164,6 +165,10 @@ class Shared(Generic[T]):
             while len(self._asked) > self._most:
                 self._asked.popitem(last=False)
         return await asyncio.shield(held[1])
+
+    async def close(self) -> None:
+        """Ends what is still being asked for."""
+        await end(task for _, task in self._asked.values())
 
     def forget(self, key: Hashable) -> None:
         """The next one who asks gets an answer of their own, unless one is being asked for."""

@@ -44,6 +44,7 @@ APPLICATION = application()
 async def desk(settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """One that ticks, and looks for workers, more often than others."""
     monkeypatch.setattr("console.desk.TICK_S", 0.2)
+    monkeypatch.setattr("console.desk.KEPT_WARM_S", float("inf"))
     monkeypatch.setattr("console.readings.LOOK_AGAIN_S", 0.2)
     found = Desk(settings, clock, RULES)
     async with found.running():
