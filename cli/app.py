@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import actions
 from cli.answering import incidents, maintenance, silence
 from cli.duration import seconds
 from cli.errors import Commands
@@ -37,6 +38,7 @@ app.add_typer(oncall, name="oncall", rich_help_panel="People")
 app.add_typer(incidents, name="incidents", rich_help_panel="Answer")
 app.add_typer(silence, name="silence", rich_help_panel="Answer")
 app.add_typer(maintenance, name="maintenance", rich_help_panel="Answer")
+app.add_typer(actions, name="actions", rich_help_panel="Answer")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 

@@ -132,6 +132,22 @@ def of_teams(settings: Settings) -> list[Check]:
     return [Check("TILLWATCH_TEAMS", OK, text)]
 
 
+def of_actions(settings: Settings) -> list[Check]:
+    """What is called automatically."""
+    from notifier.actions.book import load
+    from notifier.people.directory import DirectoryError
+
+    if settings.actions is None:
+        return []
+    try:
+        found = load(settings.actions)
+    except DirectoryError as error:
+        others = len(error.faults) - 1
+        more = f" (and {others} more: 'tillwatch actions check')" if others else ""
+        return [Check("TILLWATCH_ACTIONS", WRONG, f"{error.faults[0]}{more}")]
+    return [Check("TILLWATCH_ACTIONS", OK, f"{settings.actions}: {counted(len(found), 'action')}")]
+
+
 def of_machine(settings: Settings) -> list[Check]:
     """The clock, the data folder and the key of the masks."""
     findings = []

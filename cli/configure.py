@@ -55,7 +55,7 @@ def _settings() -> list[checks.Check]:
         return [_problem(line) for line in str(error).splitlines()]
     except TOMLDecodeError as error:
         return [checks.Check(FILE, checks.WRONG, str(error))]
-    files = [*checks.of_rules(settings), *checks.of_teams(settings)]
+    files = [*checks.of_rules(settings), *checks.of_teams(settings), *checks.of_actions(settings)]
     return [*asyncio.run(_servers(settings)), *files, *checks.of_machine(settings)]
 
 

@@ -30,7 +30,7 @@ def notify(log_level: str, json_logs: bool) -> None:
 
 
 class _Staffed:
-    """A notifier with the people and channels of `teams.toml`."""
+    """A notifier with the people and channels of `teams.toml`, and the actions of `actions.toml`."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
@@ -49,6 +49,7 @@ class _Staffed:
         from runtime.redis import connect
         from runtime.settings import SettingsError
         from runtime.tasks import end
+        from schemas.masking import Masker
 
         settings, clock = self._settings, self._clock
         redis, hearing = connect(settings), None
@@ -57,7 +58,8 @@ class _Staffed:
             links = Links(settings.callbacks, settings.link_keys, clock)
             hearing = Hearing(links, host.strip("[]"), int(port), partial(answer, Counter(redis, settings.names)))
         around = Around(settings.callbacks, settings.data / "outbox", clock)
-        staff = Staff(settings.teams, around, clock, hearing, settings.dashboard)
+        redact = Masker(settings.mask_bytes).text
+        staff = Staff(settings.teams, around, clock, hearing, settings.dashboard, settings.actions, redact)
         beside: list[asyncio.Task[None]] = []
         try:
             try:
@@ -66,7 +68,7 @@ class _Staffed:
                 raise SettingsError(
                     f"TILLWATCH_LISTEN: {settings.listen} cannot be listened on: {error.strerror or error}"
                 ) from None
-            notifier = Notifier(settings, clock, duty, staff.deliver, ProcessGuard())
+            notifier = Notifier(settings, clock, duty, staff.deliver, ProcessGuard(), staff.call)
             watcher = Watcher(settings, clock, notifier, staff)
             beside = [asyncio.create_task(staff.follow(notifier.put_on_duty)), asyncio.create_task(watcher.run())]
             await notifier.run(stop, on_ready)

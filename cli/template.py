@@ -15,6 +15,7 @@ _EXAMPLES = {
     "redis": "redis://redis-1:6379/0",
     "rules": "rules",
     "teams": "teams.toml",
+    "actions": "actions.toml",
     "callbacks": "https://pages.example.org",
     "dashboard": "https://grafana.example.org/d/payments?var-incident={incident}",
     "link_key": "at least 32 characters that are random",

@@ -8,12 +8,20 @@ from schemas.incident import Command, CommandKind
 
 WITHIN_S = 8.0
 """Less than a request may take."""
-KINDS: dict[str, CommandKind] = {"ack": "ack", "resolve": "resolve", "escalate": "escalate"}
+KINDS: dict[str, CommandKind] = {
+    "ack": "ack",
+    "resolve": "resolve",
+    "escalate": "escalate",
+    "approve": "approve",
+    "refuse": "refuse",
+}
 
 
 async def answer(counter: Counter, told: Answered) -> str:
     """Hands it in. Raises what redis raises where that is away; then nothing was done."""
-    command = Command(told.id, KINDS[told.action], told.by or told.issued_to, told.incident, f"by {told.via}")
+    kind, _, name = told.action.partition("/")
+    text = f"{told.page} by {told.via}" if name else f"by {told.via}"
+    command = Command(told.id, KINDS[kind], told.by or told.issued_to, told.incident, text)
     found = await counter.send(command, WITHIN_S)
     if found is None:
         return "It is noted, and will be done in a moment."

@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from notifier.channels import phone, slack, twilio
-from notifier.channels.base import ACTIONS, Channel, Delivery, cut, line
+from notifier.channels.base import Channel, Delivery, called, cut, line
 from notifier.channels.phone import Phone
 from notifier.channels.slack import Slack
 from notifier.channels.sms import Sms
@@ -124,10 +124,11 @@ class Callbacks:
 
     async def _ask(self, request: web.Request) -> web.Response:
         grant = self._granted(request.match_info["token"])
-        words = ACTIONS[grant.action]
+        words = called(grant.action)
+        what = "" if "/" in grant.action else " this incident"
         return _page(
             200,
-            f"{words} this incident as {grant.person}?",
+            f"{words}{what} as {grant.person}?",
             f'<form method="post"><button type="submit">{escape(words)}</button></form>',
         )
 

@@ -15,6 +15,11 @@ from typing import Any, Protocol
 import msgspec
 
 from notifier import silences as silencing
+from notifier.actions import calls
+from notifier.actions.calls import Ran
+from notifier.actions.occasions import Occasion, Turn
+from notifier.actions.occasions import severities as told_severities
+from notifier.actions.registered import Registered
 from notifier.draft import SHORT, Draft, worse, worst
 from notifier.grouping import STORM_OF_ALL, Grouping, entities
 from notifier.policy import (
@@ -22,6 +27,7 @@ from notifier.policy import (
     CHANGES_MOST,
     CLOSED_KEPT_MS,
     CLOSED_MOST,
+    COOL_DOWN_LONGEST_S,
     MITIGATED_QUIET,
     OUTBOX,
     POLICY,
@@ -33,11 +39,13 @@ from notifier.policy import (
     BusinessEnd,
     due,
 )
+from runtime.suggest import nearest, quoted
 from schemas.alert import AlertEvent
 from schemas.incident import (
     ANSWERED,
     SYSTEM,
     TEXT_MOST,
+    Action,
     Answer,
     Change,
     Command,
@@ -92,11 +100,13 @@ class Roster(Protocol):
 @dataclass(frozen=True, slots=True)
 class Duty:
     """Who is asked and when they are at work. business_end: epoch ms → when the next business day ends. rooms: channels that
-    have an address of their own, which hears of an incident whoever is on call."""
+    have an address of their own, which hears of an incident whoever is on call. actions: what is called automatically, by
+    name."""
 
     roster: Roster
     business_end: BusinessEnd
     rooms: frozenset[str] = frozenset()
+    actions: Mapping[str, Registered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +130,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An incident after a change, what the change is called, what it added to the timeline, and the messages to send."""
+    """An incident after a change, what the change is called, what it added to the timeline, the messages to send, and the
+    actions to call."""
 
     incident: Incident
     change: Change
     entries: tuple[Happened, ...]
     pages: tuple[Page, ...] = ()
+    calls: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +212,33 @@ class Desk:
             self._record(result, now_ms)
         return self._done(now_ms)
 
+    def begin(self, now_ms: int) -> Changes:
+        """Takes up the actions that are approved: they run from now on."""
+        for incident in list(self.incidents.values()):
+            if any(one.state == "approved" for one in incident.actions):
+                calls.begin(self._draft(incident, now_ms))
+        return self._done(now_ms)
+
+    def resume(self, now_ms: int, under_way: Collection[str] = ()) -> Changes:
+        """Takes over the actions that a leader left which is gone. under_way: keys of those that go on in this very process."""
+        for incident in list(self.incidents.values()):
+            if any(one.state == "running" for one in incident.actions):
+                draft = self._draft(incident, now_ms)
+                calls.resume(draft, under_way)
+                if any(one.state == "unknown" and one.at_ms == now_ms for one in draft.it.actions):
+                    self._tell_now(draft)
+        return self._done(now_ms)
+
+    def ended(self, results: Sequence[Ran], now_ms: int) -> Changes:
+        """What came of actions."""
+        for ran in results:
+            incident = self.incidents.get(ran.incident)
+            if incident is not None:
+                draft = self._draft(incident, now_ms)
+                if calls.end(draft, ran) and ran.state != "done":
+                    self._tell_now(draft)
+        return self._done(now_ms)
+
     def assess(self, impacts: Mapping[str, Impact], now_ms: int) -> Changes:
         """What incidents, by their ids, cost customers so far."""
         for mark, impact in impacts.items():
@@ -209,7 +248,8 @@ class Desk:
         return self._done(now_ms)
 
     def tick(self, now_ms: int) -> Changes:
-        """Does what is due: silences that begin and end, levels that did not answer, answers that went quiet, updates."""
+        """Does what is due: silences that begin and end, levels that did not answer, answers that went quiet, updates,
+        approvals that nobody gave."""
         self._turn_silences(now_ms)
         for incident in list(self.incidents.values()):
             if incident.next_at is not None and incident.next_at <= now_ms:
@@ -223,8 +263,14 @@ class Desk:
 
     def forgettable(self, now_ms: int) -> tuple[list[str], list[str]]:
         """Incidents and silences that need not be kept any longer, by their ids."""
+        cool = now_ms - COOL_DOWN_LONGEST_S * 1000
         closed = sorted(
-            (one for one in self.incidents.values() if not one.open and one.next_at is None), key=lambda one: one.changed_ms
+            (
+                one
+                for one in self.incidents.values()
+                if not one.open and one.next_at is None and all(calls.is_over(call, cool) for call in one.actions)
+            ),
+            key=lambda one: one.changed_ms,
         )
         spare = len(closed) - CLOSED_MOST
         old = [one.id for n, one in enumerate(closed) if n < spare or now_ms - one.changed_ms > CLOSED_KEPT_MS]
@@ -248,13 +294,17 @@ class Desk:
         return found
 
     def _done(self, now_ms: int) -> Changes:
+        if self.duty.actions:
+            for draft in list(self._drafts.values()):
+                if draft.changed:
+                    self._call_for(draft)
         changed = []
         for draft in self._drafts.values():
             if draft.changed:
                 entries, change, pages = draft.entries, draft.change, tuple(draft.pages)
                 incident = self.incidents[draft.it.id] = draft.finish()
                 self._grouping.put(incident)
-                changed.append(Changed(incident, change, tuple(entries), pages))
+                changed.append(Changed(incident, change, tuple(entries), pages, tuple(draft.calls)))
         silences = tuple((self.silences[mark], change) for mark, change in self._moved_silences.items())
         changes = Changes(tuple(changed), silences, self._answers)
         self._drafts, self._moved_silences, self._answers = {}, {}, {}
@@ -537,6 +587,8 @@ class Desk:
             draft.set(update_at=None)
             if draft.news:
                 self._inform(draft)
+        if draft.it.act_at is not None and draft.it.act_at <= now and calls.expire(draft):
+            self._tell_now(draft)
 
     # --- its end ----------------------------------------------------------------------------------------------------------
 
@@ -556,6 +608,80 @@ class Desk:
         )
         self._weigh(draft)
         self._ask(draft, 0)
+
+    # --- actions ----------------------------------------------------------------------------------------------------------
+
+    def _call_for(self, draft: Draft) -> None:
+        """Plans the actions that a change calls for."""
+        if not draft.it.open and (draft.before is None or draft.before.open):
+            calls.withdraw(draft, f"the incident is {draft.it.status}")
+        turn = Turn(draft.before, draft.now, lambda component: told_severities(self._others(draft), component))
+        for one in self.duty.actions.values():
+            occasion = turn.calls(one.on)
+            if occasion is not None:
+                self._plan(draft, one, occasion)
+
+    def _plan(self, draft: Draft, one: Registered, occasion: Occasion) -> None:
+        busy = calls.busy((draft.it, *self._others(draft)), draft.it.id, one, draft.now_ms)
+        latest = next((call for call in reversed(draft.it.actions) if call.name == one.name), None)
+        if busy is not None and latest is not None and latest.state == "skipped":
+            return  # said once is enough
+        call = calls.plan(draft, one, occasion, busy)
+        if call.state in ("waiting", "failed") and not any(page.kind == "page" for page in draft.pages):
+            self._tell_now(draft)
+
+    def _others(self, draft: Draft) -> list[Incident]:
+        """All incidents but this, as they are meanwhile."""
+        now = {mark: one.now for mark, one in self._drafts.items()}
+        return [one for mark, one in (self.incidents | now).items() if mark != draft.it.id]
+
+    def _tell_now(self, draft: Draft) -> None:
+        """Tells those who know of it what came of an action, or that one waits for them."""
+        self._send(draft, "update", QUIET_CHANNELS | {"sms"})
+
+    def _decide(self, draft: Draft, command: Command, text: str) -> str:
+        """What a person says of an action."""
+        it, author = draft.it, command.author
+        if command.kind in ("run", "try"):
+            return self._by_hand(draft, command, text)
+        name, _, why = text.partition(" ")
+        call = calls.waiting(it, name)
+        if call is None:
+            raise Refused(f"#{it.number} has no action {quoted(name)} that waits: 'tillwatch actions list' shows what does")
+        if call.state != "waiting":
+            raise Refused(f"{call.name} of #{it.number} does not wait for approval: it is {call.state.replace('_', ' ')}")
+        if call.until_ms is not None and call.until_ms <= draft.now_ms:
+            raise Refused(f"{call.name} of #{it.number} was to be approved earlier: its time is over")
+        if command.kind == "refuse":
+            calls.refuse(draft, call, author, why.strip(), command.id)
+            return f"will not have {call.name}"
+        one = self.duty.actions.get(call.name)
+        if one is None or one.fingerprint != call.registered:
+            raise Refused(f"{call.name} is not registered any more as it was when it was planned: it is not called")
+        busy = self._busy(draft, call, one)
+        if busy is not None:
+            raise Refused(f"{call.name} cannot be called now: {busy}")
+        calls.approve(draft, call, author, command.id)
+        return f"has your approval of {call.name}"
+
+    def _busy(self, draft: Draft, call: Action, one: Registered) -> str | None:
+        without = msgspec.structs.replace(draft.it, actions=tuple(each for each in draft.it.actions if each is not call))
+        return calls.busy((without, *self._others(draft)), draft.it.id, one, draft.now_ms)
+
+    def _by_hand(self, draft: Draft, command: Command, name: str) -> str:
+        one, trial = self.duty.actions.get(name), command.kind == "try"
+        if one is None:
+            near = nearest(name, self.duty.actions)
+            hint = f" (did you mean {near}?)" if near else ""
+            raise Refused(f"no action {quoted(name)} is registered{hint}")
+        busy = None if trial else calls.busy((draft.it, *self._others(draft)), draft.it.id, one, draft.now_ms)
+        if busy is not None:
+            raise Refused(f"{name} cannot be called now: {busy}")
+        asked = Occasion(calls.ASKED, _worst_about(draft.now))
+        call = calls.plan(draft, one, asked, None, by=command.author, trial=trial, ref=command.id)
+        if call.state == "failed":
+            return f"cannot have {name}: {call.detail}"
+        return f"gets {'a dry run of ' if call.trial else ''}{name}"
 
     # --- silences ---------------------------------------------------------------------------------------------------------
 
@@ -629,6 +755,8 @@ class Desk:
             draft.say("noted", text, author, command.id)
             self._heard(draft)
             return "has your note"
+        if kind in ("approve", "refuse", "run", "try"):
+            return self._decide(draft, command, text)
         if not it.open:
             raise Refused(f"#{it.number} is {it.status}: reopen it first")
         if kind == "resolve":
@@ -735,6 +863,12 @@ class Desk:
         last = it.level >= len(self._severity(draft).steps) - 1
         if failed and it.status == "triggered" and not last and it.step_at is not None:
             self._escalate(draft, f"{_name(it.rung)} could not be reached")
+
+
+def _worst_about(incident: Incident) -> dict[str, str]:
+    """The rule that an action which a person asks for is about."""
+    worst_one = next((one for one in incident.members if one.loud), next(iter(incident.members), None))
+    return {} if worst_one is None else {"rule": worst_one.rule, "pack": worst_one.pack}
 
 
 def found_among(incidents: Iterable[Incident], wanted: str) -> Incident:

@@ -8,7 +8,19 @@ from typing import Any
 import msgspec
 
 from notifier.policy import ENTRIES_AT_ONCE, MEMBERS_MOST, PAGES_MOST, TIMELINE_CHARS, TIMELINE_HEAD, TIMELINE_TAIL
-from schemas.incident import CHANGES, SYSTEM, Change, Happened, Incident, LevelName, Member, Page, PageKind, page_key
+from schemas.incident import (
+    CHANGES,
+    SYSTEM,
+    Action,
+    Change,
+    Happened,
+    Incident,
+    LevelName,
+    Member,
+    Page,
+    PageKind,
+    page_key,
+)
 from schemas.severity import SEVERITIES, SeverityName
 
 _RANK: dict[SeverityName, int] = {name: rank for rank, name in enumerate(SEVERITIES)}
@@ -30,13 +42,15 @@ class Draft:
     """An incident and what is being done to it; `finish` puts it together."""
 
     def __init__(self, incident: Incident, now_ms: int, *, new: bool = False) -> None:
-        self._before = None if new else incident
+        self.before = None if new else incident
         self.it = incident
         self.now_ms = now_ms
         self.members = {one.fingerprint: one for one in incident.members}
         self.others = set(incident.others)
         self.entries: list[Happened] = []
         self.pages: list[Page] = []
+        self.calls: list[Action] = []
+        """Those that are to be called once all of this is saved and told."""
         self._alerts = 0
         self._kinds: set[Change] = set()
 
@@ -130,17 +144,22 @@ class Draft:
 
     @property
     def changed(self) -> bool:
-        return bool(self._kinds) or self._before is not self.it or self._members_changed
+        return bool(self._kinds) or self.before is not self.it or self._members_changed
 
     @property
     def _members_changed(self) -> bool:
-        before = () if self._before is None else self._before.members
+        before = () if self.before is None else self.before.members
         return len(before) != len(self.members) or any(self.members.get(one.fingerprint) is not one for one in before)
 
     @property
     def change(self) -> Change:
         """What the change is called: the first of CHANGES that it holds."""
         return next((kind for kind in CHANGES if kind in self._kinds), "noted")
+
+    @property
+    def now(self) -> Incident:
+        """The incident as it is meanwhile."""
+        return msgspec.structs.replace(self.it, members=tuple(self.members.values()), others=frozenset(self.others))
 
     def finish(self) -> Incident:
         """The incident after the change, within its bounds."""

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 from pydantic import SecretStr
 
-from notifier.channels.base import ACTIONS
+from notifier.channels.base import ACTIONS, DECISIONS
 from runtime.clock import Clock
 
 LASTS_S = 3 * 86_400.0
@@ -39,7 +39,8 @@ class Expired(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token allows: `action` on `incident`, to the person who got the page with the key `page`."""
+    """What a token allows: `action` on `incident`, to the person who got the page with the key `page`. Of a decision about an
+    automated action `page` is the key of that action's call."""
 
     incident: str
     action: str
@@ -66,11 +67,22 @@ class Links:
 
     def answers(self, incident: str, person: str, page: str) -> Mapping[str, str]:
         """The links of a message: action → link."""
-        return {action: f"{self.public}/answer/{self.token(incident, action, person, page)}" for action in ACTIONS}
+        return {action: self._link(self.token(incident, action, person, page)) for action in ACTIONS}
 
-    def token(self, incident: str, action: str, person: str, page: str) -> str:
-        """A token that works from now on until it is over."""
+    def decisions(self, incident: str, person: str, name: str, call: str, until_ms: int) -> Mapping[str, str]:
+        """The links by which a person approves or refuses an automated action: answer → link. call: its key; until_ms: when its
+        approval is no longer waited for."""
+        found = (f"{decision}/{name}" for decision in DECISIONS)
+        return {action: self._link(self.token(incident, action, person, call, until_ms)) for action in found}
+
+    def _link(self, token: str) -> str:
+        return f"{self.public}/answer/{token}"
+
+    def token(self, incident: str, action: str, person: str, page: str, until_ms: int | None = None) -> str:
+        """A token that works from now on until it is over. until_ms: where that is earlier than usual."""
         until_s = int(self._clock.now() + self._lasts_s)
+        if until_ms is not None:
+            until_s = min(until_s, until_ms // 1000)
         body = msgspec.msgpack.encode((until_s, action, _packed(incident), person, _packed(page)))
         return _text(body + _mac(self._keys[0], body))
 

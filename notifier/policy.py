@@ -43,6 +43,9 @@ TEXT_KEPT = 500
 ENTRIES_AT_ONCE = 20
 """Alerts that come at once and are more than this are one entry."""
 PAGES_MOST = 100
+ACTIONS_KEPT = 30
+"""Calls of actions that are kept with an incident: the latest, and of each action the last that was begun."""
+COOL_DOWN_LONGEST_S = 24 * HOUR_S
 QUIET_CHANNELS = frozenset({"email", "slack", "webhook"})
 """Through these an update goes; the end of an incident also by sms. Nobody is phoned to be told that it is over."""
 OUTBOX = "outbox"

@@ -10,7 +10,7 @@ from notifier.courier import Outcome
 from notifier.desk import Result, thread_of
 from notifier.draft import worse
 from notifier.people.directory import Directory
-from schemas.incident import Incident, Member, Page
+from schemas.incident import Action, Incident, Member, Page
 from schemas.severity import SEVERITIES
 
 SHOWN = 5
@@ -28,6 +28,8 @@ class Answers(Protocol):
 
     def answers(self, incident: str, person: str, page: str) -> Mapping[str, str]: ...
 
+    def decisions(self, incident: str, person: str, name: str, call: str, until_ms: int) -> Mapping[str, str]: ...
+
 
 class Post:
     """Brings pages to people. links: None where nothing can be answered by link; dashboard: the address that messages
@@ -43,9 +45,13 @@ class Post:
         person = None if page.person is None else self.directory.people.get(page.person)
         if page.person is not None and person is None:
             return Result(incident.id, page.key, False, "there is nobody of this name any more")
-        answer: Mapping[str, str] = {}
-        if self._links is not None and incident.open:
-            answer = self._links.answers(incident.id, page.person or page.channel, page.key)
+        answer: dict[str, str] = {}
+        if self._links is not None:
+            whom = page.person or page.channel
+            if incident.open:
+                answer |= self._links.answers(incident.id, whom, page.key)
+            for one in _waiting(incident):
+                answer |= self._links.decisions(incident.id, whom, one.name, one.key, one.until_ms or 0)
         url = None if self._dashboard is None else self._dashboard.replace("{incident}", incident.id)
         name = page.channel if person is None else person.name
         outcome = await self.courier.deliver(
@@ -83,12 +89,21 @@ def message(incident: Incident, page: Page, recipient: str, answer: Mapping[str,
 
 def _summary(incident: Incident, page: Page) -> str:
     """Why this comes now: the latest that was decided, or how it ended."""
+    if page.kind == "update":  # of an action, where that is what it was sent for
+        why = next((one.text for one in reversed(incident.timeline) if one.kind == "action" and one.at_ms == page.at_ms), None)
+        if why is not None:
+            return why
     kinds = {"page": ("escalated", "triggered", "reopened"), "resolved": ("resolved",), "update": ()}[page.kind]
     why = next((one.text for one in reversed(incident.timeline) if one.kind in kinds and one.at_ms <= page.at_ms), None)
     if why is not None:
         return why
     worst = _worst(incident)
     return incident.title if worst is None else worst.summary
+
+
+def _waiting(incident: Incident) -> list[Action]:
+    """Calls of actions that wait for somebody's word, so many that buttons for them have room."""
+    return [one for one in incident.actions if one.state == "waiting"][:SHOWN]
 
 
 def _worst(incident: Incident) -> Member | None:
@@ -116,6 +131,7 @@ def _lines(incident: Incident) -> list[str]:
     for one in incident.changes[-SHOWN:]:
         minutes = max((incident.since_ms - one.at_ms) // 60_000, 0)
         lines.append(f"{minutes} min before: {one.kind} {one.component} {one.text}".strip())
+    lines += [f"{one.name} waits for approval ({one.why})" for one in _waiting(incident)]
     if incident.assignee is not None:
         lines.append(f"{incident.assignee} has it")
     return lines

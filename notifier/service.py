@@ -2,7 +2,8 @@
 
 Each change is saved in Redis (unsent), sent to the incidents topic with the whole incident in a header, marked sent; only then
 are its messages handed out. What came of a message is a change like any other. So whoever leads next finds all of it in Redis,
-or in the topic, and sends again, with the same keys, the messages of which nobody said what came of them.
+or in the topic, and sends again, with the same keys, the messages of which nobody said what came of them. Actions go the same
+way, with one step more: that one runs is saved and told before it is called, so that no command is run twice by itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from notifier.actions.calls import Ran
 from notifier.changes import Changes as Recent
 from notifier.desk import Changes, Desk, Duty, Result, Told
 from notifier.draft import worse
@@ -40,7 +42,7 @@ from runtime.retry import AWAY, NotWanted, until_done
 from runtime.settings import Settings
 from runtime.tasks import end
 from schemas.alert import AlertEvent
-from schemas.incident import Impact, Incident, Page
+from schemas.incident import Action, Impact, Incident, Page
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,15 @@ Deliver = Callable[[Incident, Page], Awaitable[Result]]
 """Brings one message to its recipient: tries as often as is sensible, takes a bounded time, raises nothing."""
 
 
+Call = Callable[[Incident, Action], Awaitable[Ran]]
+"""Calls one action: takes a bounded time, raises nothing."""
+
+
+async def call_nothing(incident: Incident, call: Action) -> Ran:
+    """Where no actions are set up."""
+    return Ran(incident.id, call.key, "failed", "no actions are registered here")
+
+
 class Outdated(RuntimeError):
     """What this leader knows of the alerts topic is not what is there now."""
 
@@ -93,8 +104,16 @@ class NotifierFailed(RuntimeError):
 class Notifier:
     """One notifier. `guard`: a ProcessGuard where the process is its own."""
 
-    def __init__(self, settings: Settings, clock: Clock, duty: Duty, deliver: Deliver, guard: Guard | None = None) -> None:
-        self._settings, self._clock, self._duty, self._deliver = settings, clock, duty, deliver
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        duty: Duty,
+        deliver: Deliver,
+        guard: Guard | None = None,
+        call: Call = call_nothing,
+    ) -> None:
+        self._settings, self._clock, self._duty, self._deliver, self._call = settings, clock, duty, deliver, call
         self._guard = guard or Guard()
         self._names = settings.names
         self._kafka = address(settings)
@@ -114,6 +133,8 @@ class Notifier:
         self._couriers: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(COURIERS)
         self._results: list[Result] = []
+        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._ran: list[Ran] = []
         self._costs: dict[str, Impact] = {}
         self._checked_at = self._forgot_at = 0.0
         self._stopping = False
@@ -204,7 +225,7 @@ class Notifier:
             noted: list[bool] = []
             self._guard.end_within(STOP_LIMIT_S, lambda: bool(noted))
             await self._finish()
-            await end((*tasks, *over, *self._couriers.values()))
+            await end((*tasks, *over, *self._couriers.values(), *self._calls.values()))
             noted.append(True)  # what is left is to leave the group
             await stop_consumer(consumer)
             with contextlib.suppress(*AWAY):
@@ -215,10 +236,11 @@ class Notifier:
             raise NotifierFailed(self._guard.why)
 
     async def _finish(self) -> None:
-        """Lets messages that are under way arrive, and notes what came of them."""
+        """Lets messages that are under way arrive and actions end, and notes what came of them. A command that takes longer is
+        ended, and whoever leads next says that its outcome is not known."""
         self._stopping = True
-        if self._couriers:
-            await asyncio.wait(self._couriers.values(), timeout=COURIERS_LIMIT_S)
+        if under_way := (*self._couriers.values(), *self._calls.values()):
+            await asyncio.wait(under_way, timeout=COURIERS_LIMIT_S)
         with contextlib.suppress(TimeoutError, NotWanted, NotLeader, *AWAY):
             async with asyncio.timeout(COURIERS_LIMIT_S), self._working:
                 await self._note_results()
@@ -239,8 +261,10 @@ class Notifier:
         async with self._working:
             self._desk = None
             self._results.clear()
+            self._ran.clear()
             couriers, self._couriers = self._couriers, {}
-            await end(couriers.values())
+            calls, self._calls = self._calls, {}
+            await end((*couriers.values(), *calls.values()))
 
     async def _lead(self) -> None:
         """Takes the lead: what Redis has, what the incidents topic has beyond it, then on from where alerts were taken."""
@@ -265,6 +289,8 @@ class Notifier:
             await self._tell()
             await self._note_results()
             self._hand_out(desk.unsent())
+            now_ms = self._now_ms()
+            await self._apply(desk.resume(now_ms, self._calls.keys()), now_ms)
         log.info("leading, with %d open incidents", sum(one.open for one in desk.incidents.values()))
 
     # --- work -------------------------------------------------------------------------------------------------------------
@@ -314,6 +340,8 @@ class Notifier:
             if read != self._commands:
                 await self._apply(desk.act(commands, now_ms), now_ms, commands=read)
             await self._note_results()
+            if not self._stopping:
+                await self._apply(desk.begin(now_ms), now_ms)
             costs, self._costs = self._costs, {}
             await self._apply(desk.assess(costs, now_ms), now_ms)
             await self._check(desk, now_ms)
@@ -353,6 +381,9 @@ class Notifier:
             crash_point("after_incident_saved")
             await self._tell()
             self._hand_out([(one.incident, page) for one in changes.incidents for page in one.pages])
+            for one in changes.incidents:
+                for call in one.calls:
+                    self._calls[call.key] = asyncio.create_task(self._run(one.incident, call))
             if changes.answers:
                 with contextlib.suppress(*AWAY):  # whoever waits is told that it takes long
                     await self._store.answer(changes.answers)
@@ -425,11 +456,29 @@ class Notifier:
         finally:
             self._couriers.pop(page.key, None)
 
+    async def _run(self, incident: Incident, call: Action) -> None:
+        crash_point("before_action")
+        try:
+            try:
+                ran = await self._call(incident, call)
+            except Exception as error:
+                log.exception("an action failed in a way that it does not know")
+                ran = Ran(incident.id, call.key, "failed", f"failed with {type(error).__name__}")
+            crash_point("after_action")
+            self._ran.append(ran)
+        finally:
+            if self._calls.get(call.key) is asyncio.current_task():
+                del self._calls[call.key]
+
     async def _note_results(self) -> None:
         results, now_ms = list(self._results), self._now_ms()
         if results and self._desk is not None:
             await self._apply(self._desk.record(results, now_ms), now_ms)
             del self._results[: len(results)]  # not before: a new lead notes them again
+        ran = list(self._ran)
+        if ran and self._desk is not None:
+            await self._apply(self._desk.ended(ran, now_ms), now_ms)
+            del self._ran[: len(ran)]
 
 
 async def run_beside(what: str, run: Callable[[], Awaitable[None]]) -> None:

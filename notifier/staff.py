@@ -1,4 +1,5 @@
-"""The directory that is in force: loaded from `teams.toml`, and again when it changes, with its channels and calendars."""
+"""The directory that is in force: loaded from `teams.toml`, and again when it changes, with its channels and calendars; and
+beside it the actions of `actions.toml`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from notifier.actions import book
+from notifier.actions.calls import Ran
+from notifier.actions.registered import Registered
+from notifier.actions.runner import Runner
 from notifier.calendars import fetch_all
 from notifier.callbacks import Answered, Callbacks
 from notifier.channels.base import Channel, Delivery, Message
@@ -22,7 +27,7 @@ from notifier.people.business import Calendar
 from notifier.people.directory import Directory, DirectoryError, Person, builtin, load
 from notifier.post import Post
 from runtime.clock import Clock
-from schemas.incident import Incident, Page
+from schemas.incident import Action, Incident, Page
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +46,8 @@ class Hearing:
 
 class Staff:
     """Who answers and how they are reached. path: `teams.toml`, None for the built-in outbox; hearing: None where nothing can
-    be answered by links, buttons or keys; dashboard: what messages link to."""
+    be answered by links, buttons or keys; dashboard: what messages link to. actions: `actions.toml`, None where nothing is
+    called; redact: takes out of what programs write what must not be kept."""
 
     def __init__(
         self,
@@ -50,14 +56,19 @@ class Staff:
         clock: Clock,
         hearing: Hearing | None = None,
         dashboard: str | None = None,
+        actions: Path | None = None,
+        redact: Callable[[str], str] = str,
     ) -> None:
+        self._actions_path = actions
+        self._actions: Mapping[str, Registered] = {}
+        self._runner = Runner(lambda: self._actions, clock, redact)
         self._path, self._around, self._clock, self._hearing = path, around, clock, hearing
         self._dashboard = dashboard
         self._callbacks: Callbacks | None = None
         self._spent = SpentHere(clock)
         self._post: Post | None = None
-        self._stamp: tuple[int, int] | None = None
-        """That of the file as it was read last, whether or not it could be used."""
+        self._stamp: object = None
+        """That of the files as they were read last, whether or not they could be used."""
         self._said: dict[str, dict[str, object]] | None = None
         self._courier: Courier | None = None
         self._calendars: dict[str, ical.Calendar] = {}
@@ -67,7 +78,8 @@ class Staff:
 
     async def load(self) -> Duty:
         """Takes the directory as it is now. Raises DirectoryError or ChannelsError; then what was in force stays so."""
-        self._stamp = None if self._path is None else _stamp(self._path)
+        self._stamp = self._stamped()
+        actions = {} if self._actions_path is None else await asyncio.to_thread(book.load, self._actions_path)
         directory, said = (builtin(), {}) if self._path is None else await self._read(self._path)
         if self._courier is None or said != self._said:
             channels, tables = channels_of(said, self._around), tables_of(said)
@@ -79,7 +91,8 @@ class Staff:
         links = None if self._hearing is None else self._hearing.links
         self._post = Post(directory, self._courier, links, self._dashboard)
         rooms = frozenset(name for name, table in tables_of(said).items() if name in said and table.address is not None)
-        return Duty(directory, business_end(directory.calendar), rooms)
+        self._actions = actions
+        return Duty(directory, business_end(directory.calendar), rooms, actions)
 
     async def _read(self, path: Path) -> tuple[Directory, dict[str, dict[str, object]]]:
         """The directory, and what its channels say; files are read beside the event loop."""
@@ -113,25 +126,33 @@ class Staff:
         assert self._post is not None, "load comes first"
         return await self._post.deliver(incident, page)
 
+    async def call(self, incident: Incident, call: Action) -> Ran:
+        """See `notifier.service.Call`."""
+        return await self._runner.call(incident, call)
+
     async def follow(self, on_change: Callable[[Duty], None]) -> None:
-        """Puts changes of the file, and of its calendars, in force, until cancelled."""
-        if self._path is None:
+        """Puts changes of the files, and of the calendars, in force, until cancelled."""
+        named = " and ".join(str(path) for path in (self._path, self._actions_path) if path is not None)
+        if not named:
             return
         loop = asyncio.get_running_loop()
         fetched = loop.time()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            changed = _stamp(self._path) != self._stamp
+            changed = self._stamped() != self._stamp
             if not changed and loop.time() - fetched < CALENDARS_EVERY_S:
                 continue
             fetched = loop.time()
             try:
                 on_change(await self.load())
             except (DirectoryError, ChannelsError) as error:
-                log.error("%s cannot be used; what was in force before stays so: %s", self._path, error)
+                log.error("%s cannot be used; what was in force before stays so: %s", named, error)
                 continue
             if changed:
-                log.info("%s is in force as it is now", self._path)
+                log.info("%s is in force as it is now", named)
+
+    def _stamped(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(None if path is None else _stamp(path) for path in (self._path, self._actions_path))
 
     async def close(self) -> None:
         """Hears nothing any more, and lets go of the channels' connections."""

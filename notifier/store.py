@@ -144,6 +144,7 @@ class _Timed(msgspec.Struct):
 
     step_at: int | None = None
     update_at: int | None = None
+    act_at: int | None = None
 
 
 class _State(msgspec.Struct):
@@ -169,7 +170,7 @@ class Counter:
         """When the earliest step of all incidents is or was due, by what is kept; None where nothing is to come."""
         held: Any = await self._redis.hvals(self._names.notifier("incidents"))
         timed = [msgspec.json.decode(one, type=_Kept).state.incident for one in held]
-        return min((at for one in timed for at in (one.step_at, one.update_at) if at is not None), default=None)
+        return min((at for one in timed for at in (one.step_at, one.update_at, one.act_at) if at is not None), default=None)
 
     async def send(self, command: Command, within_s: float) -> Answer | None:
         """Hands it in, and waits for the answer; None where none came in time: it will be done once a notifier leads. To send

@@ -12,7 +12,8 @@ import signal
 MEASURE = ("before_letters", "after_letters", "after_script", "after_send", "after_commit")
 EVALUATE = ("after_save", "after_alert")
 NOTIFIER = ("after_incident_saved", "after_incident_told", "after_incident_marked", "after_page")
-POINTS = (*MEASURE, *EVALUATE, *NOTIFIER)
+ACTIONS = ("before_action", "after_action")
+POINTS = (*MEASURE, *EVALUATE, *NOTIFIER, *ACTIONS)
 
 
 def _wanted() -> dict[str, float]:

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     data: Path = Field(Path("tillwatch-data"), description="folder for what one machine keeps")
     rules: Path | None = Field(None, description="folder of rule packs; none: the shipped packs")
     teams: Path | None = Field(None, description="file of people, teams and rotations; none: pages go to the built-in outbox")
+    actions: Path | None = Field(None, description="file of automated actions; none: nothing is called")
     callbacks: str | None = Field(None, description="public address of what hears answers to pages; none: pages have no links")
     listen: str = Field("127.0.0.1:8190", description="where the notifier listens for them, behind a proxy that ends TLS")
     link_key: SecretStr | None = Field(None, description="keys that sign links, with commas between them; the first signs")

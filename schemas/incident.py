@@ -43,6 +43,7 @@ Change = Literal[
     "silenced",
     "noted",
     "impact",
+    "action",
     "paged",
     "undelivered",
     "delivered",
@@ -119,6 +120,47 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     state: Literal["queued", "sent", "failed"] = "queued"
 
 
+ActionState = Literal[
+    "waiting",
+    "approved",
+    "running",
+    "done",
+    "failed",
+    "timed_out",
+    "unknown",
+    "skipped",
+    "refused",
+    "expired",
+    "withdrawn",
+]
+"""How far one call of an action is. unknown: it was begun, and whoever began it is gone; withdrawn: what it waited for is
+over."""
+UNDER_WAY: frozenset[ActionState] = frozenset({"waiting", "approved", "running"})
+
+
+class Action(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call of a registered action. key: a hash of incident, number and name, which goes with every attempt; at_ms: since
+    when the state is so. why: what called for it. registered: a fingerprint of what was registered when it was planned;
+    about: what its placeholders stood for then. until_ms: up to when its approval is waited for. by: the person who approved
+    it, refused it or asked for it. trial: a dry run. began_ms: since when it counts for the cool-down. detail: what came of
+    it."""
+
+    key: str
+    name: str
+    means: Literal["command", "webhook"]
+    state: ActionState
+    planned_ms: int
+    at_ms: int
+    why: str
+    registered: str
+    about: dict[str, str] = {}
+    until_ms: int | None = None
+    by: str | None = None
+    trial: bool = False
+    began_ms: int | None = None
+    detail: str = ""
+
+
 class Moved(msgspec.Struct, frozen=True):
     """A change of the system before the incident: what kind of event, of which component, and what it says."""
 
@@ -169,8 +211,9 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     `by_hand_over` the worst of the alerts at that time. storm: what it gathers, of a storm. held: a person keeps it open
     whatever its alerts say. level: index into the steps of the severity, -1 while nobody was asked. step: number of the last
     round of messages. step_at, update_at: when the next step and the next update are due. said_ms: when people were told last.
-    reached: (person, channel) that were told of it. others: short fingerprints of alerts that go on beyond those that are kept;
-    members_more, timeline_more: how many were counted and not kept.
+    actions: the latest calls of registered actions; acted: how many there were; act_at: when the first approval that is
+    waited for expires. reached: (person, channel) that were told of it. others: short fingerprints of alerts that go on
+    beyond those that are kept; members_more, timeline_more: how many were counted and not kept.
     """
 
     id: str
@@ -213,6 +256,9 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     threads: dict[str, str] = {}
     changes: tuple[Moved, ...] = ()
     impact: Impact | None = None
+    actions: tuple[Action, ...] = ()
+    acted: int = 0
+    act_at: int | None = None
 
     @property
     def open(self) -> bool:
@@ -221,7 +267,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def next_at(self) -> int | None:
         """When time alone does something to it."""
-        return min((at for at in (self.step_at, self.update_at) if at is not None), default=None)
+        return min((at for at in (self.step_at, self.update_at, self.act_at) if at is not None), default=None)
 
     @property
     def active(self) -> tuple[Member, ...]:
@@ -269,6 +315,10 @@ CommandKind = Literal[
     "severity",
     "silence",
     "unsilence",
+    "approve",
+    "refuse",
+    "run",
+    "try",
 ]
 TEXT_MOST = 2_000
 
@@ -291,7 +341,8 @@ class Silence(msgspec.Struct, frozen=True, omit_defaults=True):
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody wants done. id: chosen by whoever sends it, so that what is sent twice is done once. incident: its id,
     the beginning of it, or its number. text: the note, the reason, the assignee or the severity. silence: of `silence`, to be
-    added; of `unsilence`, `text` is the id."""
+    added; of `unsilence`, `text` is the id. Of `approve` and `refuse` `text` is the key or the name of an action's call that
+    waits, of `run` and `try` (a dry run) the name of an action."""
 
     id: str
     kind: CommandKind
@@ -328,6 +379,19 @@ class AtRisk(Part):
     amounts: dict[str, Number]
 
 
+class Called(Part):
+    """A call of a registered action. `key`: the idempotency key that went with it."""
+
+    key: str
+    name: str
+    state: ActionState
+    at: Instant
+    why: str
+    by: str | None
+    dry_run: bool
+    detail: str
+
+
 class IncidentData(Part):
     """The incident after a change. `entries`: what this change added to its timeline."""
 
@@ -354,6 +418,7 @@ class IncidentData(Part):
     reviewed_at: Instant | None
     impact: AtRisk | None
     runbook: str | None
+    actions: tuple[Called, ...] = Field(description="the latest calls of registered actions")
     entries: tuple[Entry, ...]
 
 
@@ -422,6 +487,7 @@ def incident_event(namespace: str, change: Change, incident: Incident, entries: 
         if impact is None
         else AtRisk(failed_payments=impact.failed_payments, amounts=dict(impact.at_risk)),
         runbook=incident.runbook,
+        actions=tuple(map(_called, incident.actions)),
         entries=tuple(Entry(at=one.at_ms, kind=one.kind, text=one.text, author=one.author) for one in entries),
     )
     return IncidentEvent(
@@ -431,6 +497,19 @@ def incident_event(namespace: str, change: Change, incident: Incident, entries: 
         time=incident.changed_ms,
         subject=incident.id,
         data=data,
+    )
+
+
+def _called(one: Action) -> Called:
+    return Called(
+        key=one.key,
+        name=one.name,
+        state=one.state,
+        at=one.at_ms,
+        why=one.why,
+        by=one.by,
+        dry_run=one.trial,
+        detail=one.detail,
     )
 
 
@@ -468,6 +547,11 @@ def incident_id(namespace: str, alert: str) -> str:
 def page_key(incident: str, step: int, person: str | None, channel: str) -> str:
     """The idempotency key of a page: 64 hex digits."""
     return digest("page", incident, step, person, channel)
+
+
+def action_key(incident: str, number: int, name: str) -> str:
+    """The idempotency key of an action's call: 64 hex digits."""
+    return digest("action", incident, number, name)
 
 
 def digest(*parts: Any) -> str:

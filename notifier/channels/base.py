@@ -19,6 +19,8 @@ Kind = Literal["page", "update", "resolved", "notice", "handover", "test"]
 
 ACTIONS: Mapping[str, str] = MappingProxyType({"ack": "Acknowledge", "resolve": "Resolve", "escalate": "Escalate"})
 """What a recipient may answer, and how it is called on a button."""
+DECISIONS: Mapping[str, str] = MappingProxyType({"approve": "Approve", "refuse": "Refuse"})
+"""What a recipient may decide about an automated action that waits: the answer is called `approve/` and the action's name."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]+")
@@ -31,8 +33,9 @@ class Message:
     """What is to be said, as plain text: every channel renders and escapes for itself.
 
     key: idempotency key, 64 hex digits. number: the short number that people say. lines: arithmetic, guilty slice, changes
-    before, impact. recipient: a person's name, or a channel's. answer: action ("ack", "resolve", "escalate") → signed link;
-    empty where there is nothing to answer. thread: what the channel returned as `thread` before: reply to it, update it.
+    before, impact. recipient: a person's name, or a channel's. answer: action ("ack", "resolve", "escalate", or
+    "approve/NAME" and "refuse/NAME" of an automated action) → signed link; empty where there is nothing to answer. thread: what
+    the channel returned as `thread` before: reply to it, update it.
     """
 
     key: str
@@ -138,9 +141,22 @@ def web_address(text: str | None) -> str | None:
     return text if parts.scheme in ("http", "https") and parts.netloc else None
 
 
+def called(action: str) -> str:
+    """How an answer is called on a button. Raises KeyError for none of ours."""
+    what, _, name = action.partition("/")
+    return f"{DECISIONS[what]} {line(name)}" if name else ACTIONS[what]
+
+
+def offered(message: Message) -> tuple[tuple[str, str, str], ...]:
+    """(action, words, link) of each thing that may be answered."""
+    known = [action for action in ACTIONS if action in message.answer]
+    more = [action for action in message.answer if action.partition("/")[0] in DECISIONS]
+    return tuple((action, called(action), message.answer[action]) for action in (*known, *more))
+
+
 def answers(message: Message) -> tuple[str, ...]:
     """`Acknowledge: https://…` for each thing that may be answered."""
-    return tuple(f"{words}: {message.answer[action]}" for action, words in ACTIONS.items() if action in message.answer)
+    return tuple(f"{words}: {link}" for _, words, link in offered(message))
 
 
 def links(message: Message) -> tuple[tuple[str, str], ...]:

@@ -21,7 +21,6 @@ import aiosmtplib
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from notifier.channels.base import (
-    ACTIONS,
     Message,
     Receipt,
     Refused,
@@ -31,6 +30,7 @@ from notifier.channels.base import (
     headline,
     line,
     links,
+    offered,
     paragraphs,
 )
 from notifier.channels.settings import Around, Table
@@ -103,10 +103,9 @@ def html(message: Message) -> str:
     colour = _COLOURS[message.severity]
     said = "".join(f"<p>{escape(words)}</p>" for words in paragraphs(message))
     buttons = " ".join(
-        f'<a href="{escape(message.answer[action])}" style="display:inline-block;padding:8px 14px;border-radius:4px;'
-        f'background:{colour};color:#fff;text-decoration:none">{words}</a>'
-        for action, words in ACTIONS.items()
-        if action in message.answer
+        f'<a href="{escape(link)}" style="display:inline-block;padding:8px 14px;border-radius:4px;'
+        f'background:{colour};color:#fff;text-decoration:none">{escape(words)}</a>'
+        for _, words, link in offered(message)
     )
     more = " · ".join(f'<a href="{escape(url)}">{words}</a>' for words, url in links(message))
     return (

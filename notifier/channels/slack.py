@@ -17,7 +17,6 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr
 
 from notifier.channels.base import (
-    ACTIONS,
     Message,
     Receipt,
     Refused,
@@ -25,6 +24,7 @@ from notifier.channels.base import (
     cut,
     headline,
     links,
+    offered,
     paragraphs,
     token_of,
 )
@@ -76,18 +76,17 @@ def blocks(message: Message, buttons: bool = True) -> list[dict[str, Any]]:
             "type": "button",
             "action_id": PREFIX + action,
             "text": {"type": "plain_text", "text": words},
-            "value": token_of(message.answer[action]),
+            "value": token_of(link),
             **({"style": _STYLES[action]} if action in _STYLES else {}),
         }
-        for action, words in ACTIONS.items()
-        if buttons and action in message.answer
+        for action, words, link in (offered(message) if buttons else ())
     ]
     return [*made, {"type": "actions", "elements": elements}] if elements else made
 
 
 def view(message: Message) -> str:
     """The message as a channel shows it."""
-    buttons = " ".join(f"[{words}]" for action, words in ACTIONS.items() if action in message.answer)
+    buttons = " ".join(f"[{words}]" for _, words, _ in offered(message))
     more = " · ".join(words for words, _ in links(message))
     return "\n".join(filter(None, (headline(message), *paragraphs(message), more, buttons)))
 

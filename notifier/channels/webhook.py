@@ -12,13 +12,14 @@ import binascii
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from pydantic import Field, SecretStr, field_validator
 
 from notifier.channels.base import Message, Receipt
 from notifier.channels.guard import Guard, connector
-from notifier.channels.http import Sender, failure
+from notifier.channels.http import Answer, Sender, failure
 from notifier.channels.settings import Around, Table
 from schemas.time import rfc3339
 
@@ -97,6 +98,27 @@ def view(message: Message) -> str:
     return json.dumps(json.loads(payload(message, message.since_ms // 1000)), indent=2)
 
 
+async def post(
+    url: str, message_id: str, timestamp: int, body: bytes, keys: Sequence[bytes], guard: Guard
+) -> Answer:
+    """POSTs once, signed. Raises Unreachable or Refused, also for an answer that is not 2xx."""
+    addresses = await guard.addresses(url)
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(sign(key, message_id, timestamp, body) for key in keys),
+    }
+    sender = Sender(connector(addresses))
+    try:
+        answer = await sender.post(url, body=body, headers=headers)
+    finally:
+        await sender.close()
+    if not 200 <= answer.status < 300:
+        raise failure(answer)
+    return answer
+
+
 class Webhook:
     """POSTs each message to the recipient's URL; any 2xx is proof that it was taken."""
 
@@ -106,22 +128,8 @@ class Webhook:
         self._guard, self._clock = Guard(settings.allow), around.clock
 
     async def send(self, message: Message, address: str) -> Receipt:
-        addresses = await self._guard.addresses(address)
         now = int(self._clock.now())
-        body = payload(message, now)
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": message.key,
-            "webhook-timestamp": str(now),
-            "webhook-signature": " ".join(sign(key, message.key, now, body) for key in self._keys),
-        }
-        sender = Sender(connector(addresses))
-        try:
-            answer = await sender.post(address, body=body, headers=headers)
-        finally:
-            await sender.close()
-        if not 200 <= answer.status < 300:
-            raise failure(answer)
+        answer = await post(address, message.key, now, payload(message, now), self._keys, self._guard)
         return Receipt(message.key, f"answered {answer.status}", confirmed=True)
 
     async def close(self) -> None:
