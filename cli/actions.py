@@ -78,16 +78,27 @@ def check(file: Path | None) -> int:
     if path is None:
         fail("which file? Name one, or set TILLWATCH_ACTIONS", USAGE)
     try:
-        found = load(path)
+        found = load(path, None)
     except DirectoryError as error:
         for fault in error.faults:
             say(str(fault))
         note(counted(len(error.faults), "error"), style="red")
         return FAILED
-    for remark in _remarks(found, settings):
+    for remark in (*_absent(path), *_remarks(found, settings)):
         note(remark, style="yellow")
     note(f"{counted(len(found), 'action')}, no errors", style="green")
     return 0
+
+
+def _absent(path: Path) -> Iterator[str]:
+    """Secrets that cannot be had here."""
+    from notifier.actions.book import load
+    from notifier.people.directory import DirectoryError
+
+    try:
+        load(path)
+    except DirectoryError as error:
+        yield from (f"here, {fault.where}: {fault.text}" for fault in error.faults)
 
 
 def _remarks(found: Mapping[str, Registered], settings: Settings) -> Iterator[str]:
@@ -111,7 +122,7 @@ def _remarks(found: Mapping[str, Registered], settings: Settings) -> Iterator[st
                 yield f"actions.{one.name}.on.rules: no rule in force is called {pattern}{hint}"
         if one.command and not os.access(one.command[0], os.X_OK):
             yield f"actions.{one.name}.command: here, {one.command[0]} is no program that can be run"
-        if one.webhook is not None and one.webhook.startswith("http://") and not one.allow:
+        if one.webhook and one.webhook.startswith("http://") and not one.allow:
             yield f"actions.{one.name}.webhook: a public address must be of https, and no private network is allowed"
 
 
@@ -127,7 +138,7 @@ def _registered() -> Mapping[str, Registered]:
     if path is None:
         fail("TILLWATCH_ACTIONS is not set: no actions are registered", USAGE)
     try:
-        return load(path)
+        return load(path, None)
     except DirectoryError as error:
         fail(str(error), USAGE)
 
@@ -150,7 +161,7 @@ def _as_json(one: Registered, calls: list[tuple[Incident, Action]]) -> dict[str,
     return {
         "name": one.name,
         "means": one.means,
-        "target": " ".join(one.command) if one.webhook is None else masked_address(one.webhook),
+        "target": " ".join(one.command) if one.webhook is None else masked_address(one.webhook or "https://***"),
         "when": described(one.on),
         "approval": "responder" if one.approval else "none",
         "approval_within_s": one.approval_within_s,

@@ -131,7 +131,7 @@ def _lines(incident: Incident) -> list[str]:
     for one in incident.changes[-SHOWN:]:
         minutes = max((incident.since_ms - one.at_ms) // 60_000, 0)
         lines.append(f"{minutes} min before: {one.kind} {one.component} {one.text}".strip())
-    lines += [f"{one.name} waits for approval ({one.why})" for one in _waiting(incident)]
+    lines += [f"{one.name} waits for approval ({one.why}): {one.detail}" for one in _waiting(incident)]
     if incident.assignee is not None:
         lines.append(f"{incident.assignee} has it")
     return lines

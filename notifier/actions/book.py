@@ -41,8 +41,9 @@ _COMMAND = 'program and arguments such as ["/usr/local/bin/drain", "{provider}"]
 _ADDRESS = "an address that begins with https://"
 
 
-def load(path: str | os.PathLike[str], environment: Mapping[str, str] = os.environ) -> Mapping[str, Registered]:
-    """The actions that a file registers, by name. Raises DirectoryError: all that is wrong with it."""
+def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = os.environ) -> Mapping[str, Registered]:
+    """The actions that a file registers, by name. Raises DirectoryError: all that is wrong with it. environment: None for
+    whoever only looks, and need not have the secrets: they are empty then."""
     try:
         with Path(path).open("rb") as file:
             content, mode = file.read(LARGEST + 1), os.fstat(file.fileno()).st_mode
@@ -53,7 +54,7 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] = os.envir
     return read(str(path), content, environment)
 
 
-def read(file: str, content: bytes, environment: Mapping[str, str] = os.environ) -> Mapping[str, Registered]:
+def read(file: str, content: bytes, environment: Mapping[str, str] | None = os.environ) -> Mapping[str, Registered]:
     """The same of a file's content; `file` says what to call it, and where it lies."""
     held, text = parse(file, content, LARGEST)
     faults = Faults(file)
@@ -65,11 +66,10 @@ def read(file: str, content: bytes, environment: Mapping[str, str] = os.environ)
         faults.add(("actions",), f"expected at most {ACTIONS_MOST} actions, got {len(found)}")
     top.end()
     faults.end(text)
-    return MappingProxyType({name: one for name, one in found.items() if one is not None})
+    return MappingProxyType(found)
 
 
-def _action(name: str, table: Table, folder: Path, environment: Mapping[str, str]) -> Registered | None:
-    """None where it cannot be used, which is a fault by then."""
+def _action(name: str, table: Table, folder: Path, environment: Mapping[str, str] | None) -> Registered:
     if not _NAME.fullmatch(name):
         table.wrong("", "expected a name of at most 40 letters, digits, '_', '-' and '.'")
     approval = _one_of(table, "approval", ("none", "responder")) or "none"
@@ -203,7 +203,7 @@ def _check_argument(table: Table, number: int, part: str) -> None:
 
 
 def _address(table: Table, url: str) -> str | None:
-    if web_address(url) is not None:
+    if not url or web_address(url) is not None:
         return url
     table.wrong("webhook", f"expected {_ADDRESS}")
     return None
@@ -220,7 +220,9 @@ def _keys(table: Table, secret: str | None) -> tuple[SecretStr, ...]:
     return found
 
 
-def _secrets(table: Table, names: tuple[str, ...], folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+def _secrets(
+    table: Table, names: tuple[str, ...], folder: Path, environment: Mapping[str, str] | None
+) -> dict[str, str]:
     """What keys say, or the file or variable that is named for them. A secret is not written into this file."""
     found: dict[str, str] = {}
     for name in names:
@@ -232,8 +234,8 @@ def _secrets(table: Table, names: tuple[str, ...], folder: Path, environment: Ma
             table.wrong(said[1], f"{name} is said twice: keep one of {', '.join(said)}")
         for key in said[:1]:
             value = table.text(key, _ADDRESS if key == "webhook" else "the path of a file, or the name of a variable")
-            if value is None or key == name:
-                found |= {} if value is None else {name: value}
+            if value is None or key == name or environment is None:
+                found |= {} if value is None else {name: value if key == name else ""}
                 continue
             faults: list[Fault] = []
             held = secrets.resolved({key: value}, (), folder, environment, faults)

@@ -75,24 +75,24 @@ def plan(
     if one.approval and by is None:
         until = now + round(one.approval_within_s * 1000)
         text = f"{dry}{one.name} waits for approval for {spoken(one.approval_within_s)} ({because}): it would call {shown}"
-        return _put(draft, call, "waiting", text, until_ms=until, ref=ref)
+        return _put(draft, call, "waiting", text, until_ms=until, detail=f"it would call {shown}", ref=ref)
     return _put(draft, call, "approved", f"{dry}{one.name} is to be called ({because}): {shown}", by or SYSTEM, ref=ref)
 
 
 def approve(draft: Draft, call: Action, by: str, ref: str) -> None:
-    _put(draft, call, "approved", f"{by} approves {call.name}", by, ref=ref, by=by, until_ms=None)
+    _put(draft, call, "approved", f"{by} approves {call.name}", by, ref=ref, by=by, until_ms=None, detail="")
 
 
 def refuse(draft: Draft, call: Action, by: str, why: str, ref: str) -> None:
     says = f": {why}" if why else ""
-    _put(draft, call, "refused", f"{by} refuses {call.name}{says}", by, ref=ref, by=by, until_ms=None)
+    _put(draft, call, "refused", f"{by} refuses {call.name}{says}", by, ref=ref, by=by, until_ms=None, detail=why)
 
 
 def expire(draft: Draft) -> bool:
     """Ends what was waited for too long; whether there was any."""
     late = [one for one in draft.it.actions if one.until_ms is not None and one.until_ms <= draft.now_ms]
     for one in late:
-        _put(draft, one, "expired", f"nobody approved {one.name} in time: it is not called", until_ms=None)
+        _put(draft, one, "expired", f"nobody approved {one.name} in time: it is not called", until_ms=None, detail="")
     return bool(late)
 
 
@@ -100,7 +100,7 @@ def withdraw(draft: Draft, why: str) -> None:
     """What waits for approval is no longer wanted."""
     for one in draft.it.actions:
         if one.state == "waiting":
-            _put(draft, one, "withdrawn", f"{one.name} is not called: {why}", until_ms=None)
+            _put(draft, one, "withdrawn", f"{one.name} is not called: {why}", until_ms=None, detail=why)
 
 
 def begin(draft: Draft) -> None:

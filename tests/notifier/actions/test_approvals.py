@@ -92,7 +92,7 @@ async def house() -> AsyncIterator[House]:
 async def test_the_page_says_what_waits_and_a_link_approves_it_once(house: House) -> None:
     message = await house.page()
     assert list(message.answer) == ["ack", "resolve", "escalate", "approve/drain", "refuse/drain"]
-    assert "drain waits for approval (provider_down fires)" in message.lines
+    assert "drain waits for approval (provider_down fires): it would call /usr/local/bin/drain ozow" in message.lines
     link = message.answer["approve/drain"]
     assert len(link) < 200
     for _ in range(2):  # a scanner of mail, and the person
