@@ -51,8 +51,9 @@ class TestCheck:
     def test_whoever_looks_need_not_have_the_secrets(self, run: Run, folder: Path) -> None:
         (folder / "actions.toml").write_text(FILE.replace("webhook =", "webhook_env ="))
         done = run("actions", "check", TILLWATCH_ACTIONS="actions.toml")
-        assert done.exit_code == 0 and "here, actions.tell.secret_env: the environment's 'HOOK_SECRET' is not set" in
-        done.stderr assert {one.webhook for one in load(folder / "actions.toml", None).values()} == {None, ""}
+        assert done.exit_code == 0
+        assert "here, actions.tell.secret_env: the environment's 'HOOK_SECRET' is not set" in done.stderr
+        assert {one.webhook for one in load(folder / "actions.toml", None).values()} == {None, ""}
 
     def test_without_a_file(self, run: Run) -> None:
         assert run("actions", "check").exit_code == 2

@@ -74,6 +74,8 @@ class TestProgram:
         assert "411111******1111 declined" in ran.detail and CARD not in ran.detail
         assert "\x1b" not in ran.detail and "\u202e" not in ran.detail
         assert (await called(program("print('x')", output=0))).detail.endswith(" s")
+        ran = await called(program(f"print('card {CARD}')", output=10))
+        assert ran.detail.endswith(": …******1111"), "what is cut off is masked before"
 
     async def test_how_it_ended_is_told(self) -> None:
         failed = await called(program("print('disk full'); exit(3)"))

@@ -103,7 +103,8 @@ class TestWhatCallsForIt:
     @pytest.mark.parametrize("how", [{"historical": True}, {"inhibited_by": "f" * 64}])
     def test_what_pages_nobody_calls_nothing(self, how: dict[str, object]) -> None:
         rule, state = registered("a"), registered("b", On(incident=frozenset({"triggered", "resolved"})))
-        night = Acting(rule, state, registered("c", On(health=frozenset({"unhealthy", "healthy"}))))
+        over = registered("d", On(rules=("*",), when="resolved"))
+        night = Acting(rule, state, registered("c", On(health=frozenset({"unhealthy", "healthy"}))), over)
         night.alert(alert("provider_down", component="checkout", provider="ozow", **how))
         night.alert(alert("provider_down", "resolved", component="checkout", provider="ozow", **how))
         assert night.begun() == [] and night.incident().actions == ()
