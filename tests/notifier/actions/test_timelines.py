@@ -373,7 +373,8 @@ class TestWhatIsKept:
                 night.ended(name=name)
             night.alert(alert("provider_down", "resolved", provider="ozow", episode=number))
         assert len(night.incident().actions) == 30
-        assert night.states(name="rare")[0] == "done" and night.call(name="noisy").state == "done"
+        assert night.call(name="noisy").state == "done"
+        assert sum(one.endswith("rare #1") for one in night.called) == 1, "it cools down for a day"
 
     def test_the_lifecycle_event_tells_of_them(self) -> None:
         night = Acting(registered(**ASKED))
