@@ -37,7 +37,7 @@ from runtime.faults import crash_point
 from runtime.guard import Guard
 from runtime.kafka import KafkaUnreachable, TopicLogs, address, require_topics, stop_consumer
 from runtime.outbox import HEADER, NotLeader, tail
-from runtime.redis import check, connect
+from runtime.redis import RedisAway, check, connect
 from runtime.retry import AWAY, NotWanted, until_done
 from runtime.settings import Settings
 from runtime.tasks import end
@@ -59,7 +59,7 @@ CHECK_EVERY_S, FORGET_EVERY_S = 5.0, 60.0
 COST_EVERY_S, COST_LIMIT_S = 15.0, 10.0
 """How often it is asked what incidents cost, and how long that may take."""
 BESIDE_AGAIN_S, READ_AGAIN_S = 5.0, 0.5
-JOIN_LIMIT_S = 60.0
+JOIN_LIMIT_S, KAFKA_WITHIN_S = 60.0, 600.0
 COURIERS = 32
 """Messages that are under way at a time."""
 COURIERS_LIMIT_S, STOP_LIMIT_S = 3.0, 9.0
@@ -137,7 +137,7 @@ class Notifier:
         self._ran: list[Ran] = []
         self._costs: dict[str, Impact] = {}
         self._checked_at = self._forgot_at = 0.0
-        self._stopping = False
+        self._stopping = self._redis_checked = False
         self._held_last = False
         self._turned_at = 0.0
         self._last_page_ms: int | None = None
@@ -181,11 +181,15 @@ class Notifier:
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Works until `stop` is set; `on_ready` is called once the group is joined.
 
+        A Kafka that does not answer is waited for, ten minutes at most; a Redis that does not is as one that goes away later.
         Raises RedisUnusable, KafkaUnreachable or TopicsMissing if it cannot begin, and NotifierFailed. After `stop` it waits
         3 s for messages that are under way, and returns within 9 s where its guard ends the process otherwise.
         """
-        await check(self._redis)
-        await require_topics(self._kafka, (self._names.alerts, self._names.incidents))
+        try:
+            await self._check_redis()
+        except RedisAway as error:
+            log.warning("%s; until it does, nobody is paged but of that", error)
+        await self._reach_kafka()
         self._guard.begin()
         session_ms = int(self._settings.session_timeout * 1000)
         consumer = self._consumer = AIOKafkaConsumer(
@@ -235,6 +239,21 @@ class Notifier:
         if self._guard.failed.is_set():
             raise NotifierFailed(self._guard.why)
 
+    async def _check_redis(self) -> None:
+        """Once, as soon as it answers. Raises RedisAway or RedisUnusable."""
+        if not self._redis_checked:
+            await check(self._redis)
+            self._redis_checked = True
+
+    async def _reach_kafka(self) -> None:
+        """Raises KafkaUnreachable where it does not answer for long, and TopicsMissing."""
+        ask = partial(require_topics, self._kafka, (self._names.alerts, self._names.incidents))
+        deadline, what = time.monotonic() + KAFKA_WITHIN_S, f"starting, within {KAFKA_WITHIN_S:g} s"
+        try:
+            await until_done(what, ask, lambda: time.monotonic() < deadline, (KafkaUnreachable,))
+        except NotWanted:
+            await ask()  # which says why
+
     async def _finish(self) -> None:
         """Lets messages that are under way arrive and actions end, and notes what came of them. A command that takes longer is
         ended, and whoever leads next says that its outcome is not known."""
@@ -270,6 +289,7 @@ class Notifier:
         """Takes the lead: what Redis has, what the incidents topic has beyond it, then on from where alerts were taken."""
         async with self._working:
             self._desk = None
+            await self._check_redis()
             token = secrets.token_hex(8)
             told = await tail(self._kafka, self._names.incidents, "tillwatch-notifier", TAIL)
             held = await self._store.take(token, told)
@@ -303,7 +323,7 @@ class Notifier:
                 await self._ours.wait()
                 try:
                     if self._desk is None:
-                        await until_done("taking the lead", self._lead, self._ours.is_set)
+                        await until_done("taking the lead", self._lead, self._ours.is_set, (*AWAY, RedisAway))
                     await self._once()
                 except NotWanted:
                     self._desk = None

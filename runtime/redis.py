@@ -16,6 +16,10 @@ class RedisUnusable(RuntimeError):
     """Redis does not answer or is set up so that it may drop what it was given; the text says what to do."""
 
 
+class RedisAway(RedisUnusable):
+    """Redis does not answer: that may pass."""
+
+
 def connect(settings: Settings) -> Redis:
     """A client; nothing is sent yet. Commands end within 5 s and are not repeated here: each caller knows what a repeat
     of its own script means. Raises RedisUnusable where no address is set."""
@@ -33,12 +37,12 @@ def connect(settings: Settings) -> Redis:
 
 
 async def check(redis: Redis) -> None:
-    """Raises RedisUnusable unless Redis answers and never evicts (`maxmemory-policy noeviction`)."""
+    """Raises RedisAway unless Redis answers, RedisUnusable unless it never evicts (`maxmemory-policy noeviction`)."""
     try:
         await redis.ping()
         policy = (await redis.info("memory")).get("maxmemory_policy", "noeviction")
     except (RedisError, OSError) as error:
-        raise RedisUnusable(f"Redis does not answer: {error}") from error
+        raise RedisAway(f"Redis does not answer: {error}") from error
     if policy != "noeviction":
         raise RedisUnusable(
             f"Redis has maxmemory-policy {policy}: it would drop counts silently when memory is short. "

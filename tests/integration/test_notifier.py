@@ -13,20 +13,26 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
+from local.broker import EmbeddedBroker
+from local.process import free_port
 from notifier import service
 from notifier.answers import answer
 from notifier.callbacks import Answered
 from notifier.desk import Duty, Result
-from notifier.service import Notifier
+from notifier.service import Notifier, NotifierFailed
 from notifier.store import Counter
 from rollups.cells import Cell, Stat
 from rollups.tables import TableStore
 from runtime.clock import ManualClock
+from runtime.kafka import KafkaUnreachable, create_topics
 from runtime.outbox import HEADER, Entry, tail
+from runtime.redis import RedisAway, RedisUnusable, check
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
 from schemas.incident import Command, Incident, IncidentEvent, Page, Silence
+from tests.faults.proxy import Proxy
 from tests.integration.tables import redis_of
 from tests.support.events import event
 from tests.support.night import JOHANNESBURG, Book, alert, end_of_business
@@ -217,6 +223,72 @@ async def test_what_changed_before_and_what_it_costs_are_with_it(
     ]
     assert found.impact is not None
     assert (found.impact.failed_payments, found.impact.at_risk) == (70, {"ZAR": 700_000})
+
+
+async def test_one_that_is_started_while_the_store_is_away_begins_once_it_is_back(
+    desk: Desk, start: Start, patient: KillableStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    patient.kill()
+    await publish(desk.settings, DOWN)
+    one, _ = await start()
+    assert "Redis does not answer" in caplog.text and "nobody is paged but of that" in caplog.text
+    await eventually_async(lambda: one.standing().holder, "it has the lead, so it is it that tells")
+    assert not one.leading and desk.sent == []
+    patient.start()
+    await eventually_async(lambda: len(desk.sent) == 3, "the primary is paged")
+
+
+async def test_a_store_that_evicts_ends_it_also_where_it_did_not_answer_at_first(
+    desk: Desk, patient: KillableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with patient.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+
+    def made() -> Notifier:
+        return Notifier(desk.settings, desk.clock, Duty(desk.book, end_of_business(JOHANNESBURG)), desk.deliver)
+
+    with pytest.raises(RedisUnusable, match="noeviction"):
+        await made().run(asyncio.Event())
+    asked: list[int] = []
+
+    async def away_at_first(redis: Redis) -> None:
+        asked.append(1)
+        if len(asked) <= 2:
+            raise RedisAway("Redis does not answer")
+        await check(redis)
+
+    monkeypatch.setattr(service, "check", away_at_first)
+    with pytest.raises(NotifierFailed, match="noeviction"):
+        await asyncio.wait_for(made().run(asyncio.Event()), READY_WITHIN_S)
+
+
+async def test_a_broker_that_is_away_is_waited_for_within_bounds(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "KAFKA_WITHIN_S", 0.3)
+    away = desk.settings.model_copy(update={"kafka": f"127.0.0.1:{free_port()}"})
+    one = Notifier(away, desk.clock, Duty(desk.book, end_of_business(JOHANNESBURG)), desk.deliver)
+    with pytest.raises(KafkaUnreachable):
+        await asyncio.wait_for(one.run(asyncio.Event()), READY_WITHIN_S)
+    assert "starting, within 0.3 s" in caplog.text and "trying again until it answers" in caplog.text
+
+
+async def test_one_that_is_started_while_the_broker_is_away_begins_once_it_is_there(
+    embedded: EmbeddedBroker, desk: Desk, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    await create_topics(desk.settings.model_copy(update={"kafka": embedded.bootstrap}), 1)
+    way = Proxy(embedded.port)
+    try:
+        await asyncio.to_thread(way.change, open=False)
+        desk.settings = desk.settings.model_copy(update={"kafka": f"127.0.0.1:{way.port}"})
+        starting = asyncio.create_task(start())
+        await eventually_async(lambda: "trying again until it answers" in caplog.text, "it waits")
+        assert not starting.done()
+        await asyncio.to_thread(way.change, open=True)
+        one, _ = await starting
+        await eventually_async(lambda: one.leading, "it leads")
+    finally:
+        way.stop()
 
 
 async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(desk: Desk, start: Start) -> None:
