@@ -41,7 +41,8 @@ class _Staffed:
         from notifier.answers import answer
         from notifier.channels.settings import Around
         from notifier.links import Links
-        from notifier.service import Notifier
+        from notifier.proofs import Proofs
+        from notifier.service import Notifier, run_beside
         from notifier.staff import Hearing, Staff
         from notifier.store import Counter
         from notifier.watcher import Watcher
@@ -53,10 +54,12 @@ class _Staffed:
 
         settings, clock = self._settings, self._clock
         redis, hearing = connect(settings), None
+        proofs = Proofs(redis, settings.names)
         if settings.callbacks is not None:
             host, _, port = settings.listen.rpartition(":")
             links = Links(settings.callbacks, settings.link_keys, clock)
-            hearing = Hearing(links, host.strip("[]"), int(port), partial(answer, Counter(redis, settings.names)))
+            do = partial(answer, Counter(redis, settings.names))
+            hearing = Hearing(links, host.strip("[]"), int(port), do, proofs.tell)
         around = Around(settings.callbacks, settings.data / "outbox", clock)
         redact = Masker(settings.mask_bytes).text
         staff = Staff(settings.teams, around, clock, hearing, settings.dashboard, settings.actions, redact)
@@ -71,6 +74,9 @@ class _Staffed:
             notifier = Notifier(settings, clock, duty, staff.deliver, ProcessGuard(), staff.call)
             watcher = Watcher(settings, clock, notifier, staff)
             beside = [asyncio.create_task(staff.follow(notifier.put_on_duty)), asyncio.create_task(watcher.run())]
+            if hearing is not None:
+                hear = partial(proofs.follow, staff.proven)
+                beside.append(asyncio.create_task(run_beside("hearing of proof of delivery", hear)))
             await notifier.run(stop, on_ready)
         finally:
             await end(beside)

@@ -23,6 +23,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 10.0
 LONGEST_REST_S = 300.0
 """A Retry-After that is longer is one more try after this: one service's word must not close a channel for ever."""
+ANSWERED = "it was answered"
 LAST_RESORT = "outbox"
 """The channel that is used where nothing else is named."""
 
@@ -185,17 +186,20 @@ class Courier:
         log.error("page %.12s for %s reached nobody: %s", message.key, message.recipient, ", ".join(sorted(tried)))
         return Outcome(message.key, None, None, tuple(attempts))
 
-    def heard(self, delivery: Delivery) -> None:
-        """Takes in what a provider told of a message that it accepted."""
+    def heard(self, delivery: Delivery) -> bool:
+        """Takes in what a provider told of a message that it accepted; whether that message is here."""
         awaited = self._awaited.get((delivery.key, delivery.channel))
         if awaited is not None and not awaited.done() and delivery.delivered is not None:
             awaited.set_result(delivery)
+        return awaited is not None
 
-    def answered(self, key: str) -> None:
-        """Whoever got the message with this key answered it, which proves that they have it."""
-        for (held, channel), awaited in self._awaited.items():
-            if held == key and not awaited.done():
-                awaited.set_result(Delivery(key, channel, "", True, "it was answered"))
+    def answered(self, key: str) -> bool:
+        """Whoever got the message with this key answered it, which proves that they have it; whether it is here."""
+        found = [(channel, awaited) for (held, channel), awaited in self._awaited.items() if held == key]
+        for channel, awaited in found:
+            if not awaited.done():
+                awaited.set_result(Delivery(key, channel, "", True, ANSWERED))
+        return bool(found)
 
     def health(self) -> dict[str, Health]:
         """How each channel is."""

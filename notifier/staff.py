@@ -16,10 +16,10 @@ from notifier.actions.registered import Registered
 from notifier.actions.runner import Runner
 from notifier.calendars import fetch_all
 from notifier.callbacks import Answered, Callbacks
-from notifier.channels.base import Channel, Delivery, Message
+from notifier.channels.base import ACTIONS, Channel, Delivery, Message
 from notifier.channels.registry import ChannelsError, channels_of, tables_of
 from notifier.channels.settings import Around
-from notifier.courier import Courier, Health, Outcome
+from notifier.courier import ANSWERED, Courier, Health, Outcome
 from notifier.desk import Duty, Result
 from notifier.links import Links, SpentHere
 from notifier.people import ical
@@ -27,6 +27,7 @@ from notifier.people.business import Calendar
 from notifier.people.directory import Directory, DirectoryError, Person, builtin, load
 from notifier.post import Post
 from runtime.clock import Clock
+from runtime.retry import AWAY
 from schemas.incident import Action, Incident, Page
 
 log = logging.getLogger(__name__)
@@ -36,12 +37,14 @@ LOOK_EVERY_S, CALENDARS_EVERY_S = 5.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """How answers come back. do: does what somebody answered, and returns a sentence for them."""
+    """How answers come back. do: does what somebody answered, and returns a sentence for them. pass_on: tells other notifiers
+    of a proof that nobody waits for here."""
 
     links: Links
     host: str
     port: int
     do: Callable[[Answered], Awaitable[str]]
+    pass_on: Callable[[Delivery], Awaitable[None]] | None = None
 
 
 class Staff:
@@ -173,13 +176,27 @@ class Staff:
         await self._callbacks.start(hearing.host, hearing.port)
 
     async def _heard(self, told: Answered | Delivery) -> str:
-        if isinstance(told, Answered):
-            assert self._hearing is not None
-            return await self._hearing.do(told)
-        for courier in (self._courier, *self._retired):
-            if courier is not None:
-                courier.heard(told)
-        return ""
+        if isinstance(told, Delivery):
+            await self._prove(told)
+            return ""
+        assert self._hearing is not None
+        said = await self._hearing.do(told)
+        if told.action in ACTIONS:
+            try:
+                await self._prove(Delivery(told.page, "", "", True, ANSWERED))
+            except AWAY as error:
+                log.warning("that a page was answered proves nothing to its sender: %s", error or type(error).__name__)
+        return said
+
+    async def _prove(self, proof: Delivery) -> None:
+        known = self.proven(proof)
+        if not known and proof.delivered is not None and self._hearing is not None and self._hearing.pass_on is not None:
+            await self._hearing.pass_on(proof)
+
+    def proven(self, proof: Delivery) -> bool:
+        """Takes in proof that a message arrived, or did not; whether that message is here."""
+        couriers = [one for one in (self._courier, *self._retired) if one is not None]
+        return any([one.heard(proof) if proof.channel else one.answered(proof.key) for one in couriers])
 
     async def _let_go(self) -> None:
         retired, self._retired = self._retired, []

@@ -111,7 +111,7 @@ class Names:
 
     # Redis: the notifier's own
     def notifier(self, part: str) -> str:
-        """`part`: leader, incidents, commands, handovers."""
+        """`part`: leader, incidents, commands, handovers, proofs."""
         return f"{self.namespace}:{{notifier}}:{part}"
 
     def answer(self, command: str) -> str:

@@ -69,8 +69,9 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a provider told later of a message that it had accepted. key: the message's. delivered: True where the recipient has
-    it, False where it will not get there, None for a step on the way."""
+    """What is known later of a message that a provider had accepted. key: the message's. channel: the one that told it; empty
+    where the message was answered, which proves it for any. delivered: True where the recipient has it, False where it will not
+    get there, None for a step on the way."""
 
     key: str
     channel: str
