@@ -228,6 +228,16 @@ def test_compose_opens_nothing_to_the_network() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_the_console_of_compose_wants_a_token_that_is_not_in_the_file() -> None:
+    """It listens for the other side of the container, so it would not start without one; compose says so first."""
+    service = COMPOSE["services"]["console"]
+    host, _, port = service["environment"]["TILLWATCH_CONSOLE"].partition(":")
+    assert host == "0.0.0.0" and service["ports"] == [f"127.0.0.1:{port}:{port}"]
+    wanted = re.fullmatch(r"\$\{(\w+):\?([^{}$]+)\}", service["environment"]["TILLWATCH_CONSOLE_TOKEN"])
+    assert wanted is not None and wanted[1] == "TILLWATCH_CONSOLE_TOKEN"
+    assert "at least 16 random characters" in wanted[2]
+
+
 def test_compose_runs_commands_that_exist() -> None:
     import typer.main
 
@@ -304,7 +314,10 @@ def test_the_image_is_built_and_runs() -> None:
         assert done.returncode == 0, done.stderr
         assert "payment_processing_failure" in done.stdout
         parsed = ["docker", "compose", "-f", "docker-compose.yml", "config", "--quiet"]
-        subprocess.run(parsed, cwd=ROOT, timeout=60, check=True)
+        token = {"TILLWATCH_CONSOLE_TOKEN": "0123456789abcdef"}
+        subprocess.run(parsed, cwd=ROOT, env=os.environ | token, timeout=60, check=True)
+        without = subprocess.run(parsed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert without.returncode != 0 and "the console wants one" in without.stderr
     finally:
         subprocess.run(["docker", "image", "rm", tag], capture_output=True, timeout=60, check=False)
 
