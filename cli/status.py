@@ -234,6 +234,7 @@ def _notifier(found: Found) -> Iterable[Part]:
         "watch": leader["watch"],
         "channels": leader["channels"],
         "deadman": leader["deadman"],
+        "actions": leader.get("actions"),
     }
     state = BEHIND if stuck or overdue else OK
     yield Part("notifier", "notifier", state, leader["lag"], detail="; ".join(filter(None, told)), more=more)
@@ -245,6 +246,8 @@ def _notifier(found: Found) -> Iterable[Part]:
     switch = leader["deadman"]
     if switch is not None and switch["state"] == "failing":
         yield Part("dead man's switch", "deadman", FAILED_PART, detail=f"it cannot be called: {switch['detail']}")
+    if leader.get("actions") is not None:
+        yield Part("actions", "actions", FAILED_PART, detail=leader["actions"])
 
 
 def _firing(alerts: Sequence[Mapping[str, Any]]) -> str:

@@ -64,6 +64,8 @@ class Staff:
     ) -> None:
         self._actions_path = actions
         self._actions: Mapping[str, Registered] = {}
+        self.actions_problem: str | None = None
+        """Why the file of actions cannot be used as it is now."""
         self._runner = Runner(lambda: self._actions, clock, redact)
         self._path, self._around, self._clock, self._hearing = path, around, clock, hearing
         self._dashboard = dashboard
@@ -82,7 +84,7 @@ class Staff:
     async def load(self) -> Duty:
         """Takes the directory as it is now. Raises DirectoryError or ChannelsError; then what was in force stays so."""
         self._stamp = self._stamped()
-        actions = {} if self._actions_path is None else await asyncio.to_thread(book.load, self._actions_path)
+        await self._load_actions()
         directory, said = (builtin(), {}) if self._path is None else await self._read(self._path)
         if self._courier is None or said != self._said:
             channels, tables = channels_of(said, self._around), tables_of(said)
@@ -94,8 +96,20 @@ class Staff:
         links = None if self._hearing is None else self._hearing.links
         self._post = Post(directory, self._courier, links, self._dashboard)
         rooms = frozenset(name for name, table in tables_of(said).items() if name in said and table.address is not None)
-        self._actions = actions
-        return Duty(directory, business_end(directory.calendar), rooms, actions)
+        return Duty(directory, business_end(directory.calendar), rooms, self._actions)
+
+    async def _load_actions(self) -> None:
+        """Takes the actions as they are now. What is wrong with them is no reason to page nobody."""
+        if self._actions_path is None:
+            return
+        try:
+            self._actions, self.actions_problem = await asyncio.to_thread(book.load, self._actions_path), None
+        except DirectoryError as error:
+            stays = "what was in force before stays so" if self._actions else "no action is called"
+            log.error("%s cannot be used; %s: %s", self._actions_path, stays, error)
+            others = len(error.faults) - 1
+            more = f" (and {others} more)" if others else ""
+            self.actions_problem = f"{error.faults[0]}{more}; {stays}"
 
     async def _read(self, path: Path) -> tuple[Directory, dict[str, dict[str, object]]]:
         """The directory, and what its channels say; files are read beside the event loop."""
@@ -135,8 +149,7 @@ class Staff:
 
     async def follow(self, on_change: Callable[[Duty], None]) -> None:
         """Puts changes of the files, and of the calendars, in force, until cancelled."""
-        named = " and ".join(str(path) for path in (self._path, self._actions_path) if path is not None)
-        if not named:
+        if self._path is None and self._actions_path is None:
             return
         loop = asyncio.get_running_loop()
         fetched = loop.time()
@@ -149,10 +162,12 @@ class Staff:
             try:
                 on_change(await self.load())
             except (DirectoryError, ChannelsError) as error:
-                log.error("%s cannot be used; what was in force before stays so: %s", named, error)
+                log.error("%s cannot be used; what was in force before stays so: %s", self._path, error)
                 continue
             if changed:
-                log.info("%s is in force as it is now", named)
+                files = (self._path, None if self.actions_problem else self._actions_path)
+                for path in filter(None, files):
+                    log.info("%s is in force as it is now", path)
 
     def _stamped(self) -> tuple[tuple[int, int] | None, ...]:
         return tuple(None if path is None else _stamp(path) for path in (self._path, self._actions_path))

@@ -238,6 +238,7 @@ class Watcher:
             "last_page_at": None if standing.last_page_ms is None else standing.last_page_ms / 1000,
             "watch": [{"name": name, "says": text} for name, text in self._watch.told.items()],
             "channels": {name: _health(health) for name, health in self._staff.health().items()},
+            "actions": self._staff.actions_problem,
             "deadman": None if self._switch is None else self._switch.status(),
         }
 

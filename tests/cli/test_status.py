@@ -139,7 +139,7 @@ def _notifier(**more: Any) -> dict[str, Any]:
 
 def _parts(*notifiers: dict[str, Any], **more: Any) -> tuple[str, list[Any]]:
     report = judge(_found(_worker(), notifiers=notifiers, **more), NAMES)
-    return report.verdict, [part for part in report.parts if part.kind in ("notifier", "channel", "deadman")]
+    return report.verdict, [part for part in report.parts if part.kind in ("notifier", "channel", "deadman", "actions")]
 
 
 def test_the_notifier_and_its_last_page() -> None:
@@ -184,3 +184,6 @@ def test_channels_that_failed_last_and_a_switch_that_cannot_be_called_are_told()
         ("phone", "FAILED", "unreachable 30 s ago: no connection to the mail server"),
         ("dead man's switch", "FAILED", "it cannot be called: answered 404"),
     ]
+    _, parts = _parts(_notifier(actions="actions.toml:3: error: what is wrong; no action is called"))
+    assert [(part.name, part.state) for part in parts[1:]] == [("actions", "FAILED")]
+    assert parts[1].detail == "actions.toml:3: error: what is wrong; no action is called"

@@ -110,6 +110,31 @@ async def test_what_is_wrong_is_told_and_what_was_in_force_stays(tmp_path: Path,
     await one.close()
 
 
+async def test_actions_that_cannot_be_used_are_told_and_keep_nobody_from_being_paged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(staff, "LOOK_EVERY_S", 0.02)
+    path = tmp_path / "actions.toml"
+    path.write_text("[actions.drain]\n")
+    one = Staff(None, Around(outbox=tmp_path / "outbox"), ManualClock(0), actions=path)
+    duty = await one.load()
+    assert duty.actions == {} and duty.roster.on_call("everyone", "primary", datetime.now(UTC))
+    assert one.actions_problem is not None and "actions.toml:1: error: actions.drain" in one.actions_problem
+    assert one.actions_problem.endswith("; no action is called") and "no action is called" in caplog.text
+    seen: list[Duty] = []
+    task = asyncio.create_task(one.follow(seen.append))
+    good = '[actions.drain]\non = {rules = ["a"]}\ncommand = ["/bin/true"]\n'
+    path.write_text(good)
+    await eventually_async(lambda: bool(seen and seen[-1].actions), "it is in force")
+    assert one.actions_problem is None
+    path.write_text(good + "colour = 1\n")
+    await eventually_async(lambda: one.actions_problem, "that is told")
+    assert set(seen[-1].actions) == {"drain"} and str(one.actions_problem).endswith("; what was in force before stays so")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await one.close()
+
+
 @pytest.mark.parametrize(
     ("at", "ends"),
     [
