@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -19,7 +20,7 @@ from notifier.actions import calls
 from notifier.actions.calls import Ran
 from notifier.actions.occasions import Occasion, Turn
 from notifier.actions.occasions import severities as told_severities
-from notifier.actions.registered import Registered
+from notifier.actions.registered import Registered, Unfillable, about
 from notifier.draft import SHORT, Draft, worse, worst
 from notifier.grouping import STORM_OF_ALL, Grouping, entities
 from notifier.policy import (
@@ -29,6 +30,7 @@ from notifier.policy import (
     CLOSED_MOST,
     COOL_DOWN_LONGEST_S,
     MITIGATED_QUIET,
+    OCCASIONS_AT_ONCE,
     OUTBOX,
     POLICY,
     QUIET_CHANNELS,
@@ -212,11 +214,13 @@ class Desk:
             self._record(result, now_ms)
         return self._done(now_ms)
 
-    def begin(self, now_ms: int) -> Changes:
-        """Takes up the actions that are approved: they run from now on."""
+    def begin(self, now_ms: int, room: int) -> Changes:
+        """Takes up the actions that are approved, so many at most: they run from now on."""
         for incident in list(self.incidents.values()):
-            if any(one.state == "approved" for one in incident.actions):
-                calls.begin(self._draft(incident, now_ms))
+            if room > 0 and any(one.state == "approved" for one in incident.actions):
+                draft = self._draft(incident, now_ms)
+                calls.begin(draft, room)
+                room -= len(draft.calls)
         return self._done(now_ms)
 
     def resume(self, now_ms: int, under_way: Collection[str] = ()) -> Changes:
@@ -616,18 +620,12 @@ class Desk:
         if not draft.it.open and (draft.before is None or draft.before.open):
             calls.withdraw(draft, f"the incident is {draft.it.status}")
         turn = Turn(draft.before, draft.now, lambda component: told_severities(self._others(draft), component))
+        tell = False
         for one in self.duty.actions.values():
-            occasion = turn.calls(one.on)
-            if occasion is not None:
-                self._plan(draft, one, occasion)
-
-    def _plan(self, draft: Draft, one: Registered, occasion: Occasion) -> None:
-        busy = calls.busy((draft.it, *self._others(draft)), draft.it.id, one, draft.now_ms)
-        latest = next((call for call in reversed(draft.it.actions) if call.name == one.name), None)
-        if busy is not None and latest is not None and latest.state == "skipped":
-            return  # said once is enough
-        call = calls.plan(draft, one, occasion, busy)
-        if call.state in ("waiting", "failed") and not any(page.kind == "page" for page in draft.pages):
+            for occasion in islice(turn.calls(one.on), OCCASIONS_AT_ONCE):
+                call = calls.plan(draft, one, occasion, self._others(draft))
+                tell = tell or (call is not None and call.state in ("waiting", "failed"))
+        if tell and not any(page.kind == "page" for page in draft.pages):
             self._tell_now(draft)
 
     def _others(self, draft: Draft) -> list[Incident]:
@@ -658,15 +656,12 @@ class Desk:
         one = self.duty.actions.get(call.name)
         if one is None or one.fingerprint != call.registered:
             raise Refused(f"{call.name} is not registered any more as it was when it was planned: it is not called")
-        busy = self._busy(draft, call, one)
+        it = msgspec.structs.replace(it, actions=tuple(each for each in it.actions if each is not call))
+        busy = calls.why_busy((it, *self._others(draft)), it.id, one, call.aim, draft.now_ms)
         if busy is not None:
             raise Refused(f"{call.name} cannot be called now: {busy}")
         calls.approve(draft, call, author, command.id)
         return f"has your approval of {call.name}"
-
-    def _busy(self, draft: Draft, call: Action, one: Registered) -> str | None:
-        without = msgspec.structs.replace(draft.it, actions=tuple(each for each in draft.it.actions if each is not call))
-        return calls.busy((without, *self._others(draft)), draft.it.id, one, draft.now_ms)
 
     def _by_hand(self, draft: Draft, command: Command, name: str) -> str:
         one, trial = self.duty.actions.get(name), command.kind == "try"
@@ -674,14 +669,16 @@ class Desk:
             near = nearest(name, self.duty.actions)
             hint = f" (did you mean {near}?)" if near else ""
             raise Refused(f"no action {quoted(name)} is registered{hint}")
-        busy = None if trial else calls.busy((draft.it, *self._others(draft)), draft.it.id, one, draft.now_ms)
+        asked, others = Occasion(calls.ASKED, _worst_about(draft.now)), self._others(draft)
+        try:
+            aim = one.aim(draft.it.id, about(draft.it, asked.about))
+        except Unfillable as error:
+            raise Refused(f"{name} cannot be called: {error}") from None
+        busy = None if trial else calls.why_busy((draft.it, *others), draft.it.id, one, aim, draft.now_ms)
         if busy is not None:
             raise Refused(f"{name} cannot be called now: {busy}")
-        asked = Occasion(calls.ASKED, _worst_about(draft.now))
-        call = calls.plan(draft, one, asked, None, by=command.author, trial=trial, ref=command.id)
-        if call.state == "failed":
-            return f"cannot have {name}: {call.detail}"
-        return f"gets {'a dry run of ' if call.trial else ''}{name}"
+        call = calls.plan(draft, one, asked, others, by=command.author, trial=trial, ref=command.id)
+        return f"gets {'a dry run of ' if call is not None and call.trial else ''}{name}"
 
     # --- silences ---------------------------------------------------------------------------------------------------------
 

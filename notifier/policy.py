@@ -43,8 +43,11 @@ TEXT_KEPT = 500
 ENTRIES_AT_ONCE = 20
 """Alerts that come at once and are more than this are one entry."""
 PAGES_MOST = 100
-ACTIONS_KEPT = 30
-"""Calls of actions that are kept with an incident: the latest, and of each action the last that was begun."""
+ACTIONS_KEPT, ACTIONS_MOST = 30, 200
+"""Calls of actions that are kept with an incident: the latest, and of those that do the same the last that was begun; and how
+many there may be in all."""
+OCCASIONS_AT_ONCE = 10
+"""One change of an incident calls an action no more often than this."""
 COOL_DOWN_LONGEST_S = 24 * HOUR_S
 QUIET_CHANNELS = frozenset({"email", "slack", "webhook"})
 """Through these an update goes; the end of an incident also by sms. Nobody is phoned to be told that it is over."""

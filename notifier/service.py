@@ -60,8 +60,8 @@ COST_EVERY_S, COST_LIMIT_S = 15.0, 10.0
 """How often it is asked what incidents cost, and how long that may take."""
 BESIDE_AGAIN_S, READ_AGAIN_S = 5.0, 0.5
 JOIN_LIMIT_S, KAFKA_WITHIN_S = 60.0, 600.0
-COURIERS = 32
-"""Messages that are under way at a time."""
+COURIERS, CALLS = 32, 8
+"""Messages, and actions, that are under way at a time."""
 COURIERS_LIMIT_S, STOP_LIMIT_S = 3.0, 9.0
 MESSAGE_BYTES = 8 * 1024 * 1024
 CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
@@ -361,7 +361,7 @@ class Notifier:
                 await self._apply(desk.act(commands, now_ms), now_ms, commands=read)
             await self._note_results()
             if not self._stopping:
-                await self._apply(desk.begin(now_ms), now_ms)
+                await self._apply(desk.begin(now_ms, CALLS - len(self._calls)), now_ms)
             costs, self._costs = self._costs, {}
             await self._apply(desk.assess(costs, now_ms), now_ms)
             await self._check(desk, now_ms)

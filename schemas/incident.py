@@ -140,10 +140,10 @@ UNDER_WAY: frozenset[ActionState] = frozenset({"waiting", "approved", "running"}
 
 class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call of a registered action. key: a hash of incident, number and name, which goes with every attempt; at_ms: since
-    when the state is so. why: what called for it. registered: a fingerprint of what was registered when it was planned;
-    about: what its placeholders stood for then. until_ms: up to when its approval is waited for. by: the person who approved
-    it, refused it or asked for it. trial: a dry run. began_ms: since when it counts for the cool-down. detail: what came of
-    it."""
+    when the state is so. why: what called for it. registered: a fingerprint of what was registered when it was planned; aim:
+    of what the call does, which its cool-down goes by; about: what its placeholders stood for then. until_ms: up to when its
+    approval is waited for. by: the person who approved it, refused it or asked for it. trial: a dry run. began_ms: since when
+    it counts for the cool-down. detail: what came of it."""
 
     key: str
     name: str
@@ -153,6 +153,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ms: int
     why: str
     registered: str
+    aim: str = ""
     about: dict[str, str] = {}
     until_ms: int | None = None
     by: str | None = None

@@ -15,7 +15,7 @@ import msgspec
 from notifier.actions.occasions import Occasion
 from notifier.actions.registered import Registered, Unfillable, about
 from notifier.draft import Draft
-from notifier.policy import ACTIONS_KEPT, TEXT_KEPT
+from notifier.policy import ACTIONS_KEPT, ACTIONS_MOST, TEXT_KEPT
 from schemas.incident import SYSTEM, UNDER_WAY, Action, ActionState, Incident, action_key
 
 
@@ -42,14 +42,28 @@ def plan(
     draft: Draft,
     one: Registered,
     occasion: Occasion,
-    busy: str | None,
+    others: Iterable[Incident],
     *,
     by: str | None = None,
     trial: bool = False,
     ref: str | None = None,
-) -> Action:
-    """Notes a call that is due. busy: why it cannot be now; by: the person who asked for it, which is an approval as well."""
+) -> Action | None:
+    """Notes a call that is due; None where there is nothing new to note. others: all other incidents. by: the person who asked
+    for it, which is an approval as well; whether it can be called was looked at then."""
     now = draft.now_ms
+    values = about(draft.it, occasion.about)
+    aim, busy, unfillable = "", None, None
+    try:
+        aim = one.aim(draft.it.id, values)
+    except Unfillable as error:
+        unfillable = str(error)
+    if by is None:
+        if len(draft.it.actions) >= ACTIONS_MOST:
+            return None
+        latest = next((each for each in reversed(draft.it.actions) if (each.name, each.aim) == (one.name, aim)), None)
+        busy = None if unfillable else why_busy((draft.it, *others), draft.it.id, one, aim, now)
+        if latest is not None and (latest.planned_ms == now or (busy is not None and latest.state == "skipped")):
+            return None  # said once is enough
     draft.set(acted=draft.it.acted + 1)
     call = Action(
         key=action_key(draft.it.id, draft.it.acted, one.name),
@@ -60,17 +74,17 @@ def plan(
         at_ms=now,
         why=occasion.why,
         registered=one.fingerprint,
-        about=about(draft.it, occasion.about),
+        aim=aim,
+        about=values,
         by=by,
         trial=trial or one.dry_run,
     )
     because = f"{by} asks for it" if by is not None else occasion.why
     if busy is not None:
         return _put(draft, call, "skipped", f"{one.name} is skipped ({because}): {busy}", detail=busy, ref=ref)
-    try:
-        shown = one.shown(call.about)[:TEXT_KEPT]
-    except Unfillable as error:
-        return _put(draft, call, "failed", f"{one.name} cannot be called ({because}): {error}", detail=str(error), ref=ref)
+    if unfillable is not None:
+        return _put(draft, call, "failed", f"{one.name} cannot be called ({because}): {unfillable}", detail=unfillable, ref=ref)
+    shown = one.shown(call.about)[:TEXT_KEPT]
     dry = "a dry run of " if call.trial else ""
     if one.approval and by is None:
         until = now + round(one.approval_within_s * 1000)
@@ -103,10 +117,10 @@ def withdraw(draft: Draft, why: str) -> None:
             _put(draft, one, "withdrawn", f"{one.name} is not called: {why}", until_ms=None, detail=why)
 
 
-def begin(draft: Draft) -> None:
-    """What was approved runs from now on."""
+def begin(draft: Draft, room: int) -> None:
+    """What was approved runs from now on, so many at most."""
     for one in draft.it.actions:
-        if one.state == "approved":
+        if one.state == "approved" and len(draft.calls) < room:
             asked = one.trial and one.by is not None and one.why == ASKED
             began = None if asked else draft.now_ms
             draft.calls.append(_put(draft, one, "running", f"{one.name} runs", began_ms=began))
@@ -135,11 +149,13 @@ def end(draft: Draft, ran: Ran) -> bool:
     return True
 
 
-def busy(incidents: Iterable[Incident], here: str, one: Registered, now_ms: int) -> str | None:
+def why_busy(incidents: Iterable[Incident], here: str, one: Registered, aim: str, now_ms: int) -> str | None:
     """Why an action cannot be called for the incident `here` now; None where it can."""
     for incident in incidents:
+        if incident.id == here and len(incident.actions) >= ACTIONS_MOST:
+            return f"there are {len(incident.actions)} calls for #{incident.number} already"
         for call in incident.actions:
-            if call.name != one.name:
+            if (call.name, call.aim) != (one.name, aim):
                 continue
             if call.state in ("approved", "running") or (call.state == "waiting" and incident.id == here):
                 how = "waits for approval" if call.state == "waiting" else "is under way"
@@ -178,11 +194,14 @@ def _put(
     calls = [now if one.key == now.key else one for one in draft.it.actions]
     if all(one.key != now.key for one in calls):
         calls.append(now)
-    cooling = {one.name: one.key for one in calls if one.began_ms is not None}  # the latest of each name
-    over = [one.key for one in calls if one.state not in UNDER_WAY and cooling.get(one.name) != one.key]
+    cooling = {(one.name, one.aim): one.key for one in calls if one.began_ms is not None}  # the latest of each
+    over = [one.key for one in calls if one.state not in UNDER_WAY and cooling.get((one.name, one.aim)) != one.key]
     over = over[: max(len(calls) - ACTIONS_KEPT, 0)]
     kept = tuple(one for one in calls if one.key not in over)
     waits = [one.until_ms for one in kept if one.until_ms is not None]
+    full = len(draft.it.actions) < ACTIONS_MOST <= len(kept)
     draft.set(actions=kept, act_at=min(waits, default=None))
     draft.say("action", text, author, ref or now.key)
+    if full:
+        draft.say("action", f"no more actions are called for it: there are {ACTIONS_MOST} calls that may not be forgotten yet")
     return now

@@ -31,9 +31,9 @@ class Turn:
     after: Incident
     elsewhere: Callable[[str], Collection[SeverityName]]
 
-    def calls(self, on: Iterable[On]) -> Occasion | None:
-        """The first occasion that the change is."""
-        return next((found for one in on for found in self._of(one)), None)
+    def calls(self, on: Iterable[On]) -> Iterator[Occasion]:
+        """The occasions that the change is."""
+        return (found for one in on for found in self._of(one))
 
     def _of(self, on: On) -> Iterator[Occasion]:
         if on.rules:

@@ -95,6 +95,11 @@ class Registered:
         """Program and arguments, with values in the place of placeholders. Raises Unfillable."""
         return tuple(_filled(part, about) for part in self.command)
 
+    def aim(self, incident: str, about: Mapping[str, str]) -> str:
+        """A fingerprint of what a call does: two with the same do the same. It is that of a program's arguments, and of a
+        webhook's incident. Raises Unfillable."""
+        return digest("aim", self.name, self.arguments(about) or incident)[:16]
+
     def shown(self, about: Mapping[str, str]) -> str:
         """What it calls, for people to read. Raises Unfillable."""
         if self.webhook is not None:

@@ -32,10 +32,10 @@ class Acting(Night):
         self.duty = replace(self.duty, actions={one.name: one for one in actions})
         self.desk.duty = self.duty
 
-    def begun(self) -> list[str]:
-        """Takes up what is approved: `0:30 drain #1` for each call."""
+    def begun(self, room: int = 100) -> list[str]:
+        """Takes up what is approved, so many at most: `0:30 drain #1` for each call."""
         before = len(self.called)
-        changes = self.desk.begin(self.now_ms)
+        changes = self.desk.begin(self.now_ms, room)
         self._told(changes)
         self._note([(one.incident, call) for one in changes.incidents for call in one.calls])
         return self.called[before:]

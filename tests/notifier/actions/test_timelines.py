@@ -117,12 +117,36 @@ class TestWhatCallsForIt:
         night.until("10:00")
         assert night.begun() == ["10:00 drain #1"]
 
-    def test_many_alerts_call_it_once(self) -> None:
-        night = Acting(registered())
+    def test_many_alerts_call_what_does_the_same_once(self) -> None:
+        night = Acting(registered(command=("/bin/drain",)))
         night.alert(*(alert("provider_down", provider=f"p{number}") for number in range(500)))
         assert len(night.begun()) == 1
         said = [text for one in night.desk.incidents.values() for text in night.story(one.number, "action")]
-        assert len(said) < 40, "what is skipped is said once for each incident"
+        assert len(said) < 10, "what is skipped is said once for each incident"
+
+    def test_what_does_something_else_is_called_for_each_within_bounds(self) -> None:
+        night = Acting(registered())
+        night.alert(alert("provider_down", provider="ozow"), alert("provider_down", provider="peach"))
+        assert night.begun() == ["0:00 drain #1", "0:00 drain #2"]
+        assert [night.call(number).about["provider"] for number in (1, 2)] == ["ozow", "peach"]
+        night = Acting(registered("restart", On(rules=("down",)), command=("/bin/restart", "{component}")))
+        night.alert(*(alert("down", provider="ozow", component=name) for name in ("a", "b", "a")))
+        assert night.begun(room=1) == ["0:00 restart #1"] and night.states(name="restart") == ["running", "approved"]
+        assert night.begun(room=0) == [] and night.begun(room=7) == ["0:00 restart #1"]
+        night = Acting(registered())
+        night.alert(*(alert("provider_down", provider=f"p{number}") for number in range(500)))
+        assert len(night.begun(room=1_000)) == 3 + 10, "one for each incident, and ten for that of the storm"
+
+    def test_one_incident_calls_no_more_than_so_many(self) -> None:
+        restart = registered("restart", On(rules=("down",)), command=("/bin/restart", "{component}"), cool_down_s=86_400.0)
+        night = Acting(restart)
+        for number in range(22):
+            many = (alert("down", provider="ozow", component=f"c{number}-{one}") for one in range(10))
+            night.alert(*many)
+            night.begun()
+        assert len(night.called) == 200 == len(night.incident().actions)
+        assert sum(text.startswith("no more actions are called for it") for text in night.story(1, "action")) == 1
+        assert "there are 200 calls for #1 already" in night.tell("run", "restart").text
 
 
 class TestApproval:
@@ -215,7 +239,7 @@ class TestApproval:
         )
 
     def test_two_approvals_at_once_are_one_call(self) -> None:
-        night = Acting(registered(**ASKED))
+        night = Acting(registered(command=("/bin/drain",), **ASKED))
         night.alert(DOWN)
         night.until("30:00")
         night.alert(alert("provider_down", provider="peach", component="course"))
@@ -247,14 +271,17 @@ class TestCoolDown:
         night.alert(alert("provider_down", provider="ozow", component="checkout", episode=4, n=1))
         assert night.begun() == ["10:00 drain #1"], "it has cooled down to the second"
 
-    def test_it_holds_over_all_incidents(self) -> None:
-        night = Acting(registered(cool_down_s=3600.0))
+    def test_it_holds_over_all_incidents_for_what_does_the_same(self) -> None:
+        night = Acting(
+            registered(command=("/bin/drain",), cool_down_s=3600.0),
+            registered("tell", webhook="https://hooks.example/", cool_down_s=3600.0),
+        )
         night.alert(DOWN)
-        night.begun()
+        assert night.begun() == ["0:00 drain #1", "0:00 tell #1"]
         night.until("20:00")
         night.alert(alert("provider_down", provider="peach", component="course"))
-        assert night.states(2) == ["skipped"] and night.begun() == []
-        assert night.call(2).detail == "it is under way already (#1)"
+        assert night.states(2) == ["skipped"] and night.call(2).detail == "it is under way already (#1)"
+        assert night.begun() == ["20:00 tell #2"], "of another incident a webhook tells something else"
 
     def test_incidents_that_it_follows_from_are_not_forgotten(self) -> None:
         night = Acting(registered(cool_down_s=3600.0))
