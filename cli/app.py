@@ -12,6 +12,7 @@ from cli.acting import actions
 from cli.answering import incidents, maintenance, silence
 from cli.duration import seconds
 from cli.errors import Commands
+from cli.reporting import metrics, payment, report
 
 app = typer.Typer(
     cls=Commands,
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-setup = typer.Typer(no_args_is_help=True, help="Create what an installation needs: topics, rule packs.")
+setup = typer.Typer(no_args_is_help=True, help="Create what an installation needs: topics, rule packs, dashboards.")
 tail = typer.Typer(no_args_is_help=True, help="Watch what comes out.")
 rules = typer.Typer(no_args_is_help=True, help="Rules as code: check and explain them.")
 app.add_typer(setup, name="setup", rich_help_panel="Settings")
@@ -35,6 +36,9 @@ app.add_typer(baseline, name="baseline", rich_help_panel="Rules")
 oncall = typer.Typer()
 app.add_typer(oncall, name="oncall", rich_help_panel="People")
 
+app.command(rich_help_panel="Look", epilog="Example: tillwatch metrics --signal payment_success_rate --watch")(metrics)
+app.command(rich_help_panel="Look", epilog="Example: tillwatch report weekly -o week.html")(report)
+app.add_typer(payment, name="payment", rich_help_panel="Look")
 app.add_typer(incidents, name="incidents", rich_help_panel="Answer")
 app.add_typer(silence, name="silence", rich_help_panel="Answer")
 app.add_typer(maintenance, name="maintenance", rich_help_panel="Answer")
@@ -189,6 +193,25 @@ def setup_alerts(
     A pack that was changed is kept. Exit code 1 when a pack has errors.
     """
     from cli.packs import set_up
+
+    raise typer.Exit(set_up(directory, force))
+
+
+@setup.command("dashboards", epilog="Example: tillwatch setup dashboards -o grafana/")
+def setup_dashboards(
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="grafana in the data folder unless said.", show_default=False
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace dashboards that were changed.")] = False,
+) -> None:
+    """Write Grafana dashboards over the console's /metrics: overview, payments, system, security, pipeline.
+
+    A dashboard that was changed is kept.
+    """
+    from cli.dashboards import set_up
 
     raise typer.Exit(set_up(directory, force))
 

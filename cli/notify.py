@@ -38,6 +38,7 @@ class _Staffed:
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         from functools import partial
 
+        from console.reports.clerk import Clerk
         from notifier.answers import answer
         from notifier.channels.settings import Around
         from notifier.links import Links
@@ -73,7 +74,9 @@ class _Staffed:
                 ) from None
             notifier = Notifier(settings, clock, duty, staff.deliver, ProcessGuard(), staff.call)
             watcher = Watcher(settings, clock, notifier, staff)
-            beside = [asyncio.create_task(staff.follow(notifier.put_on_duty)), asyncio.create_task(watcher.run())]
+            clerk = Clerk(settings, clock, staff, lambda: notifier.leading)
+            running = (staff.follow(notifier.put_on_duty), watcher.run(), clerk.run())
+            beside = [asyncio.create_task(one) for one in running]
             if hearing is not None:
                 hear = partial(proofs.follow, staff.proven)
                 beside.append(asyncio.create_task(run_beside("hearing of proof of delivery", hear)))

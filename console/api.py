@@ -39,6 +39,7 @@ from console.shapes import (
     SecurityFigures,
 )
 from console.shapes import Rows as RowsShape
+from console.signals import Signals
 from console.site import site
 from console.span import View
 from console.tables import question
@@ -256,6 +257,12 @@ async def pipeline_page(desk: AtDesk, view: Annotated[View, Depends(spanning("1h
     return await desk.pipeline(view)
 
 
+@api.get("/signals", tags=["figures"])
+async def signals_now(desk: AtDesk) -> Signals:
+    """What each signal that rules compare is now, as a whole and in its groups, and how the rules stand that compare it."""
+    return await desk.signals()
+
+
 @api.get("/integration", tags=["integration"])
 async def integration(request: Request) -> Integration:
     """Where other systems plug in."""
@@ -273,7 +280,11 @@ async def integration(request: Request) -> Integration:
 async def metrics(desk: AtDesk) -> Response:
     """For Prometheus."""
     pulse = await desk.readings.pulse()
-    body = exposition(desk.settings.names, pulse, desk.board, len(desk.rules.rules), desk.readings.now_ms())
+    told = None
+    if desk.settings.metrics == "signals":
+        with contextlib.suppress(*AWAY):  # what Tillwatch says of itself is told all the same
+            told = await desk.signals()
+    body = exposition(desk.settings.names, pulse, desk.board, len(desk.rules.rules), desk.readings.now_ms(), told)
     return Response(body, media_type=CONTENT_TYPE)
 
 

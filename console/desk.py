@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from redis.asyncio import Redis
 
 from agents.rulebook import Rulebook
-from console import health, kpis, pipeline_page
+from console import health, kpis, pipeline_page, signals
 from console import overview as first_page
 from console.aside import Aside
 from console.board import KEPT, Board, Follower, Message
@@ -35,12 +35,14 @@ from console.shapes import (
     SqlTable,
     Tick,
 )
+from console.signals import Signals
 from console.span import View
 from console.tables import Answer as TableAnswer
 from console.tables import Question
 from rollups.query import CATALOG, Answer, query
 from rollups.tables import DAY, RESOLUTIONS, TableStore
 from rules.loader import RuleSet
+from rules.signals import shipped
 from runtime.clock import Clock
 from runtime.redis import connect
 from runtime.settings import Settings
@@ -50,6 +52,7 @@ log = logging.getLogger(__name__)
 
 TICK_S, GATHER_S, AGAIN_AFTER_S = 2.0, 0.25, 5.0
 KEPT_WARM_S = 20.0
+SIGNALS_KEPT_S = 5.0
 SQL_ROWS = 10_000
 SQL_BYTES = 8_000_000
 PAGES_AT_ONCE, PAGES_WAITING, PAGES_KEPT = 4, 200, 50
@@ -94,6 +97,7 @@ class Desk:
         self._shown: Shared[Any] = Shared()
         self._read: OrderedDict[Hashable, Any] = OrderedDict()
         self.saved = Saved(self._redis, settings.names)
+        self._signals: Shared[Signals] = Shared(SIGNALS_KEPT_S)
         self.ready = False
 
     @contextlib.asynccontextmanager
@@ -261,6 +265,16 @@ class Desk:
 
         page: P = await self._shown.get(key, shown)
         return page
+
+    async def signals(self) -> Signals:
+        """What every signal is now; read once for all who ask within some seconds. Raises what redis raises when it is away."""
+
+        async def ask() -> Signals:
+            names = tuple(shipped())
+            seen = await signals.read(self.readings.tables, names, self.readings.now_ms(), await self.readings.pulse())
+            return signals.signals(seen, names, self.rules.rules)
+
+        return await self._signals.get("signals", ask)
 
     async def rows(self, asked: Question) -> dict[str, Any]:
         """The rows of a table. Raises Refused, and what redis raises when it is away."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from console.readings import Pulse, Totals, Window
 from console.shapes import (
@@ -20,6 +21,7 @@ from console.shapes import (
     Target,
 )
 from rollups.cells import Cell
+from rollups.sketch import Bins, add_bins, quantile
 from rules.signals import Filter, Signal, shipped
 from schemas.tables import TABLES, Key, Table
 
@@ -33,6 +35,14 @@ TABLES_OF: dict[str, tuple[str, ...]] = {
     "performance": ("requests", "resources", "queries", "calls"),
 }
 """What each of the figures is made of."""
+TARGETS: Mapping[str, tuple[Literal["above", "below"], float]] = {
+    "payment_success_rate": ("above", 0.95),
+    "avg_payment_latency": ("below", 5.0),
+    "payment_failure_rate": ("below", 0.05),
+    "conversion_rate": ("above", 0.80),
+    "error_rate": ("below", 0.05),
+}
+"""What a signal should be, in its unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,8 @@ class Seen:
 
 
 def value(name: str, held: Held) -> float | None:
-    """The signal over all groups, in its unit: a share, a ratio, a count or a mean."""
+    """The signal over all groups, in its unit: a share, a ratio, a count, a sum, a mean, a quantile or the largest sample. A
+    quantile wants sketches."""
     signal = shipped()[name]
     table = TABLES[signal.tables[0]]
     if signal.aggregate == "share":
@@ -60,11 +71,38 @@ def value(name: str, held: Held) -> float | None:
     if signal.aggregate == "ratio":
         base, part = _count(signal.where, table, held), _count((*signal.where, *signal.of), table, held)
         return part / base if base else None
-    if signal.aggregate == "count":
+    if signal.aggregate in ("count", "daily"):
         return _count(signal.where, table, held)
-    assert signal.aggregate == "mean", f"{name} cannot be told by totals"
-    n, total = _measured(signal, _cells(signal.where, table, held))
-    return total / n / signal.scale if n else None
+    cells = _cells(signal.where, table, held)
+    n, total = _measured(signal, cells)
+    if signal.aggregate == "sum":
+        return total / signal.scale
+    if signal.aggregate == "mean":
+        return total / n / signal.scale if n else None
+    at, _ = signal.measured()
+    stats = [cell.stats[at] for _, cell in cells if at < len(cell.stats)]
+    if signal.aggregate == "max":
+        highs = [stat.high for stat in stats if stat.high is not None]
+        return max(highs) / signal.scale if highs else None
+    assert signal.aggregate == "quantile", f"{name} cannot be told by totals"
+    bins: Bins = {}
+    for stat in stats:
+        add_bins(bins, stat.bins or {})
+    found = quantile(bins, signal.q)
+    return None if found is None else found / signal.scale
+
+
+def grouped(name: str, by: tuple[str, ...], held: Held) -> dict[tuple[object, ...], float | None]:
+    """The same for each group, by the values of these dimensions, which all of the signal's tables have."""
+    signal = shipped()[name]
+    tables = (signal.tables[0], *(() if signal.of_table is None else (signal.of_table,)))
+    groups: dict[tuple[object, ...], dict[str, Totals]] = {}
+    for table in tables:
+        places = [TABLES[table].dimensions.index(dimension) for dimension in by]
+        for key, cell in _cells(() if signal.aggregate == "share" else signal.where, TABLES[table], held):
+            group = tuple(key[at] for at in places)
+            groups.setdefault(group, {one: {} for one in tables})[table][key] = cell
+    return {group: value(name, part) for group, part in groups.items()}
 
 
 def _count(chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, held: Held) -> int:
@@ -101,11 +139,11 @@ def _whole(name: str, held: Held) -> int:
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def _above(limit: float, found: float | None) -> Target:
-    return Target(above=limit, met=None if found is None else found > limit)
-
-
-def _below(limit: float, found: float | None) -> Target:
+def target(name: str, found: float | None) -> Target:
+    """What the signal should be above or below, and whether it is."""
+    side, limit = TARGETS[name]
+    if side == "above":
+        return Target(above=limit, met=None if found is None else found > limit)
     return Target(below=limit, met=None if found is None else found < limit)
 
 
@@ -124,10 +162,10 @@ def payments(seen: Seen, held: Held, day: Held) -> PaymentFigures:
         conversion_rate=conversion,
         revenue={str(name): _measured(revenue, cells)[1] for name, cells in sorted(currencies.items(), key=str)},
         targets={
-            "success_rate": _above(0.95, success),
-            "average_latency": _below(5.0, latency),
-            "failure_rate": _below(0.05, failure),
-            "conversion_rate": _above(0.80, conversion),
+            "success_rate": target("payment_success_rate", success),
+            "average_latency": target("avg_payment_latency", latency),
+            "failure_rate": target("payment_failure_rate", failure),
+            "conversion_rate": target("conversion_rate", conversion),
         },
         **seen.marks(),
     )
@@ -144,7 +182,7 @@ def errors(seen: Seen, held: Held) -> ErrorFigures:
         },
         critical_errors=_whole("critical_errors", held),
         resolved_errors=_whole("resolved_errors", held),
-        targets={"error_rate": _below(0.05, rate)},
+        targets={"error_rate": target("error_rate", rate)},
         **seen.marks(),
     )
 

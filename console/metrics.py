@@ -11,7 +11,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from console.board import Board
 from console.readings import Pulse
+from console.signals import EVENT_BY_EVENT, SignalNow, Signals, groupings
 from rules.engine import GRAVEST
+from rules.signals import Signal, Unit, shipped
 from runtime.names import Names
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -28,10 +30,13 @@ class _Collected:
         return self._metrics
 
 
-def exposition(names: Names, pulse: Pulse, board: Board, rules: int, now_ms: int) -> bytes:
-    """The text of one scrape. `rules`: how many are in force."""
+def exposition(
+    names: Names, pulse: Pulse, board: Board, rules: int, now_ms: int, signals: Signals | None = None
+) -> bytes:
+    """The text of one scrape. `rules`: how many are in force; `signals`: where these are told as well."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected([*_pipeline(names, pulse, now_ms), *_rules(names, pulse, rules), *_alerts(names, board)]))
+    own = [*_pipeline(names, pulse, now_ms), *_rules(names, pulse, rules), *_alerts(names, board)]
+    registry.register(_Collected([*own, *(() if signals is None else _signals(names, signals))]))
     return generate_latest(registry)
 
 
@@ -91,3 +96,43 @@ def _alerts(names: Names, board: Board) -> Iterable[Metric]:
     listeners = _gauge("console_listeners", "Streams of events that are open at this console")
     listeners.add_metric([space], board.listeners)
     return firing, sent, listeners
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+_SUFFIX: dict[Unit, str] = {
+    "ratio": "_ratio",
+    "percent": "_ratio",
+    "s": "_seconds",
+    "count": "",
+    "minor": "_minor_units",
+}
+
+
+def signal_metric(signal: Signal, by: tuple[str, ...]) -> str:
+    """What the metric of a signal is called: `tillwatch_signal_…` as a whole, `tillwatch_provider_…` by provider."""
+    return f"tillwatch_{'_'.join(by) or 'signal'}_{signal.name}{_SUFFIX[signal.unit]}"
+
+
+def _signals(names: Names, told: Signals) -> Iterable[Metric]:
+    """One metric for each signal and what it is told by; what is not known is absent."""
+    for one in told.signals:
+        signal = shipped()[one.signal]
+        for by in () if signal.aggregate in EVENT_BY_EVENT else groupings(signal):
+            yield _family(names, signal, by, one)
+    more = _gauge("signal_groups_left_out", "Groups of a signal beyond those that are told", "signal")
+    for one in told.signals:
+        if one.groups_more:
+            more.add_metric([names.namespace, one.signal], one.groups_more)
+    yield more
+
+
+def _family(names: Names, signal: Signal, by: tuple[str, ...], told: SignalNow) -> Metric:
+    length_s = (told.window.end - told.window.start) // 1000
+    text = f"{signal.title[:1].upper()}{signal.title[1:]}, over {length_s} s{f', by {by[0]}' if by else ''}"
+    family = GaugeMetricFamily(signal_metric(signal, by), text, labels=["namespace", *by])
+    for one in told.values:
+        if one.value is not None and tuple(one.group) == by:
+            labels = ["" if value is None else str(value) for value in one.group.values()]
+            family.add_metric([names.namespace, *labels], one.value / 100 if signal.unit == "percent" else one.value)
+    return family

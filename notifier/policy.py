@@ -53,8 +53,9 @@ QUIET_CHANNELS = frozenset({"email", "slack", "webhook"})
 """Through these an update goes; the end of an incident also by sms. Nobody is phoned to be told that it is over."""
 OUTBOX = "outbox"
 """The channel that is always there, and shows messages as any other would."""
-CLOSED_MOST, CLOSED_KEPT_MS = 1_000, 30 * 24 * HOUR_S * 1000
-"""So many incidents that are over are kept for so long; all are on the incidents topic."""
+CLOSED_MOST, CLOSED_KEPT_MS = 1_000, 70 * 24 * HOUR_S * 1000
+"""So many incidents that are over are kept for so long, two months and some days: the report of a month tells them beside those
+of the month before. All are on the incidents topic."""
 SILENCES_MOST, SILENCE_LONGEST_MS, SILENCE_KEPT_MS = 500, 90 * 24 * HOUR_S * 1000, 7 * 24 * HOUR_S * 1000
 
 BusinessEnd = Callable[[int], int]

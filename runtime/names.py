@@ -111,8 +111,13 @@ class Names:
 
     # Redis: the notifier's own
     def notifier(self, part: str) -> str:
-        """`part`: leader, incidents, commands, handovers, proofs."""
+        """`part`: leader, incidents, commands, handovers, proofs, reports."""
         return f"{self.namespace}:{{notifier}}:{part}"
+
+    @property
+    def checklists(self) -> str:
+        """What people ticked: `item/period` → who, when."""
+        return f"{self.namespace}:checklists"
 
     def answer(self, command: str) -> str:
         """What came of a command, by its id; expires."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     console: str = Field("127.0.0.1:8321", description="where the console listens, host:port; port 0: any that is free")
     console_token: SecretStr | None = Field(None, description="what callers of the console must show (Bearer)")
     console_token_file: Path | None = Field(None, description="a file that holds it")
+    metrics: Literal["own", "signals"] = Field(
+        "own", description="what /metrics tells: own, of Tillwatch itself, or signals, those that rules compare as well"
+    )
 
     @field_validator("kafka")
     @classmethod

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from schemas.severity import Level, SeverityName
 
-Kind = Literal["page", "update", "resolved", "notice", "handover", "test"]
+Kind = Literal["page", "update", "resolved", "notice", "handover", "test", "report"]
 
 ACTIONS: Mapping[str, str] = MappingProxyType({"ack": "Acknowledge", "resolve": "Resolve", "escalate": "Escalate"})
 """What a recipient may answer, and how it is called on a button."""
@@ -26,6 +26,15 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]+")
 # Characters that turn the direction of what follows: with them a text can show other words than it holds.
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes along where the channel can carry one. type: as `text/html`."""
+
+    name: str
+    type: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class Message:
     runbook: str | None = None
     answer: Mapping[str, str] = field(default_factory=dict)
     thread: str | None = None
+    attached: Attachment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +139,7 @@ def headline(message: Message) -> str:
 
 def paragraphs(message: Message) -> tuple[str, ...]:
     """Status, where it is about something that is wrong, summary and lines, each on one line; nothing empty."""
-    status = "" if message.kind in ("notice", "handover", "test") else f"{message.severity}, {message.status}"
+    status = "" if message.kind in ("notice", "handover", "test", "report") else f"{message.severity}, {message.status}"
     said = (status, message.summary, *message.lines)
     return tuple(text for text in map(line, said) if text)
 

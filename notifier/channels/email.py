@@ -139,6 +139,11 @@ class Email:
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(text(message))
         mail.add_alternative(html(message), subtype="html")
+        if message.attached is not None:
+            one = message.attached
+            main, _, sub = one.type.partition("/")
+            params = {"charset": "utf-8"} if main == "text" else None
+            mail.add_attachment(one.content, maintype=main, subtype=sub, filename=one.name, params=params)
         return mail
 
     async def send(self, message: Message, address: str) -> Receipt:

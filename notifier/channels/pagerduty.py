@@ -43,7 +43,7 @@ def event(message: Message) -> dict[str, Any]:
         "timestamp": rfc3339(message.since_ms),
         "custom_details": {"status": message.status, "lines": list(paragraphs(message))},
     }
-    if message.kind == "handover":
+    if message.kind in ("handover", "report"):
         return {"payload": payload, "links": more}
     return {
         "event_action": "trigger",

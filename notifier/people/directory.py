@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from notifier.people import business, ical, secrets
 from notifier.people.levels import LAYER, ZONE_TEXT, Levels, moment
 from notifier.people.reading import DirectoryError, Fault, Faults, Table, parse
+from notifier.people.reports import Reports, reports
 from notifier.people.rotation import Fixed, Override, People, Rota
 from runtime.schedule import time_of, zone_of
 from runtime.suggest import nearest, quoted
@@ -62,7 +63,7 @@ class Team:
 class Directory:
     """Everybody, by their keys. `channels`: what each `[channels.x]` says; `channel` has its secrets, too.
 
-    urls: calendars that must be fetched, for `load`. folder: what paths in it are relative to.
+    urls: calendars that must be fetched, for `load`. folder: what paths in it are relative to. reports: who gets them.
     """
 
     people: Mapping[str, Person]
@@ -71,6 +72,7 @@ class Directory:
     calendar: business.Calendar = field(default_factory=business.Calendar)
     urls: tuple[str, ...] = field(default=(), repr=False)
     folder: Path = Path()
+    reports: Reports = field(default_factory=Reports)
 
     def team_for(self, rule: str, pack: str, owner: str | None, components: Iterable[str]) -> Team:
         """Who answers: the owner, where that is a team; else by the rule (`rule` or `pack/rule`), by the first component that
@@ -153,8 +155,9 @@ def _directory(
     overrides = _overrides(top, people, dict(tables), calendar.zone)
     levels = Levels(people, _names(people), calendars, folder, environment)
     teams = {key: _team(key, table, people, levels, overrides, calendar.zone) for key, table in tables}
+    sent = reports(top, channels)
     top.end()
-    return Directory(people, _with_default(teams, faults), channels, calendar, tuple(levels.urls), folder)
+    return Directory(people, _with_default(teams, faults), channels, calendar, tuple(levels.urls), folder, sent)
 
 
 def _named(top: Table, what: str, expected: str) -> list[tuple[str, Table]]:
