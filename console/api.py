@@ -16,12 +16,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from console.analyst_api import analyst
 from console.asking import AtDesk, Gone, spanning, while_connected
 from console.board import Event, Full
+from console.checklist_api import checklists
+from console.checklist_api import pages as checklist_pages
 from console.desk import Desk
 from console.events import EventStream
 from console.gate import Keys
 from console.metrics import CONTENT_TYPE, exposition
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
 from console.readings import AWAY, FINE_MS, LONGEST_MS
+from console.report_api import reports
 from console.rules_page import in_force
 from console.shapes import (
     Alerts,
@@ -316,6 +319,9 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
     app.include_router(health)
     app.include_router(api)
     app.include_router(analyst, prefix="/api/v1", responses=_PROBLEMS)
+    app.include_router(checklists, prefix="/api/v1", responses=_PROBLEMS)
+    app.include_router(checklist_pages)
+    app.include_router(reports, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(site)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -17,6 +17,7 @@ from console import health, kpis, pipeline_page, signals
 from console import overview as first_page
 from console.aside import Aside
 from console.board import KEPT, Board, Follower, Message
+from console.checklist_desk import ChecklistDesk
 from console.kpis import Seen
 from console.overview import Facts
 from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
@@ -91,6 +92,7 @@ class Desk:
         self.readings = Readings(self._redis, settings.names, clock)
         self.board = Board()
         self.follower = Follower(self.board, settings, self._redis)
+        self.checklists = ChecklistDesk(settings, self._redis, self.readings)
         self._redis_pages: Redis = connect(settings)
         self._pages_aside = Aside(PAGES_AT_ONCE, PAGES_WAITING)
         self._series = Series(TableStore(self._redis_pages, settings.names), self.readings.now_ms)
@@ -275,6 +277,10 @@ class Desk:
             return signals.signals(seen, names, self.rules.rules)
 
         return await self._signals.get("signals", ask)
+
+    async def aside(self, work: Callable[[Redis], Awaitable[H]]) -> H:
+        """What takes long, where others are answered meanwhile, with a connection for it."""
+        return await self._aside.run(lambda: _awaited(work(self._redis_aside)))
 
     async def rows(self, asked: Question) -> dict[str, Any]:
         """The rows of a table. Raises Refused, and what redis raises when it is away."""

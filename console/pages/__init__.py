@@ -55,6 +55,7 @@ PLACES = {
         Place("analyst", "Analyst", "/analyst", "sql", "4", judges=False),
         Place("rules", "Rules", "/rules", "flag", "7"),
         Place("pipeline", "Pipeline", "/pipeline", "deploy", "8", ("1h", "6h", "24h", "7d")),
+        Place("checklists", "Checklists", "/checklists", "todo", "9"),
     )
 }
 TABS = ("overview", "payments", "incidents", "system", "security")
