@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -23,6 +24,19 @@ Reason = Annotated[
 ]
 For = Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 30m or 2h.", show_default=False)]
 Ident = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
+
+
+class Judged(StrEnum):
+    right = "right"
+    wrong = "wrong"
+
+
+class Feels(StrEnum):
+    failing = "failing"
+    degraded = "degraded"
+    ok = "ok"
+
+
 Over = Annotated[bool, typer.Option("--all", help="Those that are over, too.")]
 
 
@@ -123,6 +137,55 @@ def reopen(incident: Which, note: Note = "", by: By = None, as_json: Json = Fals
 def review(incident: Which, note: Note = "", by: By = None, as_json: Json = False) -> None:
     """Say that what is resolved was looked back at."""
     _tell("review", incident, note, by, as_json)
+
+
+@incidents.command("judge", epilog="Example: tillwatch incidents judge 41 wrong --rule payment_alerts/slow_tail")
+def judge(
+    incident: Which,
+    judgement: Annotated[
+        Judged, typer.Argument(metavar="JUDGEMENT", help="right: somebody had to see to it; wrong.", show_default=False)
+    ],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option("--rule", metavar="PACK/RULE", help="Of this rule alone; may be repeated.", show_default=False),
+    ] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether its alerts were right or wrong: accuracy and false positives are counted from it."""
+    from cli.incidents import tell
+
+    raise typer.Exit(tell("judge", incident, judgement.value, by, as_json, rules=tuple(rule or ())))
+
+
+@incidents.command("publish", epilog='Example: tillwatch incidents publish 41 "Cards fail; EFT works." --felt failing')
+def publish(
+    incident: Which,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="In the words of customers.", show_default=False)],
+    felt: Annotated[
+        Feels, typer.Option("--felt", metavar="STATE", help="failing, degraded or ok.", show_default=False)
+    ],
+    title: Annotated[
+        str, typer.Option("--title", metavar="TEXT", help="The sentence above all others.", show_default=False)
+    ] = "",
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--service",
+            metavar="NAME",
+            help="What is affected, as the page calls it; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Tell customers on the public status page."""
+    from cli.incidents import tell
+    from schemas.incident import Update
+
+    update = Update(text, felt.value, title, tuple(service or ()))
+    raise typer.Exit(tell("publish", incident, "", by, as_json, update=update))
 
 
 def _tell(kind: str, incident: str, text: str, by: str | None, as_json: bool) -> None:

@@ -125,11 +125,11 @@ def _as_json(one: Incident, *, whole: bool = False) -> dict[str, Any]:
     return told
 
 
-def tell(kind: str, incident: str, text: str, by: str | None, as_json: bool) -> int:
-    """Hands a command in, and prints what came of it."""
+def tell(kind: str, incident: str, text: str, by: str | None, as_json: bool, **more: Any) -> int:
+    """Hands a command in, and prints what came of it. more: what else the command says."""
     from schemas.incident import Command
 
-    return handed_in(Command(new_id(), kind, by or author(), incident, text), as_json)  # type: ignore[arg-type]
+    return handed_in(Command(new_id(), kind, by or author(), incident, text, **more), as_json)  # type: ignore[arg-type]
 
 
 def handed_in(command: Command, as_json: bool) -> int:

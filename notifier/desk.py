@@ -34,10 +34,14 @@ from notifier.policy import (
     OUTBOX,
     POLICY,
     QUIET_CHANNELS,
+    SAMPLES_KEPT,
     SILENCE_KEPT_MS,
     SILENCES_MOST,
+    SLICES_KEPT,
+    SOURCES_KEPT,
     TEXT_KEPT,
     UPDATE_EVERY_MS,
+    UPDATES_MOST,
     BusinessEnd,
     due,
 )
@@ -45,18 +49,22 @@ from runtime.suggest import nearest, quoted
 from schemas.alert import AlertEvent
 from schemas.incident import (
     ANSWERED,
+    SERVICES_MOST,
     SYSTEM,
     TEXT_MOST,
     Action,
+    TITLE_MOST,
     Answer,
     Change,
     Command,
     Happened,
     Impact,
     Incident,
+    Judgement,
     LevelName,
     Member,
     Moved,
+    Onset,
     Page,
     Policy,
     SeverityPolicy,
@@ -407,6 +415,7 @@ class Desk:
             storm=storm,
             runbook=data.runbook,
             changes=tuple(sorted(before, key=lambda one: one.at_ms)[-CHANGES_MOST:]),
+            onset=_onset(told.alert),
         )
         draft = self._drafts[incident.id] = Draft(incident, now_ms, new=True)
         draft.say("opened", title, ref=told.alert.id)
@@ -754,6 +763,10 @@ class Desk:
             return "has your note"
         if kind in ("approve", "refuse", "run", "try"):
             return self._decide(draft, command, text)
+        if kind == "publish":
+            return self._publish(draft, command)
+        if kind == "judge":
+            return self._judge(draft, command, text)
         if not it.open:
             raise Refused(f"#{it.number} is {it.status}: reopen it first")
         if kind == "resolve":
@@ -786,6 +799,35 @@ class Desk:
         """Somebody at work on it said something: the time until it counts as quiet begins anew."""
         if draft.it.status in ANSWERED and draft.loud:
             self._arm(draft)
+
+    def _publish(self, draft: Draft, command: Command) -> str:
+        """What customers are told from now on."""
+        update = command.update
+        if update is None or not update.text.strip():
+            raise Refused("what are customers to be told? An update needs a text")
+        if len(update.text) > TEXT_MOST or len(update.title) > TITLE_MOST or len(update.services) > SERVICES_MOST:
+            raise Refused(f"an update has at most {TEXT_MOST} characters, {TITLE_MOST} of title, and {SERVICES_MOST} services")
+        told = msgspec.structs.replace(
+            update, text=update.text.strip(), title=update.title.strip(), at_ms=draft.now_ms, author=command.author
+        )
+        draft.set(updates=(*draft.it.updates, told)[-UPDATES_MOST:])
+        draft.say("published", told.title or told.text, command.author, command.id)
+        self._heard(draft)
+        return "is on the status page"
+
+    def _judge(self, draft: Draft, command: Command, text: str) -> str:
+        """What a person says of its alerts: whether they were worth being told."""
+        judgement: Judgement | None = "right" if text == "right" else "wrong" if text == "wrong" else None
+        if judgement is None:
+            raise Refused("were its alerts right or wrong? Say one of the two")
+        known = dict.fromkeys(one.full_rule for one in draft.it.members)
+        strange = next((one for one in command.rules if one not in known), None)
+        if strange is not None:
+            raise Refused(f"#{draft.it.number} has no alert of {strange!r}: there are {', '.join(known)}")
+        draft.set(judgements=draft.it.judgements | dict.fromkeys(command.rules or known, judgement))
+        what = ", ".join(command.rules) or "its alerts"
+        draft.say("judged", f"{command.author} finds {what} {judgement}", command.author, command.id)
+        return f"is judged: {judgement}"
 
     def _grade(self, draft: Draft, command: Command, text: str) -> str:
         named = next((one for one in SEVERITIES.values() if text.lower() in (one.name, one.level.lower())), None)
@@ -887,6 +929,29 @@ def thread_of(page: Page) -> str:
 def _name(level: LevelName | None) -> str:
     return {"primary": "the primary", "secondary": "the secondary", "lead": "the team lead", "executive": "the executive"}.get(
         level or "primary", "the primary"
+    )
+
+
+def _onset(alert: AlertEvent) -> Onset:
+    data = alert.data
+    return Onset(
+        alert=alert.id,
+        rule=data.rule,
+        pack=data.pack,
+        rule_version=data.rule_version,
+        unit=data.unit,
+        start_ms=data.window.start,
+        end_ms=data.window.end,
+        detected_ms=data.detected_at,
+        summary=data.summary[:TEXT_KEPT],
+        arithmetic=data.arithmetic[:TEXT_KEPT],
+        group=dict(data.group),
+        value=data.value,
+        threshold=data.threshold,
+        first_bad_ms=data.first_bad_at,
+        slices=tuple((dict(one.dimensions), one.share) for one in data.slice[:SLICES_KEPT]),
+        samples=data.evidence.samples[:SAMPLES_KEPT],
+        sources=tuple((one.topic, one.partition, one.from_, one.to) for one in data.evidence.offsets[:SOURCES_KEPT]),
     )
 
 

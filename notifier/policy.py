@@ -40,6 +40,10 @@ TIMELINE_HEAD, TIMELINE_TAIL, TIMELINE_CHARS = 50, 200, 100_000
 """Of a long timeline the first entries are kept, and the latest, these with so many characters; all are on the topic."""
 TEXT_KEPT = 500
 """Characters of what an alert says."""
+SLICES_KEPT, SAMPLES_KEPT, SOURCES_KEPT = 10, 10, 100
+"""What is kept of the alert that opened an incident: slices, ids of events, spans of offsets."""
+UPDATES_MOST = 50
+"""What customers were told, the latest."""
 ENTRIES_AT_ONCE = 20
 """Alerts that come at once and are more than this are one entry."""
 PAGES_MOST = 100
@@ -53,9 +57,9 @@ QUIET_CHANNELS = frozenset({"email", "slack", "webhook"})
 """Through these an update goes; the end of an incident also by sms. Nobody is phoned to be told that it is over."""
 OUTBOX = "outbox"
 """The channel that is always there, and shows messages as any other would."""
-CLOSED_MOST, CLOSED_KEPT_MS = 1_000, 70 * 24 * HOUR_S * 1000
-"""So many incidents that are over are kept for so long, two months and some days: the report of a month tells them beside those
-of the month before. All are on the incidents topic."""
+CLOSED_MOST, CLOSED_KEPT_MS = 1_000, 90 * 24 * HOUR_S * 1000
+"""So many incidents that are over are kept for so long: the public page has ninety days, and the report of a month tells them beside
+those of the month before. All are on the incidents topic."""
 SILENCES_MOST, SILENCE_LONGEST_MS, SILENCE_KEPT_MS = 500, 90 * 24 * HOUR_S * 1000, 7 * 24 * HOUR_S * 1000
 
 BusinessEnd = Callable[[int], int]

@@ -39,6 +39,8 @@ Change = Literal[
     "escalated",
     "severity",
     "assigned",
+    "published",
+    "judged",
     "alerted",
     "silenced",
     "noted",
@@ -171,6 +173,52 @@ class Moved(msgspec.Struct, frozen=True):
     text: str
 
 
+class Onset(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The alert that opened it, as it was then: what it rests on is not touched by what is told later. Times in epoch ms.
+
+    slices: (dimensions, share of what was wrong). sources: (topic, partition, first and last offset) of its records.
+    """
+
+    alert: str
+    rule: str
+    pack: str
+    rule_version: str
+    unit: str
+    start_ms: int
+    end_ms: int
+    detected_ms: int
+    summary: str
+    arithmetic: str
+    group: dict[str, Value] = {}
+    value: int | float | None = None
+    threshold: int | float | None = None
+    first_bad_ms: int | None = None
+    slices: tuple[tuple[dict[str, Value], float], ...] = ()
+    samples: tuple[str, ...] = ()
+    sources: tuple[tuple[str, int, int, int], ...] = ()
+
+
+Felt = Literal["failing", "degraded", "ok"]
+"""What customers feel: they cannot pay; they get through, with trouble; nothing any more."""
+
+
+class Update(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What customers are told on the public page. text: in their words; title: the sentence above all others; services: those
+    that are meant, as the page calls them; next_ms: by when they hear more. Author and time are set by whoever takes it."""
+
+    text: str
+    felt: Felt
+    title: str = ""
+    services: tuple[str, ...] = ()
+    next_ms: int | None = None
+    at_ms: int = 0
+    author: str = SYSTEM
+
+
+Judgement = Literal["right", "wrong"]
+"""Whether an alert told of something that somebody had to see to."""
+
+
 class Impact(msgspec.Struct, frozen=True):
     """What it costs customers so far. at_risk: the sum of failed payments by currency, in minor units."""
 
@@ -214,7 +262,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     round of messages. step_at, update_at: when the next step and the next update are due. said_ms: when people were told last.
     actions: the latest calls of registered actions; acted: how many there were; act_at: when the first approval that is
     waited for expires. reached: (person, channel) that were told of it. others: short fingerprints of alerts that go on
-    beyond those that are kept; members_more, timeline_more: how many were counted and not kept.
+    beyond those that are kept; members_more, timeline_more: how many were counted and not kept. updates: what customers
+    were told; judgements: what people say of its alerts, by `pack/rule`.
     """
 
     id: str
@@ -260,6 +309,9 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     actions: tuple[Action, ...] = ()
     acted: int = 0
     act_at: int | None = None
+    onset: Onset | None = None
+    updates: tuple[Update, ...] = ()
+    judgements: dict[str, Judgement] = {}
 
     @property
     def open(self) -> bool:
@@ -314,6 +366,8 @@ CommandKind = Literal[
     "assign",
     "escalate",
     "severity",
+    "publish",
+    "judge",
     "silence",
     "unsilence",
     "approve",
@@ -322,6 +376,7 @@ CommandKind = Literal[
     "try",
 ]
 TEXT_MOST = 2_000
+TITLE_MOST, SERVICES_MOST = 140, 20
 
 
 class Silence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -341,9 +396,10 @@ class Silence(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody wants done. id: chosen by whoever sends it, so that what is sent twice is done once. incident: its id,
-    the beginning of it, or its number. text: the note, the reason, the assignee or the severity. silence: of `silence`, to be
-    added; of `unsilence`, `text` is the id. Of `approve` and `refuse` `text` is the key or the name of an action's call that
-    waits, of `run` and `try` (a dry run) the name of an action."""
+    the beginning of it, or its number. text: the note, the reason, the assignee, the severity or the judgement. silence: of
+    `silence`, to be added; of `unsilence`, `text` is the id. Of `approve` and `refuse` `text` is the key or the name of an
+    action's call that waits, of `run` and `try` (a dry run) the name of an action. update: of `publish`. rules: of `judge`,
+    those that are meant, as `pack/rule`; all unless said."""
 
     id: str
     kind: CommandKind
@@ -351,6 +407,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     incident: str | None = None
     text: str = ""
     silence: Silence | None = None
+    update: Update | None = None
+    rules: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from notifier.desk import Result, Told
-from notifier.policy import CHANGES_BEFORE_MS, PAGES_MOST, TIMELINE_CHARS, TIMELINE_HEAD, TIMELINE_TAIL
-from schemas.incident import Moved
+from notifier.policy import CHANGES_BEFORE_MS, PAGES_MOST, TIMELINE_CHARS, TIMELINE_HEAD, TIMELINE_TAIL, UPDATES_MOST
+from schemas.alert import Evidence, OffsetRange, Slice
+from schemas.incident import SERVICES_MOST, TEXT_MOST, TITLE_MOST, Moved, Update
 from tests.support.night import Night, alert
 
 
@@ -298,3 +299,83 @@ class TestUpdates:
         night.tell("ack")
         night.alert(alert("more", severity="low", provider="ozow"))
         assert night.until("29:00") == []
+
+
+class TestOnset:
+    def test_what_it_opened_with_stays_as_it_was(self) -> None:
+        night = Night()
+        slices = (Slice(dimensions={"method": "card"}, share=0.98),)
+        where = Evidence(offsets=(OffsetRange(topic="t", partition=3, from_=7, to=9),), samples=("e1", "e2"))
+        night.alert(alert("provider_down", provider="ozow", value=0.6, slice=slices, evidence=where))
+        night.alert(alert("provider_down", "updated", provider="ozow", n=1, value=0.9, arithmetic="9 / 10 = 90 %"))
+        onset = night.incident().onset
+        assert onset is not None
+        assert (onset.rule, onset.value, onset.threshold, onset.unit) == ("provider_down", 0.6, 0.1, "ratio")
+        assert (onset.arithmetic, onset.group) == ("2 / 10 = 20 %", {"provider": "ozow"})
+        assert (onset.slices, onset.samples, onset.sources) == ((({"method": "card"}, 0.98),), ("e1", "e2"), (("t", 3, 7, 9),))
+        assert (onset.detected_ms - night.start_ms, (onset.first_bad_ms or 0) - night.start_ms) == (0, -10_000)
+        assert night.incident().members[0].arithmetic == "9 / 10 = 90 %"
+
+
+class TestPublishing:
+    def test_customers_are_told_in_their_words(self, night: Night) -> None:
+        night.until("3:00")
+        update = Update(" We are on it. ", "failing", "Card payments fail", ("Card payments",), 5, 99, "somebody else")
+        assert night.tell("publish", update=update).text == "#1 is on the status page"
+        said = Update("We are on it.", "failing", "Card payments fail", ("Card payments",), 5, night.now_ms, "thandi")
+        assert night.incident().updates == (said,)
+        assert night.story(1, "published") == ["Card payments fail"]
+
+    def test_what_is_over_can_be_told_too_and_twice_is_once(self, night: Night) -> None:
+        night.alert(ended())
+        for _ in range(2):
+            assert night.tell("publish", update=Update("It is over.", "ok"), ident="one").done
+        assert [one.text for one in night.incident().updates] == ["It is over."]
+
+    def test_the_latest_are_kept(self, night: Night) -> None:
+        for n in range(UPDATES_MOST + 1):
+            night.tell("publish", update=Update(f"{n}", "ok"))
+        assert [night.incident().updates[at].text for at in (0, -1)] == ["1", f"{UPDATES_MOST}"]
+
+    @pytest.mark.parametrize(
+        "update",
+        [
+            None,
+            Update(" ", "ok"),
+            Update("x" * (TEXT_MOST + 1), "ok"),
+            Update("x", "ok", "t" * (TITLE_MOST + 1)),
+            Update("x", "ok", services=("s",) * (SERVICES_MOST + 1)),
+        ],
+    )
+    def test_what_is_no_update_is_refused(self, night: Night, update: Update | None) -> None:
+        answer = night.tell("publish", update=update)
+        assert not answer.done and "an update" in answer.text.lower()
+        assert night.incident().updates == ()
+
+    def test_it_counts_as_a_word_of_whoever_is_at_work(self, night: Night) -> None:
+        night.tell("ack")
+        night.until("29:00")
+        night.tell("publish", update=Update("We are on it.", "failing"))
+        assert night.until("58:59") == []
+        assert night.until("59:00") == ["59:00 page thandi: phone sms email"]
+
+
+class TestJudging:
+    def test_all_of_its_alerts_or_some(self, night: Night) -> None:
+        night.alert(alert("slow", provider="ozow", severity="medium"))
+        assert night.tell("judge", "right").text == "#1 is judged: right"
+        assert night.tell("judge", "wrong", rules=("payment_alerts/slow",)).done
+        assert night.incident().judgements == {"payment_alerts/provider_down": "right", "payment_alerts/slow": "wrong"}
+        assert night.story(1, "judged") == ["thandi finds its alerts right", "thandi finds payment_alerts/slow wrong"]
+
+    def test_what_is_reviewed_can_still_be_judged(self, night: Night) -> None:
+        night.alert(ended())
+        night.tell("review")
+        assert night.tell("judge", "wrong").done
+        assert night.incident().status == "reviewed"
+
+    def test_neither_right_nor_wrong_is_refused(self, night: Night) -> None:
+        assert night.tell("judge", "maybe").text == "were its alerts right or wrong? Say one of the two"
+        strange = night.tell("judge", "wrong", rules=("payment_alerts/other",))
+        assert strange.text == "#1 has no alert of 'payment_alerts/other': there are payment_alerts/provider_down"
+        assert night.incident().judgements == {}

@@ -131,9 +131,11 @@ class Night:
         self._told(self.desk.take([Told(next(self._offsets), one) for one in alerts], self.now_ms, self.moved))
         return self.log[before:]
 
-    def tell(self, kind: str, text: str = "", *, by: str = "thandi", number: int = 1, ident: str | None = None) -> Answer:
+    def tell(
+        self, kind: str, text: str = "", *, by: str = "thandi", number: int = 1, ident: str | None = None, **more: Any
+    ) -> Answer:
         """A command about an incident."""
-        command = Command(ident or f"c{next(self._ids)}", kind, by, f"#{number}", text)  # type: ignore[arg-type]
+        command = Command(ident or f"c{next(self._ids)}", kind, by, f"#{number}", text, **more)  # type: ignore[arg-type]
         return self._answered(command)
 
     def silence(self, *matchers: str, start: str, end: str, kind: str = "silence", reason: str = "works") -> Answer:
