@@ -11,20 +11,18 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from console.readings import ANSWER_WITHIN_S, AWAY
-from runtime.kafka import KafkaUnreachable, TopicLogs, address, fetched_ends, stop_consumer
+from console.tail import Tail
 from runtime.outbox import HEADER
 from runtime.settings import Settings
 from runtime.tasks import heed
@@ -37,10 +35,8 @@ KEPT = 2_000
 WAITING = 256
 """Messages that wait for one listener; one that is slower is let go, and comes back where it was."""
 LISTENERS = 500
-POLL_MS = 500
 LOOK_EVERY_S = 2.0
-"""How often it is asked whether the topic is still the same log, and what the store says."""
-AGAIN_AFTER_S = 3.0
+"""How often it is asked what the store says."""
 FIRES = ("firing", "no_data")
 
 Event = Mapping[str, Any]
@@ -215,14 +211,26 @@ class Board:
 
 
 class Follower:
-    """Tells a board what the alerts topic and the store have. `partitions`: how many each event topic has, once Kafka told."""
+    """Tells a board what the alerts topic and the store have."""
 
     def __init__(self, board: Board, settings: Settings, redis: Redis) -> None:
-        self.board, self._settings, self._redis = board, settings, redis
+        self.board, self._redis = board, redis
         self._names = settings.names
-        self.partitions: Mapping[str, int] = {}
-        self.away: str | None = "Kafka has not answered yet"
+        self._tail = Tail(settings, self._names.alerts, KEPT, self._take, self._names.event_topics)
+
+    @property
+    def partitions(self) -> Mapping[str, int]:
+        """How many each event topic has, once Kafka told."""
+        return self._tail.partitions
+
+    @property
+    def away(self) -> str | None:
         """Why the topic cannot be followed now; None while it is."""
+        return self._tail.away
+
+    async def follow_topic(self) -> None:
+        """Takes alerts from the topic as they come; returns never."""
+        await self._tail.run()
 
     async def follow_store(self) -> None:
         """Takes what fires from the store, again and again; returns never. A store that is away is asked again."""
@@ -242,59 +250,7 @@ class Follower:
                 self.board.stand(json.loads(entry["alert"]), entry["n"])
         self.board.keep_only(mark.decode() if isinstance(mark, bytes) else mark for mark in held)
 
-    async def follow_topic(self) -> None:
-        """Takes alerts from the topic as they come; returns never. A broker that is away is asked again."""
-        topic = self._names.alerts
-        kafka = address(self._settings)
-        logs = TopicLogs(kafka)
-        try:
-            while True:
-                try:
-                    found = await logs.ask((*self._names.event_topics, topic))
-                    self.partitions = {name: one.partitions for name, one in found.items() if name != topic}
-                    if topic in found:
-                        await self._follow(kafka, logs, found[topic].topic_id)
-                    else:
-                        self.away = f"no topic {topic}: run 'tillwatch setup topics'"
-                except (KafkaUnreachable, KafkaError, OSError) as error:
-                    if self.away is None:
-                        log.warning("alerts are not followed: %s", error)
-                    self.away = str(error) or type(error).__name__
-                heed()
-                await asyncio.sleep(AGAIN_AFTER_S)
-        finally:
-            await logs.close()
-
-    async def _follow(self, kafka: str, logs: TopicLogs, topic_id: str) -> None:
-        """Until the topic is another log. Raises what Kafka's client raises when it is away."""
-        partition = TopicPartition(self._names.alerts, 0)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka, client_id="tillwatch-console", enable_auto_commit=False, auto_offset_reset="earliest"
-        )
-        await consumer.start()
-        try:
-            consumer.assign([partition])
-            first = (await consumer.beginning_offsets([partition]))[partition]
-            end = (await fetched_ends(kafka, {partition: first})).get(partition, first)
-            latest = self.board.latest
-            same = latest is not None and latest.log == _short(topic_id)
-            next_at = latest.at + 1 if same and latest is not None else max(first, end - KEPT)
-            consumer.seek(partition, max(next_at, first))
-            self.away, looked = None, time.monotonic()
-            while True:
-                for record in (await consumer.getmany(partition, timeout_ms=POLL_MS)).get(partition, ()):
-                    self._take(record, topic_id, news=same or record.offset >= end)
-                if time.monotonic() - looked > LOOK_EVERY_S:
-                    found = await logs.ask((*self._names.event_topics, self._names.alerts))
-                    self.partitions = {name: one.partitions for name, one in found.items() if name != self._names.alerts}
-                    now = found.get(self._names.alerts)
-                    if now is None or now.topic_id != topic_id:
-                        return
-                    looked = time.monotonic()
-        finally:
-            await stop_consumer(consumer)
-
-    def _take(self, record: ConsumerRecord, topic_id: str, *, news: bool) -> None:
+    def _take(self, record: ConsumerRecord, topic_id: str, news: bool) -> None:
         try:
             AlertEvent.model_validate_json(record.value or b"")
         except ValidationError as error:
