@@ -21,9 +21,10 @@ from console.checklist_api import pages as checklist_pages
 from console.desk import Desk
 from console.events import EventStream
 from console.gate import Keys
+from console.incident_api import incident_api
 from console.metrics import CONTENT_TYPE, exposition
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
-from console.readings import AWAY, FINE_MS, LONGEST_MS
+from console.readings import AWAY
 from console.report_api import reports
 from console.rules_page import in_force
 from console.shapes import (
@@ -46,7 +47,7 @@ from console.signals import Signals
 from console.site import site
 from console.span import View
 from console.tables import question
-from runtime.settings import duration_s
+from console.windows import length_ms as _length_ms
 from schemas.severity import SEVERITIES
 from schemas.time import rfc3339
 
@@ -60,17 +61,6 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 Length = Annotated[
     str, Query(alias="window", description="how long, such as 5m, 1h or 24h: whole 10 s, up to 31d", max_length=20)
 ]
-
-
-def _length_ms(text: str) -> int:
-    try:
-        seconds = duration_s(text)
-    except ValueError as error:
-        raise Refused(400, f"window: {error}") from None
-    ms = round(float(str(seconds)) * 1000)
-    if not FINE_MS <= ms <= LONGEST_MS or ms % FINE_MS:
-        raise Refused(400, f"window={text[:20]!r}: expected whole 10 s, from 10s to 31d")
-    return ms
 
 
 # --- health -----------------------------------------------------------------------------------------------------------
@@ -230,10 +220,10 @@ async def alerts(
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def events(request: Request, desk: AtDesk) -> Response:
-    """Server-sent events: `alert` (an alert event, as it is sent), every 2 s `tick` (how fresh everything is) and `overview`
-    (the first page), and `reset` (begin anew).
+    """Server-sent events: `alert` (an alert event, as it is sent), `incident` (an incident that changed, in a line), every 2 s
+    `tick` (how fresh everything is) and `overview` (the first page), and `reset` (begin anew).
 
-    Who comes back with Last-Event-ID gets the alerts that it missed.
+    Who comes back with Last-Event-ID gets the alerts that it missed; incidents it asks for again.
     """
     after = request.headers.get("last-event-id") or None
     try:
@@ -267,15 +257,15 @@ async def signals_now(desk: AtDesk) -> Signals:
 
 
 @api.get("/integration", tags=["integration"])
-async def integration(request: Request) -> Integration:
+async def integration(request: Request, desk: AtDesk) -> Integration:
     """Where other systems plug in."""
     base = str(request.base_url).rstrip("/")
     return Integration(
         metrics_endpoint=f"{base}/metrics",
         log_aggregation="stderr of every process, one JSON object a line with --json-logs",
-        alert_webhook=None,
+        alert_webhook=await desk.incidents.webhook(),
         dashboard_url=f"{base}/",
-        incident_api=None,
+        incident_api=f"{base}/api/v1/incidents",
     )
 
 
@@ -322,6 +312,7 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
     app.include_router(checklists, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(checklist_pages)
     app.include_router(reports, prefix="/api/v1", responses=_PROBLEMS)
+    app.include_router(incident_api)
     app.include_router(site)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

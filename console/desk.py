@@ -18,6 +18,7 @@ from console import overview as first_page
 from console.aside import Aside
 from console.board import KEPT, Board, Follower, Message
 from console.checklist_desk import ChecklistDesk
+from console.incident_desk import IncidentDesk
 from console.kpis import Seen
 from console.overview import Facts
 from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
@@ -93,6 +94,7 @@ class Desk:
         self.board = Board()
         self.follower = Follower(self.board, settings, self._redis)
         self.checklists = ChecklistDesk(settings, self._redis, self.readings)
+        self.incidents = IncidentDesk(settings, self._redis, self.readings, self.board, lambda: self.rules)
         self._redis_pages: Redis = connect(settings)
         self._pages_aside = Aside(PAGES_AT_ONCE, PAGES_WAITING)
         self._series = Series(TableStore(self._redis_pages, settings.names), self.readings.now_ms)
@@ -107,8 +109,9 @@ class Desk:
         """Follows alerts and rules, and ticks, until the block is left."""
         self._aside.start()
         self._pages_aside.start()
-        follower = self.follower
-        running = (follower.follow_topic, follower.follow_store, self._follow_rules, self._tick)
+        follower, incidents = self.follower, self.incidents
+        following = (follower.follow_topic, follower.follow_store, *incidents.tasks)
+        running = (*following, self._follow_rules, self._tick)
         tasks = [asyncio.create_task(_again(one)) for one in running]
         self.ready = True
         try:

@@ -162,9 +162,19 @@ class Counter:
         self._redis, self._names = redis, names
 
     async def all(self) -> tuple[tuple[Incident, ...], tuple[Silence, ...]]:
-        """Everything that is kept, as it was saved last."""
+        """Everything that is kept, as it was saved last; decoded beside the event loop, since it may be much."""
         stored = await self._redis.hgetall(self._names.notifier("incidents"))
-        return _split(Entry.decode(text(key), value) for key, value in stored.items())
+        return await asyncio.to_thread(lambda: _split(Entry.decode(text(key), value) for key, value in stored.items()))
+
+    async def one(self, mark: str) -> Incident | None:
+        """The incident with this id, as it was saved last."""
+        value = await self._redis.hget(self._names.notifier("incidents"), mark)
+        return None if value is None else msgspec.convert(Entry.decode(mark, value).state["incident"], Incident)
+
+    async def silence(self, mark: str) -> Silence | None:
+        """The silence with this id, as it was saved last."""
+        value = await self._redis.hget(self._names.notifier("incidents"), SILENCE + mark)
+        return None if value is None else msgspec.convert(Entry.decode(mark, value).state["silence"], Silence)
 
     async def due_ms(self) -> int | None:
         """When the earliest step of all incidents is or was due, by what is kept; None where nothing is to come."""

@@ -43,9 +43,10 @@ KEYS = (
     "levels", "no_data", "during", "inhibited_by", "labels", "owner", "summary", "runbook", "enabled",
 )  # fmt: skip
 BUCKET_MS = 5_000
-ROOT = Path(__file__).resolve().parents[1]
 RUNBOOKS = Path("docs") / "runbooks"
 """Where the runbooks lie that ship, from the root of the repository: a page has the name of its rule."""
+PACKED = Path(__file__).with_name("runbooks")
+"""The same folder, as it is packed."""
 
 
 COUNTED = frozenset({"count", "sum", "silence", "daily"})
@@ -588,8 +589,8 @@ class _Builder:
 
 @cache
 def _shipped_runbook(name: str) -> str | None:
-    page = RUNBOOKS / f"{name}.md"
-    return page.as_posix() if name.isidentifier() and (ROOT / page).is_file() else None
+    page = f"{name}.md"
+    return (RUNBOOKS / page).as_posix() if name.isidentifier() and (PACKED / page).is_file() else None
 
 
 def _canonical(node: Node) -> object:
