@@ -22,6 +22,7 @@ from console.desk import Desk
 from console.events import EventStream
 from console.gate import Keys
 from console.incident_api import incident_api
+from console.incident_site import incident_site
 from console.metrics import CONTENT_TYPE, exposition
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
 from console.readings import AWAY
@@ -314,6 +315,7 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
     app.include_router(reports, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(incident_api)
     app.include_router(site)
+    app.include_router(incident_site)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -165,6 +165,7 @@ class Desk:
             firing=sum(event["data"]["status"] == "firing" for event in self.board.firing()),
             alerts=self.follower.away or "followed",
             last_alert=None if latest is None else latest.place,
+            incidents=self.incidents.open,
         )
 
     # --- answers ------------------------------------------------------------------------------------------------------

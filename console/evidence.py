@@ -29,6 +29,8 @@ SETTLED_MS = MINUTE_MS
 """After so long events of then have come, but for what is late."""
 FINE_MOST_MS, COARSE_MOST_MS = 40 * MINUTE_MS, 24 * 60 * MINUTE_MS
 """The longest time that is shown by 10 s, and by the minute."""
+LIMITED = ("ratio", "share", "mean", "quantile", "max", "last")
+"""Of these a bucket can be held against the threshold; what is counted over a longer window cannot."""
 USUAL_LEAST, USUAL_CUT = 10, 0.05
 """What is usual needs so many buckets; this share at both ends is left out."""
 
@@ -61,7 +63,7 @@ class Plan:
 
 def plan(onset: Onset, rule: Rule, now_ms: int) -> Plan | None:
     """What is to be read for this alert; None where the rows of then are gone, or it took longer than can be shown."""
-    bad = min(onset.first_bad_ms or onset.start_ms, onset.start_ms)
+    bad = onset.start_ms if onset.first_bad_ms is None else onset.first_bad_ms
     length = onset.detected_ms - bad
     resolution = RESOLUTIONS["10s" if length <= FINE_MOST_MS else "1m"]
     if length > COARSE_MOST_MS:
@@ -106,6 +108,7 @@ def frozen(plan: Plan, onset: Onset, rows: Rows, now_ms: int) -> Frozen:
         points=points,
         counts=[sum(cell.count for _, _, cell in chosen.get(start, [])) for start in starts],
         usual=_usual(before),
+        limited=signal.aggregate in LIMITED,
         final=now_ms >= plan.end_ms + SETTLED_MS,
     )
     return Frozen(chart=chart, slices=_slices(plan, onset, chosen))
@@ -166,7 +169,7 @@ def _usual(points: list[float]) -> tuple[float, float] | None:
 def _slices(plan: Plan, onset: Onset, chosen: Mapping[int, Sequence[Marked]]) -> list[SliceShare]:
     """Of each slice of the alert, how many events there were in the window that was judged, and how many were wrong."""
     names, step = plan.table.dimensions, plan.resolution.width_ms
-    ratio = plan.part.signal.aggregate == "ratio"
+    ratio, counted = (plan.part.signal.aggregate == name for name in ("ratio", "count"))
     window = [
         one
         for bucket, cells in chosen.items()
@@ -175,7 +178,7 @@ def _slices(plan: Plan, onset: Onset, chosen: Mapping[int, Sequence[Marked]]) ->
     ]
     found = []
     for dimensions, share in onset.slices:
-        known = ratio and all(name in names for name in dimensions)
+        known = (ratio or counted) and all(name in names for name in dimensions)
         cells = [
             (marked, cell)
             for key, marked, cell in window
@@ -185,8 +188,8 @@ def _slices(plan: Plan, onset: Onset, chosen: Mapping[int, Sequence[Marked]]) ->
             SliceShare(
                 dimensions=dict(dimensions),
                 share=share,
-                wrong=sum(cell.count for marked, cell in cells if marked) if known else None,
-                all=sum(cell.count for _, cell in cells) if known else None,
+                wrong=sum(cell.count for marked, cell in cells if marked or counted) if known else None,
+                all=sum(cell.count for _, cell in cells) if known and ratio else None,
             )
         )
     return found

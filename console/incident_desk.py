@@ -33,6 +33,7 @@ from console.ledger import Following, Ledger
 from console.problems import Refused
 from console.readings import AWAY, Readings, window_of
 from console.runbooks import runbook
+from console.shapes import OpenIncidents
 from console.who import Who
 from notifier.silences import BadSilence, check, matcher
 from notifier.store import Counter
@@ -67,7 +68,7 @@ class IncidentDesk:
         self.following = Following(self.ledger, settings, self._counter.all)
         self.duty = DutyBook(settings.teams)
         self._frozen: set[str] = set()
-        """Incidents whose figures are kept, or never will be."""
+        """Alerts whose figures are kept, or never will be."""
 
     @property
     def tasks(self) -> tuple[Callable[[], Awaitable[None]], ...]:
@@ -80,6 +81,11 @@ class IncidentDesk:
 
     def _now_ms(self) -> int:
         return self._readings.now_ms()
+
+    @property
+    def open(self) -> OpenIncidents:
+        """How many are open, and how bad the worst is."""
+        return people.open_ones(self.ledger.open)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -117,9 +123,10 @@ class IncidentDesk:
         return await self._whole(await self.find(wanted))
 
     async def _whole(self, incident: Incident) -> WholeIncident:
-        rule = None if incident.onset is None else self._rule(incident.onset)
-        kept = None if incident.onset is None else await self.figures(incident)
-        current = rule is not None and incident.onset is not None and rule.version == incident.onset.rule_version
+        onset = people.worst_onset(incident)
+        rule = None if onset is None else self._rule(onset)
+        kept = None if onset is None else await self.figures(onset)
+        current = rule is not None and onset is not None and rule.version == onset.rule_version
         return people.whole(
             incident,
             self.ledger.incidents,
@@ -140,18 +147,17 @@ class IncidentDesk:
 
     # --- the figures of then --------------------------------------------------------------------------------------------
 
-    async def figures(self, incident: Incident) -> Frozen | None:
-        """The figures around its onset: those that are kept, or else as they are now. None where there are none."""
-        onset = incident.onset
-        rule = None if onset is None else self._rule(onset)
-        key = self._settings.names.frozen(incident.id)
+    async def figures(self, onset: Onset) -> Frozen | None:
+        """The figures around an onset: those that are kept, or else as they are now. None where there are none."""
+        rule = self._rule(onset)
+        key = self._settings.names.frozen(onset.alert)
         with contextlib.suppress(*AWAY):
             async with asyncio.timeout(READ_WITHIN_S):
                 held = await self._redis.get(key)
                 if held is not None:
-                    self._frozen.add(incident.id)
+                    self._frozen.add(onset.alert)
                     return FROZEN.validate_json(held)
-                if onset is None or rule is None:
+                if rule is None:
                     return None
                 now_ms = self._now_ms()
                 plan = evidence.plan(onset, rule, now_ms)
@@ -165,7 +171,7 @@ class IncidentDesk:
                 found = evidence.frozen(plan, onset, rows, now_ms)
                 if found.chart.final:  # of two consoles the first one keeps it, and both show that
                     kept = await self._redis.set(key, found.model_dump_json(), nx=True, ex=FROZEN_KEPT_S)
-                    self._frozen.add(incident.id)
+                    self._frozen.add(onset.alert)
                     return found if kept else FROZEN.validate_json(await self._redis.get(key) or b"")
                 return found
         return None
@@ -173,13 +179,13 @@ class IncidentDesk:
     async def freeze(self) -> None:
         """Keeps the figures of each incident as soon as they are complete, whether or not somebody looks; returns never."""
         while True:
-            known = self.ledger.marks()
-            self._frozen &= known
-            for incident in self.ledger.incidents:
-                if incident.id not in self._frozen and incident.onset is not None:
-                    await self.figures(incident)
-                    if self._now_ms() - incident.opened_ms > DAY:
-                        self._frozen.add(incident.id)  # what is not kept by now never will be
+            onsets = [onset for one in self.ledger.incidents if (onset := people.worst_onset(one)) is not None]
+            self._frozen &= {onset.alert for onset in onsets}
+            for onset in onsets:
+                if onset.alert not in self._frozen:
+                    await self.figures(onset)
+                    if self._now_ms() - onset.detected_ms > DAY:
+                        self._frozen.add(onset.alert)  # what is not kept by now never will be
             heed()
             await asyncio.sleep(FREEZE_EVERY_S)
 
@@ -278,7 +284,7 @@ class IncidentDesk:
         shown = people.wanted(self.ledger.incidents, statuses, severity, before)
         rest = [one for one in shown if not one.open]
         mark, sentence = people.list_sentence(self.ledger.open, known=self.ledger.known)
-        now_ms = self._now_ms()
+        now_ms, figures = self._now_ms(), self.operations(30 * DAY)
         return IncidentsPage(
             state=mark,
             sentence=sentence,
@@ -288,7 +294,8 @@ class IncidentDesk:
             open=self._rows([one for one in shown if one.open]),
             last=self._rows(rest[:limit]),
             next=rest[limit - 1].number if len(rest) > limit else None,
-            figures=self.operations(30 * DAY),
+            tiles=operations.tiles(figures),
+            figures=figures,
             asked={name: value for name, value in (("state", state), ("severity", severity)) if value is not None},
             followed=self.following.followed,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from console.shapes import Mark, Page, Shape, Span
+from console.shapes import Mark, Page, Shape, Span, Tile
 from schemas.alert import Instant, Number
 from schemas.incident import SERVICES_MOST, TEXT_MOST, TITLE_MOST, Change, Felt, Judgement, LevelName, Status
 from schemas.severity import Level, SeverityName
@@ -41,7 +41,7 @@ class IncidentRow(Shape):
     id: str
     number: int = Field(description="the short number that people say")
     version: int
-    title: str
+    title: str = Field(description="what the worst of its alerts said when it began")
     severity: SeverityName
     level: Level
     status: Status
@@ -125,7 +125,8 @@ class Slip(Shape):
 
 
 class SliceShare(Shape):
-    """A part of what was judged. `share`: of what was wrong; `wrong` of `all`: events in the window, null where not known."""
+    """A part of what was judged. `share`: of what was wrong; `wrong` of `all`: events in the window, null where not known
+    or, of what is counted, not to be told apart."""
 
     dimensions: dict[str, Any]
     share: float
@@ -136,7 +137,8 @@ class SliceShare(Shape):
 class FrozenChart(Shape):
     """The signal around the onset, in buckets that begin at `start` and are `step_s` wide; null where there is nothing to tell.
 
-    `usual`: the range of the half hour before. `final`: it will not change any more.
+    `usual`: the range of the half hour before. `limited`: each point can be held against the threshold. `final`: it will not
+    change any more.
     """
 
     title: str
@@ -146,6 +148,7 @@ class FrozenChart(Shape):
     points: list[float | None]
     counts: list[int]
     usual: tuple[float, float] | None
+    limited: bool
     final: bool
 
 
@@ -159,7 +162,7 @@ class Source(Shape):
 
 
 class EvidenceAtOnset(Shape):
-    """What the alert that opened it rested on."""
+    """What its worst alert rested on when it began."""
 
     alert: str
     rule: str
@@ -407,12 +410,19 @@ class Room(Page):
     incident: WholeIncident
 
 
+class RunbookPage(Page):
+    """The page of one runbook."""
+
+    runbook: Runbook
+
+
 class IncidentsPage(Page):
     """The page of incidents."""
 
     open: list[IncidentRow]
     last: list[IncidentRow]
     next: int | None
+    tiles: list[Tile]
     figures: OperationsFigures
     asked: dict[str, str] = Field(description="the filter")
     followed: bool

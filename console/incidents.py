@@ -23,7 +23,7 @@ from console.incident_shapes import (
     TimelineEntry,
     WholeIncident,
 )
-from console.shapes import Mark, Span, Words
+from console.shapes import Mark, OpenIncidents, Span, Words
 from console.slip import slip
 from console.words import counted, duration
 from schemas.incident import SYSTEM, Incident, Onset, Silence, matcher_text
@@ -38,6 +38,21 @@ def state_of(incident: Incident) -> Mark:
     return GRAVITY[incident.severity] if incident.open else "ok"
 
 
+def worst_onset(incident: Incident) -> Onset | None:
+    """The worst of its alerts, as it was when it began."""
+    return incident.gravest or incident.onset
+
+
+def title_of(incident: Incident) -> str:
+    """What the worst of its alerts said when it began."""
+    return incident.gravest.summary if incident.gravest is not None and incident.storm is None else incident.title
+
+
+def _short(incident: Incident) -> str:
+    """The same without its arithmetic."""
+    return title_of(incident).partition(":")[0].rstrip(".")
+
+
 def row(incident: Incident, now_ms: int) -> IncidentRow:
     return IncidentRow(**_row(incident, now_ms))
 
@@ -48,7 +63,7 @@ def _row(incident: Incident, now_ms: int) -> dict[str, object]:
         "id": incident.id,
         "number": incident.number,
         "version": incident.version,
-        "title": incident.title,
+        "title": title_of(incident),
         "severity": incident.severity,
         "level": SEVERITIES[incident.severity].level,
         "status": incident.status,
@@ -91,6 +106,7 @@ def whole(
     runbook: Runbook | None = None,
 ) -> WholeIncident:
     """All that is known of one. means: what its rule says; chart, slices: the figures of then; others: all incidents."""
+    onset = worst_onset(incident)
     return WholeIncident(
         **_row(incident, now_ms),
         clocks=_clocks(incident),
@@ -129,7 +145,7 @@ def whole(
             )
             for one in reversed(incident.changes)
         ],
-        evidence=None if incident.onset is None else _evidence(incident.onset, means, chart, slices),
+        evidence=None if onset is None else _evidence(onset, means, chart, slices),
         similar=similar(incident, others),
         runbook=runbook,
         updates=updates(incident),
@@ -249,7 +265,7 @@ def similar(incident: Incident, others: Iterable[Incident]) -> list[Similar]:
         Similar(
             id=other.id,
             number=other.number,
-            title=other.title,
+            title=title_of(other),
             opened_at=other.opened_ms,
             lasted_s=None if other.resolved_ms is None else lasted_s(other, other.resolved_ms),
             why=", ".join(f"same {name}" for name in shared),
@@ -291,13 +307,13 @@ def _ended_by(incident: Incident) -> str:
 
 def sentence(incident: Incident, now_ms: int) -> Words:
     """How it is, in a sentence."""
-    title = incident.title.partition(":")[0].rstrip(".")
+    title = _short(incident)
     if not incident.open:
         length = duration(lasted_s(incident, now_ms))
         ended = incident.resolved_ms
         since: Words = [] if ended is None else [" since ", ended]
         return [f"{title}: over", *since, f", after {length}."]
-    onset = incident.onset
+    onset = worst_onset(incident)
     share = ""
     if onset is not None and onset.unit == "ratio" and onset.value is not None and len(title) < 60:
         share = f": {onset.value * 100:.0f}\u00a0%"
@@ -322,6 +338,12 @@ def why(incident: Incident) -> Words:
     return words
 
 
+def open_ones(shown: Sequence[Incident]) -> OpenIncidents:
+    """Of the incidents that are open."""
+    marks = [state_of(one) for one in shown]
+    return OpenIncidents(open=len(shown), state=next((one for one in ("failing", "degraded") if one in marks), "ok"))
+
+
 def list_sentence(shown: Sequence[Incident], *, known: bool) -> tuple[Mark, Words]:
     """The verdict on all incidents that are open."""
     if not known:
@@ -330,7 +352,7 @@ def list_sentence(shown: Sequence[Incident], *, known: bool) -> tuple[Mark, Word
         return "ok", ["No incident is open."]
     order = list(SEVERITIES)
     worst = min(shown, key=lambda one: (order.index(one.severity), one.number))
-    title = worst.title.partition(":")[0].rstrip(".")
+    title = _short(worst)
     if len(shown) == 1:
         return state_of(worst), [f"One incident is open: {title}, since ", worst.since_ms, "."]
     return state_of(worst), [f"{counted(len(shown), 'incident')} are open. The worst: {title}, since ", worst.since_ms, "."]
@@ -341,7 +363,7 @@ def list_why(shown: Sequence[Incident]) -> Words:
     if not shown:
         return ["What opens shows here at once."]
     if not waiting:
-        return ["Somebody is at work on each."]
+        return [f"Somebody is at work on {'it' if len(shown) == 1 else 'each'}."]
     return [f"{waiting} of {len(shown)} {'waits' if waiting == 1 else 'wait'} for an answer."]
 
 
@@ -360,20 +382,16 @@ def acts(incident: Incident) -> list[Act]:
         return [*found, Act(do="publish", label="Post update", key="p"), Act(do="reopen", label="Reopen…")]
     rest = [
         Act(do="assign", label="Hand over", key="h"),
-        Act(do="silence", label="Silence…", key="s"),
+        Act(do="status", label="Status…"),
         Act(do="escalate", label="Escalate…"),
-        Act(do="severity", label="Severity…"),
+        Act(do="silence", label="Silence…", key="s"),
     ]
     publish, resolve = Act(do="publish", label="Post update", key="p"), Act(do="resolve", label="Resolve…", key="r")
     if incident.status == "triggered":
         return [Act(do="ack", label="Take it", key="a", main=True, asks=False), publish, *rest, resolve]
-    going = {"acknowledged": Act(do="investigate", label="Looking for the cause", asks=False)}
-    middle = [going[incident.status]] if incident.status in going else []
-    if incident.status != "mitigated":
-        middle.append(Act(do="mitigate", label="Mitigated…"))
     if incident.over:
-        return [resolve.model_copy(update={"main": True}), publish, *middle, *rest]
-    return [publish.model_copy(update={"main": True}), *middle, *rest, resolve]
+        return [resolve.model_copy(update={"main": True}), publish, *rest]
+    return [publish.model_copy(update={"main": True}), *rest, resolve]
 
 
 def wanted(

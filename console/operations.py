@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from console.incident_shapes import Counts, OperationsFigures
 from console.incidents import detected_ms
 from console.readings import Window
-from console.shapes import Span
+from console.shapes import Span, Tile
+from console.words import NB, counted, duration, figure
 from schemas.incident import Incident
 
 
@@ -49,6 +50,31 @@ def figures(incidents: Iterable[Incident], window: Window, now_ms: int, *, stale
         as_of=now_ms,
         stale=stale,
     )
+
+
+def tiles(told: OperationsFigures) -> list[Tile]:
+    """The figures as the page of incidents shows them, each with how many it rests on."""
+
+    def time(name: str, value: float | None, count: int) -> Tile:
+        figure, _, unit = ("–" if value is None else duration(value)).partition(NB)
+        return _tile(name, figure, unit.replace(NB, " "), value, f"mean of {counted(count, 'incident')}")
+
+    def rate(name: str, value: float | None, count: int, noun: str) -> Tile:
+        return _tile(name, figure(value, 100, 0), "%", value, f"of {counted(count, noun)}")
+
+    counts = told.counts
+    return [
+        time("To detect", told.mttd_s, counts.mttd_s),
+        time("To answer", told.mtta_s, counts.mtta_s),
+        time("To resolve", told.mttr_s, counts.mttr_s),
+        rate("Answered in time", told.response_time_compliance, counts.response_time_compliance, "incident"),
+        rate("Resolved", told.incident_resolution_rate, counts.incident_resolution_rate, "incident"),
+        rate("False alarms", told.false_positive_rate, counts.false_positive_rate, "judgement"),
+    ]
+
+
+def _tile(name: str, figure: str, unit: str, value: float | None, note: str) -> Tile:
+    return Tile(name=name, figure=figure, unit=unit, state="nodata" if value is None else "ok", note=note, trend=[])
 
 
 def answered_in_time(incident: Incident, now_ms: int) -> bool | None:

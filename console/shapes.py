@@ -14,6 +14,7 @@ from schemas.alert import Instant
 Verdict = Literal["healthy", "degraded", "unhealthy"]
 State = Literal["healthy", "degraded", "unhealthy", "unknown"]
 Level = Literal["ok", "warning", "critical", "unknown"]
+Mark = Literal["ok", "degraded", "failing", "behind", "nodata", "stale", "maint"]
 
 
 class Shape(BaseModel):
@@ -125,6 +126,13 @@ class Health(Shape):
     as_of: Instant | None
 
 
+class OpenIncidents(Shape):
+    """How many incidents are open, and how bad the worst is."""
+
+    open: int
+    state: Mark
+
+
 class Tick(Shape):
     """How fresh everything is; told every 2 s to whoever listens. `state`: live, behind, down or blind."""
 
@@ -136,6 +144,7 @@ class Tick(Shape):
     firing: int
     alerts: str = Field(description="followed, or why they are not")
     last_alert: str | None = Field(description="the place of the last alert")
+    incidents: OpenIncidents
 
 
 class RuleState(Shape):
@@ -230,7 +239,6 @@ class Integration(Shape):
     incident_api: str | None
 
 
-Mark = Literal["ok", "degraded", "failing", "behind", "nodata", "stale", "maint"]
 Words = list[str | int]
 """A sentence: texts, and times in epoch ms, which each reader sees in their own zone."""
 

@@ -345,10 +345,18 @@ class Desk:
         member = self._member(told, before, now_ms, begins=begins)
         if draft is None:
             draft = self._open(told, member, now_ms, moved)
+        elif alert.transition == "firing" and member.loud:
+            self._keep_worse(draft, alert)
         draft.alert(member, _alert_text(alert, member))
         self._grouping.put(draft.it, (member,))
         if data.fingerprint[:SHORT] in draft.others:
             self._grouping.put_other(draft.it, data.fingerprint[:SHORT])
+
+    def _keep_worse(self, draft: Draft, alert: AlertEvent) -> None:
+        """Keeps an alert that is worse than all before as it is now."""
+        worst_yet = draft.it.gravest or draft.it.onset
+        if worst_yet is not None and worse(alert.data.severity, worst_yet.severity):
+            draft.set(gravest=_onset(alert))
 
     def _end_other(self, short: str, now_ms: int) -> None:
         counting = self._grouping.counting(short)
@@ -939,6 +947,7 @@ def _onset(alert: AlertEvent) -> Onset:
         rule=data.rule,
         pack=data.pack,
         rule_version=data.rule_version,
+        severity=data.severity,
         unit=data.unit,
         start_ms=data.window.start,
         end_ms=data.window.end,

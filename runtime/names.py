@@ -123,9 +123,9 @@ class Names:
         """What came of a command, by its id; expires."""
         return f"{self.namespace}:{{notifier}}:answer:{command}"
 
-    def frozen(self, incident: str) -> str:
-        """The figures around the onset of an incident, by its id, written once by a console; expires."""
-        return f"{self.namespace}:console:frozen:{incident}"
+    def frozen(self, alert: str) -> str:
+        """The figures around the beginning of an alert, by its id, written once by a console; expires."""
+        return f"{self.namespace}:console:frozen:{alert}"
 
     def notifier_process(self, name: str) -> str:
         """What one notifier says of itself, for `tillwatch status`; expires."""

@@ -174,7 +174,7 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Onset(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The alert that opened it, as it was then: what it rests on is not touched by what is told later. Times in epoch ms.
+    """An alert as it was when it began: what it rests on is not touched by what is told later. Times in epoch ms.
 
     slices: (dimensions, share of what was wrong). sources: (topic, partition, first and last offset) of its records.
     """
@@ -183,6 +183,7 @@ class Onset(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: str
     pack: str
     rule_version: str
+    severity: SeverityName
     unit: str
     start_ms: int
     end_ms: int
@@ -263,7 +264,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     actions: the latest calls of registered actions; acted: how many there were; act_at: when the first approval that is
     waited for expires. reached: (person, channel) that were told of it. others: short fingerprints of alerts that go on
     beyond those that are kept; members_more, timeline_more: how many were counted and not kept. updates: what customers
-    were told; judgements: what people say of its alerts, by `pack/rule`.
+    were told; judgements: what people say of its alerts, by `pack/rule`. onset: the alert that opened it; gravest: one that
+    came to it and was worse than all before.
     """
 
     id: str
@@ -310,6 +312,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     acted: int = 0
     act_at: int | None = None
     onset: Onset | None = None
+    gravest: Onset | None = None
     updates: tuple[Update, ...] = ()
     judgements: dict[str, Judgement] = {}
 

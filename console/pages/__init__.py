@@ -46,16 +46,22 @@ class Place:
     ranges: tuple[str, ...] = ()
     judges: bool = True
     """Whether it opens with a verdict."""
+    within: str = ""
+    """The page that stands for it in the navigation, where it has no place of its own there."""
 
 
 PLACES = {
     place.name: place
     for place in (
         Place("overview", "Overview", "/", "overview", "1"),
+        Place("incidents", "Incidents", "/incidents", "bell", "3"),
+        Place("incident", "Incident", "", "bell", "", within="incidents"),
+        Place("runbook", "Runbook", "", "bell", "", judges=False, within="incidents"),
         Place("analyst", "Analyst", "/analyst", "sql", "4", judges=False),
         Place("rules", "Rules", "/rules", "flag", "7"),
         Place("pipeline", "Pipeline", "/pipeline", "deploy", "8", ("1h", "6h", "24h", "7d")),
-        Place("checklists", "Checklists", "/checklists", "todo", "9"),
+        Place("status", "Status page", "/status", "globe", "9"),
+        Place("checklists", "Checklists", "/checklists", "todo", "0"),
     )
 }
 TABS = ("overview", "payments", "incidents", "system", "security")
@@ -73,22 +79,23 @@ def files() -> dict[str, File]:
     return found
 
 
-def page(name: str, told: Page, tiles: Iterable[Tile] = ()) -> str:
-    """A page as it is now. `tiles`: what it shows before its script runs."""
+def page(name: str, told: Page, tiles: Iterable[Tile] = (), where: str = "") -> str:
+    """A page as it is now. `tiles`: what it shows before its script runs; `where`: its name, where that is not its place's."""
     place = PLACES[name]
+    here = PLACES[place.within] if place.within else place
     sentence = plain(told.sentence)
     return _filled(
         "shell.html",
         page=name,
-        title=escape(sentence if place.judges else place.title),
-        where=escape(place.title),
+        title=escape(sentence if place.judges else where or place.title),
+        where=escape(where or place.title),
         state=told.state,
         csrf="",
-        nav="\n    ".join(_link(one, one is place) for one in PLACES.values()),
-        tabs="".join(_link(PLACES[one], one == name) for one in TABS if one in PLACES),
+        nav="\n    ".join(_link(one, one is here) for one in PLACES.values() if not one.within),
+        tabs="".join(_link(PLACES[one], one == here.name) for one in TABS if one in PLACES),
         ranges=" ".join(place.ranges),
         lengths=_lengths(place),
-        verdict=_verdict(told) if place.judges else f'<h1 class="sr">{escape(place.title)}</h1>',
+        verdict=_verdict(told) if place.judges else f'<h1 class="sr">{escape(where or place.title)}</h1>',
         body=f'<dl class="tiles n{len(shown)}">{"".join(map(_tile, shown))}</dl>' if (shown := list(tiles)) else "",
         json=told.model_dump_json().replace("<", "\\u003c"),
     )

@@ -317,6 +317,26 @@ class TestOnset:
         assert night.incident().members[0].arithmetic == "9 / 10 = 90 %"
 
 
+    def test_a_worse_alert_that_comes_to_it_is_kept_as_well(self) -> None:
+        night = Night()
+        night.alert(alert("slow", severity="high", provider="ozow"))
+        night.alert(alert("slower", severity="medium", provider="ozow"))
+        assert night.incident().gravest is None
+        night.alert(alert("provider_down", provider="ozow", arithmetic="16 of 18"))
+        night.alert(alert("also_down", provider="ozow"))
+        night.alert(alert("provider_down", "updated", provider="ozow", n=1, arithmetic="90 of 99"))
+        one = night.incident()
+        assert one.onset is not None and one.gravest is not None
+        assert (one.onset.rule, one.gravest.rule, one.gravest.arithmetic) == ("slow", "provider_down", "16 of 18")
+
+    def test_an_explained_alert_is_not_the_gravest(self) -> None:
+        night = Night()
+        first = alert("slow", severity="high", provider="ozow")
+        night.alert(first)
+        night.alert(alert("provider_down", provider="ozow", inhibited_by=first.id))
+        assert night.incident().gravest is None
+
+
 class TestPublishing:
     def test_customers_are_told_in_their_words(self, night: Night) -> None:
         night.until("3:00")

@@ -1,5 +1,6 @@
 // What every page does: shows what the server tells, keeps it fresh, says how old it is, and answers keys.
 import { html, render } from './preact.js';
+import { watch } from './nav.js';
 import { Icon, OLD_S, Words } from './parts.js';
 import { clock, duration, plain, zone } from './text.js';
 import { look, onView, range, view } from './view.js';
@@ -21,9 +22,10 @@ function listen() {
   for (const [kind, all] of Object.entries(listeners)) for (const then of all) source.addEventListener(kind, then);
 }
 
-/** Asks the server for JSON; raises Error with what is wrong and what to do. `send`: what is posted. */
-export async function ask(address, { send, method = send === undefined ? 'GET' : 'POST', signal } = {}) {
-  const headers = { Accept: 'application/json' };
+/** Asks the server for JSON; raises Error with what is wrong and what to do. `send`: what is posted; `once`: a key with which it
+ * is done once, however often it is sent. */
+export async function ask(address, { send, method = send === undefined ? 'GET' : 'POST', signal, once } = {}) {
+  const headers = { Accept: 'application/json', ...(once && { 'Idempotency-Key': once }) };
   if (method !== 'GET') {
     headers['Content-Type'] = 'application/json';
     headers['X-Tillwatch-CSRF'] = document.querySelector('meta[name="csrf"]')?.content ?? '';
@@ -102,6 +104,7 @@ export function page(View, { pushed = null, every_s = 5 } = {}) {
     on('alert', () => document.hidden || asking || again());
   }
   document.addEventListener('visibilitychange', () => document.hidden || pushed || again());
+  watch(on, ask);
   listen();
   return { again };
 }
