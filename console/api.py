@@ -47,6 +47,7 @@ from console.shapes import Rows as RowsShape
 from console.signals import Signals
 from console.site import site
 from console.span import View
+from console.status_site import public
 from console.tables import question
 from console.windows import length_ms as _length_ms
 from schemas.severity import SEVERITIES
@@ -314,6 +315,7 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
     app.include_router(checklist_pages)
     app.include_router(reports, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(incident_api)
+    app.include_router(public)
     app.include_router(site)
     app.include_router(incident_site)
     app.add_exception_handler(Refused, _refused)

@@ -39,6 +39,7 @@ from console.shapes import (
 )
 from console.signals import Signals
 from console.span import View
+from console.status_book import StatusBook
 from console.tables import Answer as TableAnswer
 from console.tables import Question
 from rollups.query import CATALOG, Answer, query
@@ -95,6 +96,8 @@ class Desk:
         self.follower = Follower(self.board, settings, self._redis)
         self.checklists = ChecklistDesk(settings, self._redis, self.readings)
         self.incidents = IncidentDesk(settings, self._redis, self.readings, self.board, lambda: self.rules)
+        self.status = StatusBook(settings.organisation, self.readings, self.incidents.ledger, self.incidents.duty)
+        self.incidents.services = self.status.services
         self._redis_pages: Redis = connect(settings)
         self._pages_aside = Aside(PAGES_AT_ONCE, PAGES_WAITING)
         self._series = Series(TableStore(self._redis_pages, settings.names), self.readings.now_ms)
@@ -110,7 +113,7 @@ class Desk:
         self._aside.start()
         self._pages_aside.start()
         follower, incidents = self.follower, self.incidents
-        following = (follower.follow_topic, follower.follow_store, *incidents.tasks)
+        following = (follower.follow_topic, follower.follow_store, *incidents.tasks, *self.status.tasks)
         running = (*following, self._follow_rules, self._tick)
         tasks = [asyncio.create_task(_again(one)) for one in running]
         self.ready = True

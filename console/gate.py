@@ -20,8 +20,8 @@ PATH_MOST = 1024
 ANSWER_WITHIN_S = 45.0
 STREAMS = frozenset({"/api/v1/events"})
 """Answers that do not end."""
-OPEN = frozenset({"/livez", "/readyz", "/sign-in"})
-"""What is answered without a token: whether the process lives, and the page that asks for one."""
+OPEN = frozenset({"/livez", "/readyz", "/sign-in", "/status", "/status.json", "/status.atom"})
+"""What is answered without a token: whether the process lives, the page that asks for one, and what customers may know."""
 OPEN_BELOW = "/static/"
 COOKIE = "tillwatch_console"
 _SECURITY = {

@@ -67,6 +67,8 @@ class IncidentDesk:
         self.ledger = Ledger(self._changed)
         self.following = Following(self.ledger, settings, self._counter.all)
         self.duty = DutyBook(settings.teams)
+        self.services: Callable[[], Awaitable[list[str]]] = _none
+        """What the public page calls its services."""
         self._frozen: set[str] = set()
         """Alerts whose figures are kept, or never will be."""
 
@@ -314,6 +316,10 @@ class IncidentDesk:
             me=who.name,
             acts=people.acts(incident),
             people=await self.duty.people(),
-            services=[],
+            services=await self.services(),
             incident=await self._whole(incident),
         )
+
+
+async def _none() -> list[str]:
+    return []

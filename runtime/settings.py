@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     metrics: Literal["own", "signals"] = Field(
         "own", description="what /metrics tells: own, of Tillwatch itself, or signals, those that rules compare as well"
     )
+    organisation: str = Field("Service status", max_length=80, description="whose services the public status page is about")
 
     @field_validator("kafka")
     @classmethod

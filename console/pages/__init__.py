@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -99,6 +99,11 @@ def page(name: str, told: Page, tiles: Iterable[Tile] = (), where: str = "") -> 
         body=f'<dl class="tiles n{len(shown)}">{"".join(map(_tile, shown))}</dl>' if (shown := list(tiles)) else "",
         json=told.model_dump_json().replace("<", "\\u003c"),
     )
+
+
+def status_page(blanks: Mapping[str, str]) -> str:
+    """The public status page."""
+    return _filled("status.html", **blanks)
 
 
 def sign_in_page(message: str) -> str:

@@ -1,0 +1,103 @@
+"""What the public status page rests on: ninety days of payments, read a day at a time, and the page itself, kept a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from zoneinfo import ZoneInfo
+
+from console.duty import DutyBook
+from console.ledger import Ledger
+from console.problems import Refused
+from console.readings import AWAY, MINUTE_MS, Readings, Shared, window_of
+from console.status import Facts, Measured, StatusPage, day_starts, measured, status
+from notifier.people.business import Calendar
+from rollups.tables import DAY, Rows
+from runtime.tasks import heed
+
+log = logging.getLogger(__name__)
+
+KEPT_S = 10.0
+AGAIN_S = 300.0
+"""How often the days that may still change are read."""
+MAY_CHANGE_MS = 6 * 3_600_000
+"""So long after its end events of a day may come."""
+NOW_MS = 5 * MINUTE_MS
+DAY_WITHIN_S = 10.0
+PAUSE_S = 0.05
+"""Between two days, so that others are answered."""
+
+
+class StatusBook:
+    """The page of one console. `follow` reads the days, as long as the console runs; name: whose services they are."""
+
+    def __init__(self, name: str, readings: Readings, ledger: Ledger, duty: DutyBook) -> None:
+        self._name, self._readings, self._ledger, self._duty = name, readings, ledger, duty
+        self._days: dict[int, Measured] = {}
+        self._page: Shared[StatusPage] = Shared(kept_s=KEPT_S)
+
+    @property
+    def tasks(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        return (self.follow,)
+
+    async def page(self) -> StatusPage:
+        """The page, made once for all who ask within ten seconds. Raises nothing where the store is away: it says so."""
+        return await self._page.get("page", self._make)
+
+    async def zone(self) -> ZoneInfo:
+        """In which times are told: that of the organisation's calendar."""
+        with contextlib.suppress(Refused):
+            return (await self._duty.directory())[0].calendar.zone
+        return Calendar().zone
+
+    async def services(self) -> list[str]:
+        """What the page calls its services."""
+        return [one.name for one in (await self.page()).services]
+
+    async def _make(self) -> StatusPage:
+        now_ms, pulse = self._readings.now_ms(), await self._readings.pulse()
+        live, now = pulse.state == "live", {}
+        try:
+            now = await self._readings.totals("payments", window_of(now_ms, NOW_MS))
+        except AWAY:
+            live = False
+        return status(
+            Facts(
+                name=self._name,
+                now_ms=now_ms,
+                as_of_ms=pulse.as_of_ms,
+                live=live,
+                now=now,
+                days=self._days,
+                incidents=self._ledger.incidents,
+                silences=self._ledger.silences,
+            )
+        )
+
+    async def follow(self) -> None:
+        """Reads the days, those that cannot change any more once; returns never. A store that is away is asked again."""
+        while True:
+            with contextlib.suppress(*AWAY):
+                await self.look()
+            heed()
+            await asyncio.sleep(AGAIN_S)
+
+    async def look(self) -> None:
+        """Reads the days that are not known, and those that may have changed, the latest first."""
+        now_ms = self._readings.now_ms()
+        starts = day_starts(now_ms)
+        for start in [start for start in self._days if start < starts[0]]:
+            del self._days[start]
+        for start in reversed(starts):
+            if start not in self._days or now_ms < start + DAY + MAY_CHANGE_MS:
+                self._days[start] = await self._read(start)
+                await asyncio.sleep(PAUSE_S)
+
+    async def _read(self, start: int) -> Measured:
+        rows: Rows = {}
+        async with asyncio.timeout(DAY_WITHIN_S):
+            async for some in self._readings.tables.chunks("payments", "1h", start, start + DAY, sketches=False):
+                rows |= some
+        return await asyncio.to_thread(measured, rows)
