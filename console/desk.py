@@ -208,7 +208,8 @@ class Desk:
         return await self.page("overview", first_page.read, first_page.NOTHING, self._overview)
 
     def _overview(self, now_ms: int, pulse: Pulse, held: first_page.Held) -> Overview:
-        return first_page.overview(Facts(now_ms, pulse, held, self.board.firing(), len(self.rules.rules)))
+        known = self.incidents.ledger.incidents
+        return first_page.overview(Facts(now_ms, pulse, held, self.board.firing(), len(self.rules.rules), known))
 
     async def rules_page(self) -> RulesPage:
         """Every rule, how it stands, and what it told of late."""

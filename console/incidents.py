@@ -48,7 +48,7 @@ def title_of(incident: Incident) -> str:
     return incident.gravest.summary if incident.gravest is not None and incident.storm is None else incident.title
 
 
-def _short(incident: Incident) -> str:
+def short_title(incident: Incident) -> str:
     """The same without its arithmetic."""
     return title_of(incident).partition(":")[0].rstrip(".")
 
@@ -307,7 +307,7 @@ def _ended_by(incident: Incident) -> str:
 
 def sentence(incident: Incident, now_ms: int) -> Words:
     """How it is, in a sentence."""
-    title = _short(incident)
+    title = short_title(incident)
     if not incident.open:
         length = duration(lasted_s(incident, now_ms))
         ended = incident.resolved_ms
@@ -352,7 +352,7 @@ def list_sentence(shown: Sequence[Incident], *, known: bool) -> tuple[Mark, Word
         return "ok", ["No incident is open."]
     order = list(SEVERITIES)
     worst = min(shown, key=lambda one: (order.index(one.severity), one.number))
-    title = _short(worst)
+    title = short_title(worst)
     if len(shown) == 1:
         return state_of(worst), [f"One incident is open: {title}, since ", worst.since_ms, "."]
     return state_of(worst), [f"{counted(len(shown), 'incident')} are open. The worst: {title}, since ", worst.since_ms, "."]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from console import health, kpis
+from console import brief, health, kpis
 from console.board import Event
 from console.health import BROKEN, ENOUGH, WORSE, Buckets
 from console.readings import FINE_MS, MINUTE_MS, Pulse, Totals, Window, window_of
@@ -18,6 +18,7 @@ from console.shapes import Mark, Overview, Provider, Station, Story, Tile, Words
 from console.span import View
 from console.words import NB, counted, duration, figure, grouped, percent
 from rollups.cells import Cell
+from schemas.incident import Incident
 from schemas.tables import TABLES, Key
 from schemas.time import epoch_ms
 
@@ -58,13 +59,15 @@ async def read(series: Series, now_ms: int) -> Held:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the page is made of. `firing`: the alerts that fire, the worst first; `rules`: how many are in force."""
+    """What the page is made of. `firing`: the alerts that fire, the worst first; `rules`: how many are in force; `incidents`: those
+    that are kept, the latest first."""
 
     now_ms: int
     pulse: Pulse
     held: Held
     firing: Sequence[Event]
     rules: int
+    incidents: Sequence[Incident] = ()
 
     @property
     def five(self) -> Totals:
@@ -105,6 +108,8 @@ def overview(facts: Facts) -> Overview:
         providers=_providers(facts),
         alerts=sorted(map(_story, facts.firing), key=lambda story: story.held_back)[:TOLD],
         pipeline=_pipeline(facts),
+        incidents=brief.incidents(facts.incidents, facts.now_ms),
+        happened=brief.happened(facts.incidents),
     )
 
 

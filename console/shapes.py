@@ -312,6 +312,27 @@ class Page(Shape):
     now: int
 
 
+class IncidentBrief(Shape):
+    """An incident in half a line. Times in epoch ms; `lasted_s`: to its end, or to now."""
+
+    number: int
+    title: str
+    level: str
+    state: Mark
+    status: str
+    since: int
+    lasted_s: float
+    who: str | None
+
+
+class HappenedBrief(Shape):
+    """What happened in the worst of the incidents that are open. `at` in epoch ms."""
+
+    at: int
+    kind: str
+    text: str
+
+
 class Overview(Page):
     """What the first page shows. `success`: by the minute, the last of which ends at `minutes_end`."""
 
@@ -321,6 +342,8 @@ class Overview(Page):
     providers: list[Provider]
     alerts: list[Story]
     pipeline: list[Station]
+    incidents: list[IncidentBrief] = Field(description="those that are open, the worst first, then the last ones")
+    happened: list[HappenedBrief] = Field(description="so far in the first of them, while it is open; the latest first")
 
 
 class RuleHistory(Shape):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console import operations
+from console import brief, operations
 from console.incidents import acts, row, sentence, similar, state_of, wanted, whole, why
 from console.readings import Window
 from console.runbooks import parsed, runbook
@@ -355,3 +355,25 @@ def test_what_customers_were_told_is_with_it(night: Night) -> None:
     assert told.published
 
 
+
+
+class TestOnTheFirstPage:
+    def test_the_worst_that_is_open_comes_first_and_what_happened_in_it(self) -> None:
+        night = Night()
+        night.alert(alert("slow", severity="high", provider="a"))
+        night.alert(alert("down", provider="b"))
+        night.alert(alert("old", provider="c"), alert("old", "resolved", provider="c"))
+        night.alert(alert("last", severity="low", provider="d"))
+        night.tell("note", "we look", number=2)
+        known = sorted(night.desk.incidents.values(), key=lambda one: -one.number)
+        assert [one.number for one in brief.incidents(known, night.now_ms)] == [2, 1, 4, 3]
+        told = brief.happened(known)
+        assert told[0].text == "we look" and {one.kind for one in told} & {"delivered", "paged"} == set()
+
+    def test_nothing_happens_while_none_is_open(self) -> None:
+        night = Night()
+        assert (brief.incidents([], 0), brief.happened([])) == ([], [])
+        night.alert(alert("slow", provider="a"))
+        night.alert(alert("slow", "resolved", provider="a"))
+        assert brief.happened([night.incident()]) == []
+        assert brief.incidents([night.incident()], night.now_ms)[0].state == "ok"

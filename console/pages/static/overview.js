@@ -1,11 +1,12 @@
 // The first page: can customers pay, and if not, what is it.
 import { page } from './app.js';
 import { shares, TimeChart, whole } from './charts.js';
-import { Columns, Mark, Pipe, Rule, Section, Table, Tiles, Time } from './parts.js';
+import { Columns, Icon, Mark, Pipe, Rule, Section, Table, Tiles, Time } from './parts.js';
 import { html } from './preact.js';
-import { NB, percent } from './text.js';
+import { clock, duration, NB, percent } from './text.js';
 
 const MINUTE = 60_000;
+const KINDS = { opened: 'failing', reopened: 'failing', acknowledged: 'person', investigating: 'person', mitigated: 'person', noted: 'person', assigned: 'person', published: 'globe', impact: 'bolt', resolved: 'ok' };
 const or = (text, unit) => text === '–' ? '–' : `${text}${NB}${unit}`;
 
 const PROVIDERS = [
@@ -22,6 +23,24 @@ const ALERTS = [
   { name: 'What', cell: one => html`${one.summary}${one.held_back && html`<span class="muted"> (pages nobody: another alert says it already)</span>`}` },
 ];
 
+const INCIDENTS = [
+  { name: '#', cell: one => html`<a href=${`/incidents/${one.number}`}>${one.number}</a>` },
+  { name: 'Level', cell: one => html`<${Mark} state=${one.state} word=${one.level} />` },
+  { name: 'What', cell: one => html`${one.title}<span class="sub">${one.status}${one.who && `, ${one.who} has it`}</span>` },
+  { name: 'Began', cell: one => html`<span class="num"><${Time} ms=${one.since} /></span>` },
+  { name: 'Lasted', right: true, hide: true, cell: one => duration(one.lasted_s) },
+];
+const room = one => `/incidents/${one.number}`;
+
+/** While one is open: what happened in it so far; else the last ones. */
+const Incidents = ({ told }) => told.happened.length ? html`
+  <${Section} title="Happened so far" unit="latest first" wide=${5} end=${html`<a href=${room(told.incidents[0])}>Incident ${told.incidents[0].number}</a>`}>
+    <ol class="tl">${told.happened.map(one => html`<li key=${one.at + one.text}><time datetime=${new Date(one.at).toISOString()}>${clock(one.at, true).slice(-8)}</time><${Icon} name=${KINDS[one.kind] ?? 'bell'} /><div><p>${one.text}</p></div></li>`)}</ol>
+  <//>` : html`
+  <${Section} title="Last incidents" wide=${5} end=${html`<a href="/incidents">All</a>`}>
+    <${Table} columns=${INCIDENTS} rows=${told.incidents} open=${room} empty="None yet." label="Last incidents" />
+  <//>`;
+
 const Overview = ({ told, age }) => html`
   <${Tiles} tiles=${told.tiles} age=${age} />
   <${Columns}>
@@ -33,7 +52,10 @@ const Overview = ({ told, age }) => html`
     <//>
   <//>
   <${Rule} />
-  <${Section} title="What fires now" unit="worst first"><${Table} columns=${ALERTS} rows=${told.alerts} empty="No alert fires." label="Alerts that fire" /><//>
+  <${Columns}>
+    <${Section} title="What fires now" unit="worst first" wide=${7}><${Table} columns=${ALERTS} rows=${told.alerts} empty="No alert fires." label="Alerts that fire" /><//>
+    <${Incidents} told=${told} />
+  <//>
   <${Rule} />
   <${Section} title="The pipeline behind these numbers"><${Pipe} stations=${told.pipeline} /><//>`;
 
