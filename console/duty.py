@@ -54,16 +54,21 @@ class DutyBook:
             directory = await asyncio.to_thread(load, self._path)
             if not directory.urls:
                 return directory, []
-            async with asyncio.timeout(FETCH_WITHIN_S):
-                found, problems = await fetch_all(directory.urls)
-            self._calendars |= found
+            problems = await self._fetch(directory.urls)
             return await asyncio.to_thread(load, self._path, self._calendars), problems
         except DirectoryError as error:
             fault = error.faults[0]
             raise Refused(503, f"TILLWATCH_TEAMS cannot be used: {fault}; 'tillwatch oncall check' tells all") from None
+
+    async def _fetch(self, urls: Sequence[str]) -> list[str]:
+        """Reads the calendars, and tells which could not be; what was read of those before holds."""
+        try:
+            async with asyncio.timeout(FETCH_WITHIN_S):
+                found, problems = await fetch_all(urls)
         except TimeoutError:
-            late = "calendars did not come in time; what was read of them last holds"
-            return await asyncio.to_thread(load, self._path, self._calendars), [late]
+            return ["calendars did not come in time; what was read of them before holds"]
+        self._calendars |= found
+        return problems
 
 
 def _on_call(directory: Directory, notes: Sequence[str], now_ms: int) -> OnCall:

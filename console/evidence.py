@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from console.incident_shapes import FrozenChart, SliceShare
 from console.readings import MINUTE_MS
-from console.shapes import Shape
+from console.shapes import Shape, Span
 from rollups.cells import Cell
 from rollups.sketch import quantile
 from rollups.tables import RESOLUTIONS, Resolution, Rows
@@ -40,6 +40,7 @@ class Frozen(Shape):
 
     chart: FrozenChart
     slices: list[SliceShare]
+    counted: Span = Field(description="the whole buckets around the window that was judged: slices are counted over them")
 
 
 FROZEN: TypeAdapter[Frozen] = TypeAdapter(Frozen)
@@ -111,7 +112,8 @@ def frozen(plan: Plan, onset: Onset, rows: Rows, now_ms: int) -> Frozen:
         limited=signal.aggregate in LIMITED,
         final=now_ms >= plan.end_ms + SETTLED_MS,
     )
-    return Frozen(chart=chart, slices=_slices(plan, onset, chosen))
+    counted = Span(start=onset.start_ms - onset.start_ms % step, end=onset.end_ms + -onset.end_ms % step)
+    return Frozen(chart=chart, slices=_slices(plan, onset, chosen, counted), counted=counted)
 
 
 Marked = tuple[Key, bool, Cell]
@@ -166,16 +168,11 @@ def _usual(points: list[float]) -> tuple[float, float] | None:
     return ordered[cut], ordered[-1 - cut]
 
 
-def _slices(plan: Plan, onset: Onset, chosen: Mapping[int, Sequence[Marked]]) -> list[SliceShare]:
-    """Of each slice of the alert, how many events there were in the window that was judged, and how many were wrong."""
-    names, step = plan.table.dimensions, plan.resolution.width_ms
+def _slices(plan: Plan, onset: Onset, chosen: Mapping[int, Sequence[Marked]], during: Span) -> list[SliceShare]:
+    """Of each slice of the alert, how many events there were, and how many were wrong."""
+    names = plan.table.dimensions
     ratio, counted = (plan.part.signal.aggregate == name for name in ("ratio", "count"))
-    window = [
-        one
-        for bucket, cells in chosen.items()
-        if onset.start_ms - step < bucket < onset.end_ms
-        for one in cells
-    ]
+    window = [one for bucket, cells in chosen.items() if during.start <= bucket < during.end for one in cells]
     found = []
     for dimensions, share in onset.slices:
         known = (ratio or counted) and all(name in names for name in dimensions)

@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 WITHIN_S = 8.0
 """How long the notifier has to answer; well below what a request may take."""
-LAST_SHOWN = 20
+ASKED_AGAIN_S = 1.0
+"""What is not known is looked for in the store, but no more often than this."""
 FREEZE_EVERY_S = 10.0
 FROZEN_KEPT_S = 90 * 86_400
 READ_WITHIN_S = 8.0
@@ -110,7 +111,7 @@ class IncidentDesk:
         """An incident as it was saved last. Raises Refused with 404, and what redis raises when it is away."""
         found = self.ledger.find(wanted)
         if found is None:
-            await self.following.look()
+            await self.following.look(ASKED_AGAIN_S)
             found = self.ledger.find(wanted)
         if found is None:
             raise Refused(404, f"there is no incident {wanted[:64]!r}: /api/v1/incidents lists them with their numbers")
@@ -134,8 +135,7 @@ class IncidentDesk:
             self.ledger.incidents,
             self._now_ms(),
             means=explain(rule) if rule is not None and current else None,
-            chart=None if kept is None else kept.chart,
-            slices=None if kept is None else kept.slices,
+            kept=kept,
             runbook=runbook(incident.runbook, self._settings.rules),
         )
 
@@ -241,7 +241,7 @@ class IncidentDesk:
         """Ends a silence. Raises Refused with 404."""
         await self._known()
         if not any(one.id.startswith(mark) for one in self.ledger.silences):
-            await self.following.look()
+            await self.following.look(ASKED_AGAIN_S)
         found = [one for one in self.ledger.silences if one.id.startswith(mark)]
         if len(found) != 1:
             raise Refused(404, f"there is no silence {mark[:64]!r}: /api/v1/silences lists them")

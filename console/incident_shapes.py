@@ -179,6 +179,7 @@ class EvidenceAtOnset(Shape):
     detected_at: Instant
     slip: Slip
     slices: list[SliceShare]
+    counted: Span | None = Field(description="over which whole buckets the slices are counted")
     samples: list[str]
     sources: list[Source]
     chart: FrozenChart | None

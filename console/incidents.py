@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from console.evidence import Frozen
 from console.incident_shapes import (
     Act,
     AtRisk,
     ChangeBefore,
     Clocks,
     EvidenceAtOnset,
-    FrozenChart,
     IncidentRow,
     MemberAlert,
     NextStep,
@@ -101,11 +101,10 @@ def whole(
     now_ms: int,
     *,
     means: str | None = None,
-    chart: FrozenChart | None = None,
-    slices: Sequence[SliceShare] | None = None,
+    kept: Frozen | None = None,
     runbook: Runbook | None = None,
 ) -> WholeIncident:
-    """All that is known of one. means: what its rule says; chart, slices: the figures of then; others: all incidents."""
+    """All that is known of one. means: what its rule says; kept: the figures of then; others: all incidents."""
     onset = worst_onset(incident)
     return WholeIncident(
         **_row(incident, now_ms),
@@ -145,7 +144,7 @@ def whole(
             )
             for one in reversed(incident.changes)
         ],
-        evidence=None if onset is None else _evidence(onset, means, chart, slices),
+        evidence=None if onset is None else _evidence(onset, means, kept),
         similar=similar(incident, others),
         runbook=runbook,
         updates=updates(incident),
@@ -223,9 +222,7 @@ def _next_step(incident: Incident) -> NextStep | None:
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
 
-def _evidence(
-    onset: Onset, means: str | None, chart: FrozenChart | None, slices: Sequence[SliceShare] | None
-) -> EvidenceAtOnset:
+def _evidence(onset: Onset, means: str | None, kept: Frozen | None) -> EvidenceAtOnset:
     told = [SliceShare(dimensions=dict(dimensions), share=share) for dimensions, share in onset.slices]
     return EvidenceAtOnset(
         alert=onset.alert,
@@ -242,10 +239,11 @@ def _evidence(
         first_bad_at=onset.first_bad_ms,
         detected_at=onset.detected_ms,
         slip=slip(onset),
-        slices=told if slices is None else list(slices),
+        slices=told if kept is None else kept.slices,
+        counted=None if kept is None else kept.counted,
         samples=list(onset.samples),
         sources=[Source(topic=topic, partition=number, from_=first, to=last) for topic, number, first, last in onset.sources],
-        chart=chart,
+        chart=None if kept is None else kept.chart,
     )
 
 

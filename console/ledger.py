@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
@@ -103,6 +104,7 @@ class Following:
         self._ledger, self._read = ledger, read
         self._tail = Tail(settings, settings.names.incidents, TAIL, self._take)
         self._reading = asyncio.Lock()
+        self._looked_at = float("-inf")
         self.away: str | None = "the store has not answered yet"
         """Why the store cannot be read now; None while it can."""
 
@@ -123,16 +125,18 @@ class Following:
             heed()
             await asyncio.sleep(READ_EVERY_S if self._tail.away is None and self.away is None else READ_ALONE_S)
 
-    async def look(self) -> None:
-        """Reads everything once. Raises what redis raises when it is away."""
+    async def look(self, unless_within_s: float = 0.0) -> None:
+        """Reads everything once, unless that was done so lately. Raises what redis raises when it is away."""
         async with self._reading:
+            if time.monotonic() - self._looked_at < unless_within_s:
+                return
             before = self._ledger.marks()
             try:
                 incidents, silences = await self._read()
             except AWAY as error:
                 self.away = f"the store does not answer ({type(error).__name__})"
                 raise
-            self.away = None
+            self.away, self._looked_at = None, time.monotonic()
             self._ledger.replace(incidents, silences, before)
 
     def _take(self, record: ConsumerRecord, topic_id: str, news: bool) -> None:

@@ -59,8 +59,8 @@ async def read(series: Series, now_ms: int) -> Held:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the page is made of. `firing`: the alerts that fire, the worst first; `rules`: how many are in force; `incidents`: those
-    that are kept, the latest first."""
+    """What the page is made of. `firing`: the alerts that fire, the worst first; `rules`: how many are in force; `incidents`:
+    those that are kept."""
 
     now_ms: int
     pulse: Pulse

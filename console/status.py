@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from console.health import BROKEN, ENOUGH, WORSE
 from console.readings import Totals
 from console.shapes import Mark, Shape
-from rollups.tables import DAY, Rows
+from rollups.tables import DAY, HOUR, Rows
 from schemas.alert import Instant
 from schemas.incident import Felt, Incident, Silence, Update
 from schemas.tables import TABLES
@@ -329,23 +329,23 @@ def _lasts(incident: Incident, start: int, now_ms: int) -> bool:
 # --- as it is sent ----------------------------------------------------------------------------------------------------
 
 
-def clock(ms: int, now_ms: int, zone: tzinfo) -> str:
+def clock(ms: int, now_ms: int, zone: tzinfo, today: str = "Today ") -> str:
     """`Today 11:05`, `Fri 13 Nov 16:48` in the zone of the organisation."""
     at, now = (datetime.fromtimestamp(one / 1000, UTC).astimezone(zone) for one in (ms, now_ms))
     if at.date() == now.date():
-        return f"Today {at:%H:%M}"
+        return f"{today}{at:%H:%M}"
     return f"{at:%a} {at.day} {at:%b %H:%M}"
 
 
 def blanks(page: StatusPage, now_ms: int, zone: tzinfo) -> dict[str, str]:
     """What is filled into the template."""
 
-    def at(ms: int) -> str:
+    def at(ms: int, today: str = "") -> str:
         stamp = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
-        return f'<time class="num" datetime="{stamp}">{clock(ms, now_ms, zone)}</time>'
+        return f'<time class="num" datetime="{stamp}">{clock(ms, now_ms, zone, today)}</time>'
 
     def note(one: PublicNote) -> str:
-        return f'<div class="upd">{at(one.at)}<div>{escape(one.text)}</div></div>'
+        return f'<div class="upd">{at(one.at, "Today ")}<div>{escape(one.text)}</div></div>'
 
     why = f"{f'Since {at(page.since)}. ' if page.since is not None else ''}{escape(page.why)}"
     if page.next_at is not None:
@@ -356,16 +356,20 @@ def blanks(page: StatusPage, now_ms: int, zone: tzinfo) -> dict[str, str]:
     services = "".join(map(_row, page.services)) or '<p class="empty">Services show with their first payment.</p>'
     sections.append(f'<h2>Services <span class="muted">last {DAYS} days</span></h2>{services}{_KEY}')
     if page.planned:
+        mark = f'<span class="st" data-s="maint">{_icon("maint")}Maintenance</span>'
         planned = "".join(
-            f'<div class="upd">{at(one.start)}<div><span class="st" data-s="maint">{_icon("maint")}Maintenance</span>, to '
-            f"{at(one.end)}: {escape(one.text)}</div></div>"
+            f'<div class="upd">{at(one.start, "Today ")}<div>{mark}, to {at(one.end)}: {escape(one.text)}</div></div>'
             for one in page.planned
         )
         sections.append(f"<h2>Planned</h2>{planned}")
     if page.earlier:
         sections.append("<h2>Earlier</h2>" + "".join(map(note, page.earlier)))
     zone_name = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).tzname() or ""
-    as_of = "Not measured yet" if page.as_of is None else f"Measured {at(page.as_of)} {escape(zone_name)}"
+    as_of = "Not measured yet"
+    if page.as_of is not None:
+        measured_at = datetime.fromtimestamp(page.as_of / 1000, UTC).astimezone(zone)
+        day = "" if now_ms - page.as_of < HOUR else f"{measured_at:%a} {measured_at.day} {measured_at:%b} "
+        as_of = f"Measured {day}{measured_at:%H:%M:%S} {escape(zone_name)}"
     return {
         "title": escape(f"{page.sentence} · {page.name}"),
         "whose": escape(page.name),

@@ -20,7 +20,7 @@ from runtime.tasks import heed
 log = logging.getLogger(__name__)
 
 KEPT_S = 10.0
-AGAIN_S = 300.0
+AGAIN_S = 60.0
 """How often the days that may still change are read."""
 MAY_CHANGE_MS = 6 * 3_600_000
 """So long after its end events of a day may come."""

@@ -1,7 +1,7 @@
 // The room of one incident: what happened, what it rested on, what changed before, and what can be done.
 import { ask, keys, on, page } from './app.js';
 import { Book } from './book.js';
-import { counts, TimeChart } from './charts.js';
+import { counts, TimeChart, whole } from './charts.js';
 import { question } from './form.js';
 import { Columns, Empty, Icon, Mark, Meter, Rule, Section, Slip, Table, Time } from './parts.js';
 import { html } from './preact.js';
@@ -102,7 +102,8 @@ const ASKED = {
     return tell('publish', { text: found.text, title: found.title, felt: found.felt, services: found.services ?? [], next_at });
   },
   async silence({ incident }) {
-    const matchers = [`rule=${incident.rules[0]}`, ...incident.providers.slice(0, 1).map(one => `provider=${one}`), ...incident.components.slice(0, 1).map(one => `component=${one}`)];
+    const { rule = incident.rules[0], group = {} } = incident.evidence ?? {};
+    const matchers = [`rule=${rule}`, ...Object.entries(group).filter(([, value]) => value != null).map(([name, value]) => `${name}=${value}`)];
     const found = await question({
       title: 'Silence', text: 'What matches all of these pages nobody. It is recorded, and its end is told.', verb: 'Silence',
       fields: [line('matchers', 'Matchers, with blanks between them', { value: matchers.join(' '), required: true, most: 1000 }), line('lasts', 'For', { kind: 'pick', value: '3600', options: [['1800', '30 min'], ['3600', '1 h'], ['7200', '2 h'], ['28800', '8 h'], ['86400', '1 day']] }), line('reason', 'Why', { required: true })],
@@ -124,7 +125,7 @@ function Clocks({ told, age }) {
   const why = told.may ? null : 'This takes a responder.';
   return html`<div class="clocks">
     ${clockOf(resolved_at ? 'Lasted' : 'Open for', duration(lasted_s + (resolved_at ? 0 : age ?? 0)))}
-    ${clockOf('First bad event', clock(at(clocks.first_bad_at), true))}
+    ${clockOf('First bad', clock(at(clocks.first_bad_at), true))}
     ${clockOf('Detected', after(clocks.detected_after_s))}
     ${clockOf('Paged', after(clocks.paged_after_s))}
     ${clockOf('Taken', after(clocks.acknowledged_after_s))}
@@ -178,11 +179,12 @@ const written = unit => UNITS[unit] ?? (value => number(value, Number.isInteger(
 function Evidence({ evidence }) {
   if (!evidence) return html`<${Section} title="Evidence"><${Empty}>What it rested on was not kept.<//><//>`;
   const { chart, slip, window: judged, threshold, unit } = evidence, bad = at(evidence.first_bad_at ?? judged.start), fired = at(evidence.detected_at);
+  const splits = chart && counts(chart.limited && threshold || 0, chart.points, chart.usual ?? []), most = splits?.at(-1);
   const sum = [slip.decision, slip.decision === slip.words ? '' : 'yes'];
   const frozen = html`<p class="frozen">${slip.words}. ${evidence.samples.length ? `Events: ${evidence.samples.slice(0, 3).join(', ')}. ` : ''}${evidence.sources.length ? `Partitions ${[...new Set(evidence.sources.map(one => one.partition))].join(', ')}.` : ''}</p>`;
   return html`<${Columns}>
     ${chart ? html`<${TimeChart} title="Evidence, frozen at onset" unit=${`${chart.title}, ${duration(chart.step_s)} buckets; band = the half hour before`} wide=${7} height=${214} frozen sync="onset"
-      ends=${at(chart.start) + chart.step_s * 1000} step=${chart.step_s * 1000} splits=${counts(chart.limited && threshold || 0, chart.points, chart.usual ?? [])} told=${written(unit)} tick=${written(unit)}
+      ends=${at(chart.start) + chart.step_s * 1000} step=${chart.step_s * 1000} splits=${splits} told=${written(unit)} tick=${unit === 'ratio' && most >= .1 ? whole : written(unit)}
       lines=${[{ name: chart.title, values: chart.points, color: '--failing-mark' }]}
       band=${chart.usual ? { low: chart.points.map(() => chart.usual[0]), high: chart.points.map(() => chart.usual[1]) } : undefined}
       limit=${threshold == null || !chart.limited ? undefined : { at: threshold, label: `rule: ${written(unit)(threshold)}` }}
@@ -233,7 +235,7 @@ function Room({ told, age, error }) {
         <${Evidence} evidence=${evidence} />
         <${Rule} />
         <${Columns}>
-          <${Section} title="Guilty slice" unit="most of it first" wide=${6}><${Table} columns=${SLICES} rows=${evidence?.slices ?? []} empty="No part stands out: it is everywhere." label="Slices" /><//>
+          <${Section} title="Guilty slice" unit=${evidence?.counted && evidence.slices.length ? `wrong: ${clock(at(evidence.counted.start), true).slice(-8)} to ${clock(at(evidence.counted.end), true).slice(-8)}` : 'most of it first'} wide=${6}><${Table} columns=${SLICES} rows=${evidence?.slices ?? []} empty="No part stands out: it is everywhere." label="Slices" /><//>
           <${Section} title="What changed before" unit="nearest first" wide=${6}>${changes.length ? html`<ul class="changes">${changes.map(one => html`<${Change} one=${one} />`)}</ul>` : html`<${Empty}>Nothing was released or configured in the half hour before.<//>`}<//>
         <//>
         <${Rule} />

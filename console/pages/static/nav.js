@@ -18,7 +18,9 @@ export function watch(on, ask) {
 /** The mark at the incidents: none while none is open. */
 function mark({ incidents }) {
   for (const place of document.querySelectorAll('[data-of="incidents"]')) {
-    render(incidents?.open ? html`<span class="st" data-s=${incidents.state}><${Icon} name=${incidents.state} />${incidents.open} open</span>` : null, place);
+    const few = place.closest('.tabs') !== null;
+    place.classList.toggle('n', few && incidents?.open > 0);
+    render(few ? incidents?.open || null : incidents?.open ? html`<span class="st" data-s=${incidents.state}><${Icon} name=${incidents.state} />${incidents.open} open</span>` : null, place);
   }
 }
 
