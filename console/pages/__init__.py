@@ -55,15 +55,22 @@ PLACES = {
     for place in (
         Place("overview", "Overview", "/", "overview", "1"),
         Place("incidents", "Incidents", "/incidents", "bell", "3"),
-        Place("incident", "Incident", "", "bell", "", within="incidents"),
-        Place("runbook", "Runbook", "", "bell", "", judges=False, within="incidents"),
         Place("analyst", "Analyst", "/analyst", "sql", "4", judges=False),
         Place("rules", "Rules", "/rules", "flag", "7"),
         Place("pipeline", "Pipeline", "/pipeline", "deploy", "8", ("1h", "6h", "24h", "7d")),
-        Place("status", "Status page", "/status", "globe", "9"),
         Place("checklists", "Checklists", "/checklists", "todo", "0"),
     )
 }
+ROOMS = {
+    place.name: place
+    for place in (
+        Place("incident", "Incident", "", "bell", "", within="incidents"),
+        Place("runbook", "Runbook", "", "bell", "", judges=False, within="incidents"),
+    )
+}
+"""Pages that others lead to."""
+STATUS = Place("status", "Status page", "/status", "globe", "9")
+"""The public page, which has no navigation of its own."""
 TABS = ("overview", "payments", "incidents", "system", "security")
 """Those that a phone has at its foot."""
 
@@ -81,7 +88,7 @@ def files() -> dict[str, File]:
 
 def page(name: str, told: Page, tiles: Iterable[Tile] = (), where: str = "") -> str:
     """A page as it is now. `tiles`: what it shows before its script runs; `where`: its name, where that is not its place's."""
-    place = PLACES[name]
+    place = PLACES.get(name) or ROOMS[name]
     here = PLACES[place.within] if place.within else place
     sentence = plain(told.sentence)
     return _filled(
@@ -91,7 +98,7 @@ def page(name: str, told: Page, tiles: Iterable[Tile] = (), where: str = "") -> 
         where=escape(where or place.title),
         state=told.state,
         csrf="",
-        nav="\n    ".join(_link(one, one is here) for one in PLACES.values() if not one.within),
+        nav="\n    ".join(_link(one, one is here) for one in (*PLACES.values(), STATUS)),
         tabs="".join(_link(PLACES[one], one == here.name) for one in TABS if one in PLACES),
         ranges=" ".join(place.ranges),
         lengths=_lengths(place),

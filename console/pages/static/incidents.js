@@ -1,6 +1,6 @@
 // Incidents: what is open, then the last ones. The filter is in the address.
 import { on, page } from './app.js';
-import { Empty, Mark, Rule, Section, Table, Tiles, Time } from './parts.js';
+import { Empty, Mark, OLD_S, Rule, Section, Table, Tiles, Time } from './parts.js';
 import { html } from './preact.js';
 import { duration } from './text.js';
 import { look, view } from './view.js';
@@ -34,7 +34,7 @@ const Filter = ({ name, label, options }) => html`<label class="pick">${label} <
 
 const Incidents = ({ told, age, error }) => html`
   ${error && html`<p class="err"><${Mark} state="failing" word="Not loaded" /> ${error}</p>`}
-  <${Tiles} tiles=${told.tiles} age=${age > 15 ? age : null} />
+  <${Tiles} tiles=${told.tiles} age=${age > OLD_S ? age : null} />
   <p class="frozen">Incidents of the last 30 days that people were told of; false alarms as people judged them.</p>
   <${Section} title="Open now" unit="the latest first" end=${html`<${Filter} name="state" label="Status" options=${STATES} /> <${Filter} name="severity" label="Severity" options=${SEVERITIES} />`}>
     <${Table} columns=${OPEN} rows=${told.open} open=${room} state=${one => one.state} empty="None is open." label="Open incidents" />
@@ -46,5 +46,5 @@ const Incidents = ({ told, age, error }) => html`
   <//>
   ${told.followed ? null : html`<${Empty}>The notifier’s store does not answer: there may be newer ones.<//>`}`;
 
-const { again } = page(Incidents, { every_s: 15 });
+const { again } = page(Incidents, { every_s: 5 });
 on('incident', () => again());
