@@ -263,6 +263,10 @@ class WholeIncident(IncidentRow):
     updates: list[PublicUpdate]
 
 
+When = Annotated[Instant, Field(ge=0, le=4_102_444_800_000)]
+"""A time that somebody names: up to the year 2100."""
+
+
 class _Said(Shape):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True, validate_by_name=True)
 
@@ -277,7 +281,7 @@ class Said(_Said):
     felt: Felt = "failing"
     title: str = Field("", max_length=TITLE_MOST)
     services: list[Annotated[str, Field(max_length=80)]] = Field([], max_length=SERVICES_MOST)
-    next_at: Instant | None = Field(None, description="by when customers hear more")
+    next_at: When | None = Field(None, description="by when customers hear more")
 
 
 class Answered(Shape):
@@ -314,8 +318,8 @@ class NewSilence(_Said):
     kind: Literal["silence", "maintenance"] = "silence"
     matchers: list[Annotated[str, Field(max_length=400)]] = Field(min_length=1, max_length=20, examples=[["provider=ozow"]])
     reason: str = Field(min_length=1, max_length=500)
-    start: Instant | None = None
-    end: Instant | None = None
+    start: When | None = None
+    end: When | None = None
     lasts_s: float | None = Field(None, gt=0, le=90 * 86_400)
 
 

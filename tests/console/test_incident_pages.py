@@ -171,3 +171,64 @@ class TestLedger:
         assert reads == 1
         await following.look()
         assert reads == 2
+
+
+# --- abuse ------------------------------------------------------------------------------------------------------------
+
+NOTE, SILENCE = "/api/v1/incidents/1/note", "/api/v1/silences"
+BASE = {"matchers": ["rule=x"], "reason": "works", "lasts_s": 60}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (NOTE, b"no json"),
+        (NOTE, b"[]"),
+        (NOTE, b'{"text": 5}'),
+        (NOTE, b'{"text": "\\ud800"}'),
+        (NOTE, b'{"text": "x", "more": 1}'),
+        (NOTE, json.dumps({"text": "x" * 2_001}).encode()),
+        ("/api/v1/incidents/1/publish", b'{"text": "x", "next_at": "soon"}'),
+        ("/api/v1/incidents/1/publish", b'{"text": "x", "next_at": 1e300}'),
+        ("/api/v1/incidents/1/publish", b'{"text": "x", "next_at": 99999999999999999999999}'),
+        ("/api/v1/incidents/1/publish", b'{"text": "x", "felt": "awful"}'),
+        ("/api/v1/incidents/1/explode", b"{}"),
+        (SILENCE, json.dumps(BASE | {"start": 10**30}).encode()),
+        (SILENCE, json.dumps(BASE | {"lasts_s": 1e308}).encode()),
+        (SILENCE, json.dumps(BASE | {"start": "9999-12-31T23:59:59+14:00"}).encode()),
+        (SILENCE, json.dumps(BASE | {"start": "0001-01-01T00:00:00+14:00"}).encode()),
+        (SILENCE, json.dumps(BASE | {"matchers": ["\ud800=x"]}).encode()),
+        (SILENCE, json.dumps(BASE | {"kind": "holiday"}).encode()),
+    ],
+)
+async def test_what_is_no_command_is_refused_and_never_a_fault(
+    client: httpx.AsyncClient, desk: Desk, held: Held, night: Night, path: str, body: bytes
+) -> None:
+    opened(night)
+    await keep(desk, held, night)
+    answer = await client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400 and answer.json()["detail"], answer.text
+    assert await held.redis.xlen(held.settings.names.notifier("commands")) == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/incidents/%00",
+        "/api/v1/incidents/%D9%A3",
+        "/api/v1/incidents/999999999999999",
+        "/api/v1/pages/incident/%F0%9F%98%80",
+        "/incidents/%3Cscript%3E",
+        "/api/v1/runbooks/Makefile",
+    ],
+)
+async def test_what_there_is_not_is_not_found(client: httpx.AsyncClient, desk: Desk, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "before=-1", "before=x", f"before={10**30}", "state=", "severity=P9"]
+)
+async def test_a_question_that_makes_no_sense_is_refused(client: httpx.AsyncClient, desk: Desk, query: str) -> None:
+    for path in ("/api/v1/incidents", "/incidents", "/api/v1/pages/incidents"):
+        assert (await client.get(f"{path}?{query}")).status_code == 400
