@@ -71,7 +71,7 @@ async def test_from_the_note_to_the_public_page_and_the_end(demo: Demo, browser:
     await page.fill("dialog[open] textarea", "the provider restarted its gateway")
     await page.click("dialog[open] .btn.main")
     await told(seen, "is resolved")
-    assert "over" in await seen.text("#verdict h1")
+    await seen.shows("#verdict h1:has-text('over')")
     assert (await api(seen, demo, "/api/v1/incidents/1"))["status"] == "resolved"
     assert seen.complaints == []
     await page.context.close()
