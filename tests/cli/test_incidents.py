@@ -200,3 +200,18 @@ def test_a_notifier_with_bad_teams_says_so(run: Run, folder: Path) -> None:
     done = run("notifier", **settings)
     assert done.exit_code == 2
     assert "contacts" in done.stderr
+
+
+def test_customers_are_told_and_alerts_are_judged(run: Run, office: Office) -> None:
+    one, settings = office
+    said = ("Please pay by EFT.", "--felt", "failing", "--title", "Cards fail", "--service", "Card payments")
+    assert run("incidents", "publish", "1", *said, **settings).stdout == "#1 is on the status page\n"
+    [update] = one.night.incident().updates
+    assert (update.text, update.felt, update.title, update.services) == (
+        "Please pay by EFT.", "failing", "Cards fail", ("Card payments",)
+    )  # fmt: skip
+    assert run("incidents", "judge", "1", "wrong", "--rule", "payment_alerts/provider_down", **settings).exit_code == 0
+    assert one.night.incident().judgements == {"payment_alerts/provider_down": "wrong"}
+    strange = run("incidents", "judge", "1", "right", "--rule", "a/b", **settings)
+    assert strange.exit_code == 1 and "no alert of 'a/b'" in strange.stderr
+    assert run("incidents", "judge", "1", "maybe", **settings).exit_code == 2
