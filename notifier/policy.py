@@ -58,8 +58,8 @@ QUIET_CHANNELS = frozenset({"email", "slack", "webhook"})
 OUTBOX = "outbox"
 """The channel that is always there, and shows messages as any other would."""
 CLOSED_MOST, CLOSED_KEPT_MS = 1_000, 90 * 24 * HOUR_S * 1000
-"""So many incidents that are over are kept for so long: the public page has ninety days, and the report of a month tells them beside
-those of the month before. All are on the incidents topic."""
+"""So many incidents that are over are kept for so long: the public page has ninety days, and the report of a month tells them
+beside those of the month before. All are on the incidents topic."""
 SILENCES_MOST, SILENCE_LONGEST_MS, SILENCE_KEPT_MS = 500, 90 * 24 * HOUR_S * 1000, 7 * 24 * HOUR_S * 1000
 
 BusinessEnd = Callable[[int], int]
