@@ -11,21 +11,22 @@ from cli import installation
 from cli.terminal import FAILED, counted, note, print_json, say
 
 if TYPE_CHECKING:
+    from runtime.kafka import TopicOutcome
     from runtime.settings import Settings
 
 SUBJECTS = ("payments", "enrollments", "webhooks")
 """Topics that a payment integration writes to."""
 PAGE = "payments"
+PARTITIONS = 8
 
 
 def enable(as_json: bool) -> int:
     """Creates the topics that are missing, checks the rules, and says what to publish first. 1 where something is wrong."""
     from cli.packs import rule_set
-    from runtime.kafka import create_topics
     from schemas.tables import TABLES
 
     settings = installation.settings()
-    topics = asyncio.run(create_topics(settings, 8, 1))
+    topics = asyncio.run(_topics(settings))
     wanted = {settings.names.events(subject) for subject in SUBJECTS}
     tables = {name for name, table in TABLES.items() if table.home in SUBJECTS}
     rules = [rule for rule in rule_set(settings).rules if rule.tables & tables]
@@ -122,6 +123,16 @@ def _settings(settings: Settings) -> dict[str, str]:
         "key": "the transaction_id, so that what belongs together stays in order",
         "value": "one CloudEvent 1.0 in JSON (content-type application/cloudevents+json)",
     }
+
+
+async def _topics(settings: Settings) -> list[TopicOutcome]:
+    """Creates what is missing. Topics that are there keep their partitions: how many is for `setup topics` to say."""
+    from runtime.kafka import address, create_topics, topic_logs
+
+    names = settings.names
+    there = await topic_logs(address(settings), (*names.event_topics, names.deadletters))
+    fewest = min((one.partitions for one in there.values()), default=PARTITIONS)
+    return await create_topics(settings, fewest)
 
 
 async def _arrived(settings: Settings) -> int:

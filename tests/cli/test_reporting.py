@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from cli.payment import first_event
 from console.reports.periods import period_of
+from local.broker import EmbeddedBroker
 from rollups.tables import HOUR, TableStore
 from runtime.names import Names
 from schemas.decode import Decoder
@@ -162,3 +163,20 @@ def test_dashboards_are_written_once_and_what_was_changed_is_kept(run: Run, fold
 def test_it_is_said_where_signals_are_not_told(run: Run) -> None:
     assert "TILLWATCH_METRICS=signals" in run("setup", "dashboards").stderr
     assert "stay empty" not in run("setup", "dashboards", TILLWATCH_METRICS="signals").stderr
+
+
+def test_payments_are_enabled_again_and_again_and_topics_keep_their_partitions(
+    run: Run, env: dict[str, str], folder: Path
+) -> None:
+    with EmbeddedBroker(None, folder) as broker:
+        env |= {"TILLWATCH_KAFKA": broker.bootstrap}
+        assert run("setup", "topics", "--partitions", "3", **env).exit_code == 0
+        for _ in range(2):
+            done = run("payment", "enable", **env)
+            assert done.exit_code == 0, done.stderr
+            assert f"exists   {env['TILLWATCH_NAMESPACE']}.payments.v1 (3 partitions)" in done.stdout
+        told = json.loads(run("payment", "enable", "--json", **env).stdout)
+        assert "payment_processing_failure" in told["rules"]
+        assert told["payments_last_hour"] == 10
+        (folder / "first.jsonl").write_text(json.dumps(told["first_event"]) + "\n")
+        assert run("produce", "first.jsonl", **env).exit_code == 0
