@@ -436,8 +436,10 @@ def _verdict(facts: Facts, payments: Sequence[Figure], operations: Operations) -
     if success.value is None:
         return "nodata", f"No payment finished{so_far}.", _of_incidents(operations)
     missed = [one for one in payments if one.target is not None and one.target.met is False]
+    failed, declined = (percent(by_name[name].value) for name in ("payment_failure_rate", "payment_decline_rate"))
     words = [
-        f"{success_words(success.value, success.before)}",
+        success_words(success.value, success.before),
+        f"{failed} failed, {declined} were declined",
         f"{grouped(round(volume.value or 0))} payments{_change(volume)}",
     ]
     why = f"{'. '.join(words)}. {_of_incidents(operations)}"
@@ -576,7 +578,8 @@ def _review(
     still = [one for one in facts.incidents if one.open]
     if still:
         nobody = sum(one.assignee is None and one.acknowledged_ms is None for one in still)
-        found.append(f"{counted(len(still), 'incident')} open, {nobody} of them taken by nobody.")
+        whose = f"{nobody} of them taken by nobody" if nobody else "each taken by somebody"
+        found.append(f"{counted(len(still), 'incident')} open, {whose}.")
     unreviewed = [one for one in opened if one.status == "resolved" and SEVERITIES[one.severity].level in ("P0", "P1")]
     if unreviewed:
         numbers = ", ".join(f"#{one.number}" for one in unreviewed[:8])
