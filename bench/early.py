@@ -55,8 +55,8 @@ CAUGHT_UP_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.1
 BUCKET_MS = 5_000
 WINDOW_MS = 300_000
-LIMIT, CONFIDENT_Z, LEAST, LEAST_FAILING = 0.05, 1.959964, 5, 3
-"""Of the five-minute rule: over 5 %, surely so (95 %), on 5 payments, 3 of which fail."""
+LIMIT, CONFIDENT_Z, LEAST, LEAST_FAILING, A_MONTH = 0.05, 1.959964, 5, 3, 8_640
+"""Of the five-minute rule: over 5 %, surely so (95 %), on 5 payments, 3 of which fail; so many windows has a month."""
 THREE = Mix({name: weight for name, weight in (("ikhokha", 0.40), ("ozow", 0.33), ("peach", 0.27))})
 FIVE_MINUTES = "payment_processing_failure"
 PARTITIONS = 8
@@ -128,12 +128,20 @@ class Trial:
 
 
 def surely_beyond(k: int, n: int) -> bool:
-    """Whether k of n is over the threshold, by the lower bound of Wilson's interval too (JASA 22, 1927)."""
+    """Whether k of n is over the threshold, by the lower bound of Wilson's interval too (JASA 22, 1927), and comes less than
+    once a month by chance where half as many fail."""
     if n < LEAST or k < LEAST_FAILING or k <= LIMIT * n:
         return False
     zz, share = CONFIDENT_Z**2, k / n
     spread = CONFIDENT_Z * math.sqrt(share * (1 - share) / n + zz / (4 * n * n))
-    return (share + zz / (2 * n) - spread) / (1 + zz / n) > LIMIT
+    if (share + zz / (2 * n) - spread) / (1 + zz / n) <= LIMIT:
+        return False
+    odds, term = LIMIT / 2 / (1 - LIMIT / 2), (1 - LIMIT / 2) ** n
+    fewer = 0.0
+    for failing in range(k):
+        fewer += term
+        term *= (n - failing) / (failing + 1) * odds
+    return (1 - fewer) * A_MONTH <= 1
 
 
 def floor_ms(sent: Iterable[tuple[int, bool]], not_before: int = 0) -> int | None:

@@ -9,9 +9,9 @@ from fractions import Fraction
 from rules.compile import in_unit
 from rules.condition import OPPOSITE, And, Condition, Not, OfBaseline, Quantity, Test, decimal, duration_text
 from rules.judges.base import COMPARE, UPWARD, Reading
+from rules.judges.chance import DISTINCT
 from rules.judges.count import QUIET_MS
 from rules.judges.gauge import PRESENT
-from rules.judges.ratio import DISTINCT
 from rules.rule import Part, Rule
 from rules.signals import Signal, shown_value
 from schemas.tables import Value
@@ -257,7 +257,8 @@ def _means(rule: Rule, part: Part) -> str:
         least = _share(comparison)
         sure = ""
         if rule.confidence and comparison not in ("==", "!="):
-            sure = f", and the share is too clear to be chance ({rule.confidence * 100:g} % confidence)"
+            confident = f"{rule.confidence * 100:g} % confidence, and less than once a month"
+            sure = f", and the share is too clear to be chance ({confident})"
         different = f"{DISTINCT} different ones that {signal.bad if comparison in UPWARD else 'did not'}"
         when = f"in the last {window}" if not signal.delay_ms else f"in {_any(window)} that ended {_ago(signal)[2:]}"
         return (

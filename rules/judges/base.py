@@ -10,7 +10,6 @@ import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import sqrt
 from typing import Any, NamedTuple, Protocol
 
 from rules.series import Slots
@@ -112,14 +111,3 @@ def closed_ends(slots: Slots, since: int, scope: Scope) -> Iterator[int]:
 def settled_at_close(since: int, scope: Scope) -> int:
     """`Judge.settled` of those that look at closed buckets alone."""
     return since if scope.closed is None else max(since, scope.closed - scope.bucket_ms)
-
-
-def wilson(k: int, n: int, z: float) -> tuple[float, float]:
-    """The interval of a share of which k of n were seen.
-
-    E. B. Wilson: "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927).
-    """
-    share, zz = k / n, z * z
-    middle = share + zz / (2 * n)
-    spread = z * sqrt((share * (1 - share) + zz / (4 * n)) / n)
-    return (middle - spread) / (1 + zz / n), (middle + spread) / (1 + zz / n)

@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rules.judges.base import COMPARE, UPWARD, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close, wilson
-from rules.series import Slots
+from rules.judges.base import COMPARE, UPWARD, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close
+from rules.judges.chance import DISTINCT, surely
+from rules.series import Slots, Totals
 from rules.window import Sliding
-
-DISTINCT = 3
-"""Failing transactions that must be distinct."""
 
 
 @dataclass(frozen=True, slots=True)
 class RatioJudge:
     """True when the share compares so with the threshold, on at least `min_events` events of which `DISTINCT` distinct ones
-    fail, and its confidence bound does too. `z`: standard normal quantile of the confidence; 0 takes the share as it is.
+    fail, and that is no chance. `z`: standard normal quantile of the confidence; 0 takes the share as it is.
     """
 
     comparison: str
@@ -41,6 +39,10 @@ class RatioJudge:
         sliding = Sliding(slots, start, self.window_ms, scope.bucket_ms)
         for slot in slots.between(start, scope.end):
             n, k = sliding.before(slot.bucket)
+            if not self._thinkable(n, k, slot.totals):
+                if flips.changed(False):
+                    yield Point(slot.totals.first, False, slot.totals.first, None)
+                continue
             first = slot.bucket + scope.bucket_ms - self.window_ms
             events = slot.totals.events
             for place, (ms, all_, marked) in enumerate(events):
@@ -56,16 +58,22 @@ class RatioJudge:
                         reading = Reading(Fraction(k, n), first, end, n, k, bound or None)
                     yield Point(ms, bad, ms, reading)
 
+    def _thinkable(self, n: int, k: int, more: Totals) -> bool:
+        """Whether the share can be beyond the threshold at all after some of these events, when k of n came before them."""
+        if self.comparison in ("==", "!="):
+            return True
+        enough = max(n, self.min_events)
+        most = (k + more.k, enough) if self.marked_fail else (k, max(n + more.n, enough))
+        return self._over(*most)
+
+    def _over(self, k: int, n: int) -> bool:
+        return COMPARE[self.comparison](k * self.threshold.denominator, self.threshold.numerator * n)
+
     def _beyond(self, n: int, k: int) -> float | None:
         """The confidence bound (0.0 where none is wanted), None if the share is not beyond the threshold for sure."""
-        compare, threshold = COMPARE[self.comparison], self.threshold
-        if n < self.min_events or not compare(k * threshold.denominator, threshold.numerator * n):
+        if n < self.min_events or not self._over(k, n):
             return None
-        if not self.z or self.comparison in ("==", "!="):
-            return 0.0
-        low, high = wilson(k, n, self.z)
-        bound = low if self.comparison in UPWARD else high
-        return bound if compare(bound, float(threshold)) else None
+        return surely(self.comparison, self.threshold, self.z, self.window_ms, k, n)
 
     def _distinct(self, slots: Slots, start: int, end: int, upto: int) -> bool:
         identities = set()

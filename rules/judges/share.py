@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rules.judges.base import COMPARE, UPWARD, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close, wilson
-from rules.judges.ratio import DISTINCT
+from rules.judges.base import COMPARE, UPWARD, Flips, Over, Point, Reading, Scope, closed_ends, settled_at_close
+from rules.judges.chance import DISTINCT, surely
 from rules.series import Slots
 from rules.window import Sliding
 
@@ -19,7 +19,7 @@ from rules.window import Sliding
 @dataclass(frozen=True, slots=True)
 class ShareVerdict:
     """True when `above` / `below` compares so with the threshold, on at least `min_events` events below of which `DISTINCT`
-    fail, and the confidence bound of the share does too. A whole verdict, since it looks at the slots of two tests.
+    fail, and that is no chance. A whole verdict, since it looks at the slots of two tests.
 
     below, above: their places among the rule's parts. lag_ms: what is above comes so much later, at most. In a rush that has
     just begun most of it is still to come, so it is counted in the window that is so much later as well, and the larger
@@ -89,8 +89,4 @@ class ShareVerdict:
         upward = self.comparison in UPWARD
         if (k if upward else n - k) < DISTINCT:
             return None
-        if not self.z or self.comparison in ("==", "!="):
-            return 0.0
-        low, high = wilson(min(k, n), n, self.z)
-        bound = low if upward else high
-        return bound if COMPARE[self.comparison](Fraction(bound), self.threshold) else None
+        return surely(self.comparison, self.threshold, self.z, self.window_ms, min(k, n), n)

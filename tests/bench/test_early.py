@@ -19,6 +19,9 @@ def test_a_share_must_be_beyond_the_threshold_for_sure() -> None:
     assert not surely_beyond(1, 3)
     assert not surely_beyond(20, 300)  # 6.7 %, but it could well be 5 %
     assert surely_beyond(24, 300)
+    assert not surely_beyond(6, 56)  # surely more than 5 %, and yet it comes five times a month where 2.5 % fail
+    assert surely_beyond(8, 58)
+    assert surely_beyond(800, 15_000) is False and surely_beyond(900, 15_000)
 
 
 def test_the_floor_is_the_payment_that_makes_the_condition_true() -> None:

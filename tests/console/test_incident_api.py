@@ -329,9 +329,16 @@ async def test_a_room_has_what_its_page_shows_and_the_same_as_the_api(
 ) -> None:
     runbook = "docs/runbooks/provider_down.md"
     one = await opened(client, settings, clock, runbook=runbook, summary="Ozow fails: 20 %.")
-    room = await get(client, f"/api/v1/pages/incident/{one['number']}")
-    whole = await get(client, f"/api/v1/incidents/{one['id']}")
-    assert room["incident"] == whole
+
+    async def both() -> tuple[dict[str, Any], dict[str, Any]]:
+        return await get(client, f"/api/v1/pages/incident/{one['number']}"), await get(client, f"/api/v1/incidents/{one['id']}")
+
+    async def alike() -> bool:
+        room, whole = await both()
+        return bool(room["incident"] == whole)
+
+    await eventually_async(alike, "the same incident in both")  # its timeline grows when its page is delivered
+    room, whole = await both()
     assert room["state"] == "failing" and room["sentence"][0].startswith("Ozow fails: 20")
     assert room["acts"][0]["do"] == "ack" and room["may"] is True
     assert whole["runbook"]["name"] == "provider_down" and whole["runbook"]["nodes"]

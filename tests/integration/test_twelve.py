@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from math import sqrt
+from math import comb, sqrt
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ from tests.support.events import (
 
 GROUPS = ("payment_alerts", "system_health_alerts", "performance_alerts", "security_alerts")
 COUNTED = ("database_connectivity", "api_connectivity", "suspicious_activity", "webhook_security_violation")
-Z = 1.96
+Z, MONTH_OF_WINDOWS = 1.96, 8_640
 
 
 @pytest.fixture
@@ -118,11 +118,14 @@ class Shop:
 
 
 def surely_above(share: float, n: int) -> int:
-    """Of so many that succeeded, the least number of further ones that fail with which the lower Wilson bound is above."""
+    """Of so many that succeeded, the least number of further ones that fail with which the lower Wilson bound is above, and
+    which would not come by chance in each of a month's five minutes where half as many fail."""
     for k in range(3, n):
         p, all_ = k / (n + k), n + k
         low = (p + Z * Z / (2 * all_) - Z * sqrt((p * (1 - p) + Z * Z / (4 * all_)) / all_)) / (1 + Z * Z / all_)
-        if low > share:
+        half = share / 2
+        chance = sum(comb(all_, some) * half**some * (1 - half) ** (all_ - some) for some in range(k, all_ + 1))
+        if low > share and chance * MONTH_OF_WINDOWS <= 1:
             return k
     raise AssertionError("no number does")
 

@@ -179,7 +179,8 @@ def test_the_sentence_does_not_say_the_title_twice() -> None:
 SHIPPED = {
     "payment_processing_failure": (
         "Fires (critical) when more than 5 % of the payments in the last 5 minutes failed, once there are at least 5 payments "
-        "and 3 different ones that failed, and the share is too clear to be chance (95 % confidence).",
+        "and 3 different ones that failed, and the share is too clear to be chance (95 % confidence, and less than once a "
+        "month).",
         "Resolves when, with at least 5 payments in a closed window of 5 minutes, at most 5 % of them failed.",
     ),
     "high_payment_latency": (
@@ -211,9 +212,9 @@ SHIPPED = {
         "Resolves when a closed window of 5 minutes holds at most 10 failed sign-ins.",
     ),
     "payment_failing_fast": (
-        "Fires (high) when more than 5 % of the payments in the last minute failed, once there are at least 50 payments and 3 "
-        "different ones that failed, and the share is too clear to be chance (95 % confidence).",
-        "Resolves when, with at least 50 payments in a closed window of 1 minute, at most 5 % of them failed.",
+        "Fires (high) when more than 5 % of the payments in the last minute failed, once there are at least 5 payments and 3 "
+        "different ones that failed, and the share is too clear to be chance (95 % confidence, and less than once a month).",
+        "Resolves when, with at least 5 payments in a closed window of 1 minute, at most 5 % of them failed.",
     ),
 }
 
