@@ -25,10 +25,11 @@ import platform
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import nlargest
-from itertools import count
+from functools import cache, partial
+from heapq import nlargest, nsmallest
+from itertools import accumulate, count
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -44,7 +45,8 @@ from local.simulator import (
     UNKNOWN,
     daily_shape,
 )
-from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell
+from rollups.cells import EXACT_BELOW, KEPT_RECENT, KEPT_SAMPLES, Cell, Stat
+from rollups.sketch import bin_of
 from rules.engine import Engine, Progress
 from rules.learned import Imported
 from rules.loader import RuleSet, load
@@ -60,13 +62,32 @@ HOUR_MS = 3_600_000
 LATENESS_MS = 30_000
 SINGLY_BELOW = 100.0
 """Payments a minute, below which each is drawn with its steps."""
-POOL = 4_096
+POOL = 16_384
 """Values of a distribution that are drawn from again and again."""
-PIECE_DAYS = {"few": 1.0, "many": 0.25, "machines": 1.0}
+
+
+class Pool:
+    """Values of a distribution, drawn once; some are those from a random place on."""
+
+    def __init__(self, rng: Random, draw: Callable[[], int]) -> None:
+        self._rng = rng
+        self._values = [draw() for _ in range(POOL)]
+
+    def some(self, n: int) -> list[int]:
+        at = int(self._rng.random() * (POOL - n))
+        return self._values[at : at + n]
+
+    def one(self) -> int:
+        return self._values[int(self._rng.random() * POOL)]
+
+
+PIECE_DAYS = 5.0
+"""What a piece costs before its first day, its history above all, is about what two days at 2 payments a minute cost."""
 AHEAD_MS = HOUR_MS
 PAST_DAYS = 8
-LOOKS_S = {"few": 5.0, "many": 30.0, "machines": 300.0}
-"""Between two looks. What fires does not depend on them; NO DATA does where gaps are about as long as it takes."""
+LOOKS_S = {"few": 60.0, "many": 60.0, "machines": 1_800.0}
+"""Between two looks. What fires does not depend on them. NO DATA would, so while a table is quiet it looks with each bucket."""
+NO_DATA_AFTER_MS = 120_000
 WITHIN_S = 600.0
 PLATFORM = "the machines beside"
 
@@ -125,20 +146,22 @@ class Shop:
     def __init__(self, rate: float, rng: Random, *, wrong: float = TECHNICAL + UNKNOWN) -> None:
         self._per_bucket, self._rng, self._wrong = rate * BUCKET_MS / 60_000, rng, wrong
         self._singly = rate < SINGLY_BELOW
-        self._pools = {
-            name: [round(min(how.latency_ms * rng.lognormvariate(0, how.spread), 90_000) * 1_000) for _ in range(POOL)]
-            for name, how in cast.METHODS.items()
-        }
-        self._pages = [round(rng.lognormvariate(math.log(100), 0.6) * 1_000) for _ in range(POOL)]
+        self._pools = {name: Pool(rng, partial(self._latency, rng, how)) for name, how in cast.METHODS.items()}
+        self._pages = Pool(rng, lambda: round(rng.lognormvariate(math.log(100), 0.6) * 1_000))
+        self._offsets = Pool(rng, lambda: rng.randrange(BUCKET_MS))
         self._later: defaultdict[int, list[tuple[Key, int, tuple[int, ...]]]] = defaultdict(list)
         self._classes: list[tuple[Key, str]] = []
         weights = []
         for provider, method in _pairs():
             for (verb, fault, reason), share in self._shares(method):
-                self._classes.append((self._payment(verb, provider, method, "ZAR", fault, reason), method))
+                self._classes.append((self._payment(verb, provider, None, "ZAR", fault, reason), method))
                 weights.append(_weight(provider, method) * share)
-        self._weights = weights
-        self._prices = [cast.PRICES.draw(rng) for _ in range(POOL)]
+        self._weights = list(accumulate(weights))
+        self._prices = Pool(rng, lambda: cast.PRICES.draw(rng))
+
+    @staticmethod
+    def _latency(rng: Random, how: cast.Method) -> int:
+        return round(min(how.latency_ms * rng.lognormvariate(0, how.spread), 90_000) * 1_000)
 
     def _shares(self, method: str) -> Iterator[tuple[tuple[str, str | None, str | None], float]]:
         technical = self._wrong * TECHNICAL / (TECHNICAL + UNKNOWN)
@@ -155,7 +178,7 @@ class Shop:
 
     @staticmethod
     def _payment(
-        outcome: str, provider: str, method: str, currency: str, fault: str | None = None, reason: str | None = None
+        outcome: str, provider: str, method: str | None, currency: str, fault: str | None = None, reason: str | None = None
     ) -> Key:
         return (outcome, provider, method, currency, fault, reason)
 
@@ -169,20 +192,24 @@ class Shop:
         return add.drawn
 
     def _together(self, bucket: int, mean: float, add: _Add) -> None:
-        """Finished payments by class, and requests, each a number and then their times."""
+        """Finished payments by class, and requests, each a number and then their times. Methods differ in their latencies, and
+        are not told apart."""
         rng = self._rng
-        random, choices = rng.random, rng.choices
         finished = before.poisson(rng, mean * (1 - ABANDONED))
-        counts = Counter(choices(range(len(self._classes)), self._weights, k=finished))
+        counts = Counter(rng.choices(range(len(self._classes)), cum_weights=self._weights, k=finished))
         for number, n in counts.items():
             key, method = self._classes[number]
-            times = [bucket + int(random() * BUCKET_MS) for _ in range(n)]
-            add.drawn["payments", key] = Batch(times, [choices(self._prices, k=n), choices(self._pools[method], k=n)])
+            batch = add.drawn.setdefault(("payments", key), Batch([], [[], []]))
+            batch.times += self._times(bucket, n)
+            batch.columns[0] += self._prices.some(n)
+            batch.columns[1] += self._pools[method].some(n)
         for target, n in (("POST /checkout", before.poisson(rng, mean)), ("GET /courses", before.poisson(rng, 2 * mean))):
             if n:
-                times = [bucket + int(random() * BUCKET_MS) for _ in range(n)]
                 key = _key("requests", component="checkout", target=target, outcome="ok")
-                add.drawn["requests", key] = Batch(times, [choices(self._pages, k=n)])
+                add.drawn["requests", key] = Batch(self._times(bucket, n), [self._pages.some(n)])
+
+    def _times(self, bucket: int, n: int) -> list[int]:
+        return [bucket + offset for offset in self._offsets.some(n)]
 
     def _each(self, bucket: int, mean: float, add: _Add) -> None:
         """Payments one by one: begun, redirected, finished when the customer has made up his mind and the provider answers."""
@@ -191,7 +218,7 @@ class Shop:
             self._begin(bucket + int(rng.random() * BUCKET_MS), add, bucket)
         for _ in range(before.poisson(rng, 2 * mean)):
             key = _key("requests", component="checkout", target=cast.ROUTES.draw(rng), outcome="ok")
-            add("requests", key, bucket + int(rng.random() * BUCKET_MS), rng.choice(self._pages))
+            add("requests", key, bucket + int(rng.random() * BUCKET_MS), self._pages.one())
         for key, ms, values in self._later.pop(bucket, ()):
             add("payments", key, ms, *values)
 
@@ -199,14 +226,14 @@ class Shop:
         rng = self._rng
         provider = cast.PROVIDERS.draw(rng)
         method = cast.METHODS_OF[provider].draw(rng)
-        currency, amount = cast.CURRENCIES.draw(rng), rng.choice(self._prices)
+        currency, amount = cast.CURRENCIES.draw(rng), self._prices.one()
         add("payments", self._payment("initiated", provider, method, currency), ms, amount)
         add("requests", _key("requests", component="checkout", target="POST /checkout", outcome="ok"), ms, 120_000)
         redirected = ms + int(rng.lognormvariate(math.log(120), 0.5))
         self._put(self._payment("redirected", provider, method, currency), redirected, (amount,), add, bucket)
         if rng.random() < ABANDONED:
             return
-        latency = rng.choice(self._pools[method])
+        latency = self._pools[method].one()
         think_ms = min(rng.lognormvariate(math.log(5_000), 0.6), 60_000)
         ends = list(self._shares(method))
         (verb, fault, reason), _ = rng.choices(ends, [share for _, share in ends])[0]
@@ -290,29 +317,44 @@ class Machines:
 # --- from there to alerts ---------------------------------------------------------------------------------------------
 
 _numbers = count(1)
+_bins = cache(bin_of)
+"""The values of a pool come again and again."""
 
 
 def cell_of(table: str, batch: Batch, sketch: bool) -> Cell:
     """The cell that folding these events makes. sketch: whether quantiles are wanted."""
-    info = TABLES[table]
-    cell = Cell(len(info.measures))
-    columns = [(values, sketch and one.sketch) for values, one in zip(batch.columns, info.measures, strict=True)]
-    cell.fold(batch.times, columns)
-    for ms in sorted(batch.times)[:KEPT_SAMPLES]:
+    info, times = TABLES[table], batch.times
+    stats = []
+    for values, measure in zip(batch.columns, info.measures, strict=True):
+        stat = Stat()
+        if values:
+            stat.fold(values, False)
+            if sketch and measure.sketch:
+                stat.bins = dict(Counter(map(_bins, values)))
+        stats.append(stat)
+    samples = []
+    for ms in nsmallest(KEPT_SAMPLES, times) if len(times) > 1 else times:
         name = f"e{next(_numbers)}"
-        cell.samples.append((ms, name, name))
-    if info.keeps_recent:
-        cell.recent = nlargest(KEPT_RECENT, batch.times)
-    return cell
+        samples.append((ms, name, name))
+    return Cell(
+        count=len(times),
+        times=times if len(times) < EXACT_BELOW else None,
+        samples=samples,
+        recent=nlargest(KEPT_RECENT, times) if info.keeps_recent else None,
+        stats=stats,
+    )
 
 
 class Simulation:
-    """The engine fed from batches. It looks every `look_ms`."""
+    """The engine fed from batches. It looks every `look_ms`, and with each bucket while a table is quiet whose silence somebody
+    is told of."""
 
     def __init__(self, rules: RuleSet, look_ms: int) -> None:
-        self.engine = Engine(rules, "quiet", BUCKET_MS, 900_000, 120_000)
+        self.engine = Engine(rules, "quiet", BUCKET_MS, 900_000, NO_DATA_AFTER_MS)
         self._look_ms, self._looks = look_ms, 0
         self._sketched = {p.query.table for rule in rules.rules for p in rule.parts if p.query.sketch}
+        told = [rule for rule in rules.rules if rule.no_data == "alert" and not rule.regular]
+        self._latest: dict[str, int] = {table: 0 for rule in told for table in rule.tables}
 
     def learn(self, history: Imported) -> None:
         """Gives the baselines history."""
@@ -324,8 +366,11 @@ class Simulation:
         """Takes in the events of a bucket that is over, and says what is told then."""
         for (table, key), batch in drawn.items():
             self.engine.update(table, bucket, key, cell_of(table, batch, table in self._sketched))
+            if table in self._latest:
+                self._latest[table] = bucket
         end = bucket + BUCKET_MS
-        return [] if end % self._look_ms else self.look(end)
+        quiet = any(0 < latest < end - NO_DATA_AFTER_MS for latest in self._latest.values())
+        return self.look(end) if quiet or not end % self._look_ms else []
 
     def look(self, now_ms: int) -> list[AlertEvent]:
         """What is told now, by a watermark that lies behind by the lateness."""
@@ -377,6 +422,7 @@ def suffices(rule: Rule, feed: type[Feed]) -> bool:
     return rule.tables <= feed.tables and (counts or not rule.tables & feed.counted)
 
 
+@cache
 def shipped(folder: Path | None) -> RuleSet:
     """The rules of a folder, or those that ship. Raises SystemExit where one has an error."""
     found = load(None if folder is None else [folder])
@@ -422,7 +468,7 @@ def pieces(days: Mapping[float | None, float], seed: int, rules: Path | None, lo
         at = 0.0
         while at < span:
             look_ms = int((look_s or LOOKS_S[_kind(volume)]) * 1_000)
-            length = min(PIECE_DAYS[_kind(volume)], span - at)
+            length = min(PIECE_DAYS, span - at)
             made.append((at / span, Piece(volume, at, length, seed, look_ms, rules)))
             at += length
     return [piece for _, piece in sorted(made, key=lambda item: item[0])]
@@ -560,7 +606,7 @@ def main() -> int:
         "--volumes", default="2,20,1200,0", help="payments a minute, with commas between; 0: the machines"
     )
     parser.add_argument(
-        "--look", type=float, help="seconds between two looks (5; at 100 a minute and more 30; machines 300)"
+        "--look", type=float, help="seconds between two looks (60; machines 1800)"
     )
     parser.add_argument(
         "--within", type=float, default=WITHIN_S, help="seconds after which it tells of the days done (600)"

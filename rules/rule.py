@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from rules.condition import Condition, Test
@@ -69,7 +70,7 @@ class Level:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """One rule. `parts`: its tests from left to right; `verdict` judges them together; `version` changes with its text."""
 
@@ -99,16 +100,16 @@ class Rule:
     file: str = ""
     line: int = 0
 
-    @property
+    @cached_property
     def full_name(self) -> Name:
         return (self.pack, self.name)
 
-    @property
+    @cached_property
     def baselined(self) -> bool:
         """Whether it compares with a baseline."""
         return any(part.baseline is not None for part in self.parts)
 
-    @property
+    @cached_property
     def timed(self) -> bool:
         """Whether its verdict may change because time passes, without an event."""
         return any(
@@ -119,16 +120,16 @@ class Rule:
             for part in self.parts
         )
 
-    @property
+    @cached_property
     def regular(self) -> bool:
         """Whether it is about what comes at regular times, so that each group's silence shows by itself."""
         return self.no_data == "alert" and all(part.signal.aggregate in ("max", "last", "streak") for part in self.parts)
 
-    @property
+    @cached_property
     def upward(self) -> bool:
         """Whether more is worse."""
         return all(part.test.comparison in UPWARD for part in self.parts)
 
-    @property
+    @cached_property
     def tables(self) -> frozenset[str]:
         return frozenset(part.query.table for part in self.parts)

@@ -124,7 +124,7 @@ def surely_above(share: float, n: int) -> int:
         p, all_ = k / (n + k), n + k
         low = (p + Z * Z / (2 * all_) - Z * sqrt((p * (1 - p) + Z * Z / (4 * all_)) / all_)) / (1 + Z * Z / all_)
         half = share / 2
-        chance = sum(comb(all_, some) * half**some * (1 - half) ** (all_ - some) for some in range(k, all_ + 1))
+        chance = 1 - sum(comb(all_, some) * half**some * (1 - half) ** (all_ - some) for some in range(k))
         if low > share and chance * MONTH_OF_WINDOWS <= 1:
             return k
     raise AssertionError("no number does")
