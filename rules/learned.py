@@ -192,7 +192,7 @@ class Baselines:
     def changed(self) -> dict[str, dict[str, Any]]:
         """What is to be kept of the baselines that changed: {name: plain JSON values}. `kept` says that it was."""
         return {
-            f"{test.mark}:{_digest(list(group))}": {
+            _name(test.mark, group): {
                 "test": test.mark,
                 "group": list(group),
                 "imported": learned.imported,
@@ -338,6 +338,16 @@ def _mark(query: Query, judge: BaselineJudge) -> str:
             judge.comparison, str(judge.share), judge.window_ms, judge.total, str(judge.day),
         ]
     )  # fmt: skip
+
+
+def _name(mark: str, group: Group) -> str:
+    return f"{mark}:{_digest(list(group))}"
+
+
+def kept_as(part: Part, group: Group) -> str:
+    """The name under which the baseline of a test and group is kept."""
+    assert part.baseline is not None, f"{part.signal.name} is compared with no baseline"
+    return _name(_mark(part.query, part.baseline), group)
 
 
 def _digest(parts: object) -> str:

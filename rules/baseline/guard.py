@@ -243,6 +243,44 @@ class Guard:
         """Whether a page is open."""
         return self._open is not None
 
+    def usual(self, start_ms: int, width_ms: int, sure: float) -> tuple[float, float] | None:
+        """Between what a stretch of time may lie: the band of its slots, with `sure` times the normal noise on either side; of
+        counts the sum of the stretch. None: nothing is expected of some of it.
+
+        For whoever shows it, by what is known now; what was expected when a step was judged may have been a little else.
+        """
+        end, parts = start_ms + width_ms, list[tuple[Profile, Band, float]]()
+        at = start_ms
+        while at < end:
+            slot = at - at % self.slot_ms
+            until = min(slot + self.slot_ms, end)
+            found = self._expects(slot)
+            if found is None:
+                return None
+            parts.append((*found, (until - at) / self.step_ms))
+            at = until
+        profile, steps = parts[-1][0], sum(part for _, _, part in parts)
+        n = 1.0 if self.counts else steps
+        low, high = (sum(band[edge] * part for _, band, part in parts) / n for edge in (1, 2))
+        floor = FLOOR * self._mean * (steps if self.counts else 1.0)
+        scale = self._scale
+        return (
+            scale.shifted(low, -sure * profile.noise(low, floor)),
+            scale.shifted(high, sure * profile.noise(high, floor)),
+        )
+
+    def _expects(self, slot_ms: int) -> tuple[Profile, Band] | None:
+        """What is expected of a step of a slot, by the profile that is used for it."""
+        place = self._calendar.place(slot_ms, self.slot_ms)
+        if self.learning or place.special == "skip":
+            return None
+        for which in self._preferred(place):
+            profile = self._profiles[which]
+            band = profile.band(*self._in(which, place))
+            if band is not None:
+                return profile, Band(*(edge * profile.level for edge in band))
+        return None
+
     def _advance(self, start_ms: int, width_ms: int) -> None:
         if start_ms % gcd(width_ms, SLOT_MS):
             raise ValueError(f"a step of {width_ms} ms cannot begin at {start_ms} ms")
