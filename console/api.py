@@ -24,6 +24,7 @@ from console.gate import Keys
 from console.incident_api import incident_api
 from console.incident_site import incident_site
 from console.metrics import CONTENT_TYPE, exposition
+from console.pages_api import pages
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
 from console.readings import AWAY
 from console.report_api import reports
@@ -318,6 +319,7 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
     app.include_router(public)
     app.include_router(site)
     app.include_router(incident_site)
+    app.include_router(pages, responses=_PROBLEMS)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

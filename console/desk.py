@@ -19,7 +19,9 @@ from console.aside import Aside
 from console.board import KEPT, Board, Follower, Message
 from console.checklist_desk import ChecklistDesk
 from console.incident_desk import IncidentDesk
+from console.kept import Keeper
 from console.kpis import Seen
+from console.live import Live
 from console.overview import Facts
 from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
 from console.rules_page import rules_page
@@ -105,6 +107,8 @@ class Desk:
         self._read: OrderedDict[Hashable, Any] = OrderedDict()
         self.saved = Saved(self._redis, settings.names)
         self._signals: Shared[Signals] = Shared(SIGNALS_KEPT_S)
+        self.keeper = Keeper(self._redis, settings.names)
+        self.live = Live(settings)
         self.ready = False
 
     @contextlib.asynccontextmanager
@@ -124,6 +128,7 @@ class Desk:
             self.board.close()
             await end(tasks)
             await self._shown.close()
+            await self.live.close()
             await self._aside.run(self._redis_aside.aclose)
             self._aside.stop()
             await self._pages_aside.run(self._redis_pages.aclose)

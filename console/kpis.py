@@ -105,6 +105,17 @@ def grouped(name: str, by: tuple[str, ...], held: Held) -> dict[tuple[object, ..
     return {group: value(name, part) for group, part in groups.items()}
 
 
+def percentile(signal: Signal, cells: Iterable[tuple[Key, Cell]], q: float) -> float | None:
+    """The value of the signal's measure below which a share q of the events lies; None unless the cells have sketches."""
+    at, _ = signal.measured()
+    bins: Bins = {}
+    for _, cell in cells:
+        if at < len(cell.stats):
+            add_bins(bins, cell.stats[at].bins or {})
+    found = quantile(bins, q)
+    return None if found is None else found / signal.scale
+
+
 def _count(chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, held: Held) -> int:
     return sum(cell.count for _, cell in _cells(chosen, table, held))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from console.shapes import Page, Tile
 from console.words import plain
+from runtime.settings import duration_s
 
 FOLDER = Path(__file__).parent
 _TYPES = {
@@ -54,6 +55,7 @@ PLACES = {
     place.name: place
     for place in (
         Place("overview", "Overview", "/", "overview", "1"),
+        Place("payments", "Payments", "/payments", "card", "2", ("6h", "1h", "24h", "7d", "31d")),
         Place("incidents", "Incidents", "/incidents", "bell", "3"),
         Place("analyst", "Analyst", "/analyst", "sql", "4", judges=False),
         Place("rules", "Rules", "/rules", "flag", "7"),
@@ -133,7 +135,8 @@ def _link(place: Place, here: bool) -> str:
 def _lengths(place: Place) -> str:
     if not place.ranges:
         return ""
-    buttons = "".join(f'<button data-range="{one}" aria-pressed="false">{one}</button>' for one in place.ranges)
+    lengths = sorted(place.ranges, key=lambda one: float(str(duration_s(one))))
+    buttons = "".join(f'<button data-range="{one}" aria-pressed="false">{one}</button>' for one in lengths)
     brushed = '<button class="btn plain" id="brushed" hidden aria-label="Show the usual time again"><span></span>×</button>'
     return f'<span class="seg" role="group" aria-label="Time shown">{buttons}</span>{brushed}'
 

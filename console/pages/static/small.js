@@ -38,3 +38,22 @@ export function bars(values, { limit = null, most } = {}) {
     ${limit !== null && limit <= high && html`<path class="limit" d=${`M0 ${(24 - limit / high * 23).toFixed(1)}H100`} />`}
   </svg>`;
 }
+
+/**
+ * One of several small charts on a shared scale: a line of shares with what is usual, and the deficit below it. low, high: the
+ * ends of the scale; band: `{ low, high }`, a value each.
+ */
+export function multiple(values, band, low, high, height = 84) {
+  const x = at => 100 * at / Math.max(1, values.length - 1), y = value => height - 2 - (height - 4) * (Math.min(high, Math.max(low, value)) - low) / (high - low || 1);
+  const points = (line, of = y) => line.map((value, at) => value === null ? null : [x(at), of(value)]);
+  const area = (upper, lower) => {
+    const both = upper.map((value, at) => value === null || lower[at] === null ? null : at).filter(at => at !== null);
+    return both.length < 2 ? '' : `${both.map((at, nth) => `${nth ? 'L' : 'M'}${x(at).toFixed(1)} ${y(upper[at]).toFixed(1)}`).join('')}${both.reverse().map(at => `L${x(at).toFixed(1)} ${y(lower[at]).toFixed(1)}`).join('')}Z`;
+  };
+  const missing = band && values.map((value, at) => value === null || band.low[at] === null ? null : Math.min(value, band.low[at]));
+  return html`<svg viewBox=${`0 0 100 ${height}`} preserveAspectRatio="none" aria-hidden="true">
+    <path class="base" d=${`M0 1H100M0 ${height - 1}H100`} />
+    ${band && html`<path class="usual" d=${area(band.high, band.low)} /><path class="deficit" d=${area(band.low, missing)} />`}
+    <path class="line" d=${path(points(values))} />
+  </svg>`;
+}

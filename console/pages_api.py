@@ -1,0 +1,109 @@
+"""The routes of the pages Payments, System health and Security, and of payments as they happen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiokafka.errors import KafkaError
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from console import live, payments
+from console.desk import Desk
+from console.live import LivePayments, TransactionEvents
+from console.pages import page
+from console.payments import PaymentsPage
+from console.problems import Refused
+from console.readings import MINUTE_MS, Pulse, Totals, window_of
+from console.series import Cut, Series
+from console.span import From, Length, To, view_of
+from runtime.kafka import KafkaUnreachable
+
+pages = APIRouter()
+NOW_MS, BEGUN_MS = 5 * MINUTE_MS, 15 * MINUTE_MS
+_BY_OUTCOME = Cut("payments", frozenset({"outcome"}))
+_BEGUN = Cut("payment_cohorts", frozenset({"outcome"}))
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+# --- payments ---------------------------------------------------------------------------------------------------------
+
+
+async def _payments(desk: Desk, length: str | None, start: str | None, end: str | None) -> PaymentsPage:
+    view = view_of(length, start, end, "6h", desk.readings.now_ms())
+    kept = await desk.keeper.kept(desk.rules)
+
+    async def read(series: Series, now_ms: int) -> payments.Held:
+        return await payments.read(series, view, now_ms)
+
+    def make(now_ms: int, pulse: Pulse, held: payments.Held) -> PaymentsPage:
+        return payments.payments(payments.Facts(now_ms, view, pulse, held, kept.incidents, kept.silences, kept.volume))
+
+    return await desk.page(("payments", length, start, end), read, payments.NOTHING, make)
+
+
+@pages.get("/api/v1/pages/payments", tags=["pages"])
+async def payments_page(request: Request, length: Length = None, start: From = None, end: To = None) -> PaymentsPage:
+    """What the page of payments shows, of the last 6 hours unless said."""
+    return await _payments(_desk(request), length, start, end)
+
+
+@pages.get("/payments", include_in_schema=False)
+async def payments_site(request: Request, length: Length = None, start: From = None, end: To = None) -> Response:
+    told = await _payments(_desk(request), length, start, end)
+    return HTMLResponse(page("payments", told, told.tiles))
+
+
+# --- payments as they happen ------------------------------------------------------------------------------------------
+
+
+@pages.get("/api/v1/payments/live", tags=["payments"])
+async def live_payments(request: Request) -> LivePayments:
+    """How many begin, succeed and fail a minute, how many are not finished, and the last ones, of whose ids the end is told."""
+    desk = _desk(request)
+    now_ms, pulse = desk.readings.now_ms(), await desk.readings.pulse()
+    recent = await desk.readings.totals("payments", window_of(now_ms, NOW_MS))
+    begun = await desk.readings.totals("payment_cohorts", window_of(now_ms, BEGUN_MS))
+    known = pulse.state == "live" and bool(recent or begun)
+
+    def count(held: Totals, *outcomes: str) -> int:
+        return sum(cell.count for key, cell in held.items() if key[0] in outcomes)
+
+    def rate(outcome: str) -> float | None:
+        return round(count(recent, outcome) / (NOW_MS / MINUTE_MS), 1) if known else None
+
+    unfinished = count(begun, "initiated") - count(begun, "succeeded", "failed")
+    return LivePayments(
+        initiated=rate("initiated"),
+        succeeded=rate("succeeded"),
+        failed=rate("failed"),
+        unfinished=unfinished if known and unfinished >= 0 else None,
+        payments=desk.live.look(),
+        skipped=desk.live.skipped,
+        away=desk.live.away,
+        now=now_ms,
+        as_of=pulse.as_of_ms,
+    )
+
+
+@pages.get("/api/v1/payments/events", tags=["payments"])
+async def transaction_events(
+    request: Request,
+    transaction: Annotated[str | None, Query(min_length=1, max_length=256, description="a transaction id")] = None,
+    place: Annotated[
+        str | None, Query(max_length=64, description="in its stead: the place of one that was listed")
+    ] = None,
+) -> TransactionEvents:
+    """All events of one transaction in the topics of payments and enrollments, the earliest first: searched for 6 s."""
+    desk = _desk(request)
+    if (transaction is None) == (place is None):
+        raise Refused(400, "expected either transaction or place")
+    wanted = desk.live.transaction(place) if transaction is None and place is not None else str(transaction)
+    try:
+        return await desk.aside(lambda _: live.events_of(desk.settings, wanted))
+    except (KafkaUnreachable, KafkaError) as error:
+        raise Refused(503, f"Kafka does not answer: {error}", {"Retry-After": "5"}) from None

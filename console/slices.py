@@ -1,0 +1,125 @@
+"""Slices of payments: those that share provider, method or currency, and which of them is to blame. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from console import kpis
+from console.health import BROKEN, ENOUGH, WORSE
+from console.shapes import Mark
+from rollups.cells import Cell
+from schemas.tables import TABLES, Key
+
+SLICED = ("provider", "method", "currency")
+FINISHED = ("succeeded", "failed")
+OURS = ("technical", "unknown")
+"""Faults of a payment that failed and was not declined."""
+CARRIES = 0.9
+"""Share of the excess failures that a slice must hold to be named."""
+NARROWS = 0.8
+"""What a dimension must leave of the payments at the most to be worth its word."""
+AT = {name: place for place, name in enumerate(TABLES["payments"].dimensions)}
+
+Cells = Mapping[Key, Cell]
+
+
+def figure_of(signal: str, cells: Cells) -> float | None:
+    """A signal of the table of payments, over these cells."""
+    return kpis.value(signal, {"payments": dict(cells)})
+
+
+def count_of(cells: Cells, outcomes: Iterable[str] = FINISHED, faults: Iterable[str] | None = None) -> int:
+    wanted, at_fault = {*outcomes}, None if faults is None else {*faults}
+    return sum(
+        cell.count
+        for key, cell in cells.items()
+        if key[AT["outcome"]] in wanted and (at_fault is None or key[AT["fault"]] in at_fault)
+    )
+
+
+def failed_of(cells: Cells) -> int:
+    """Payments that failed on our side or theirs."""
+    return count_of(cells, ("failed",), OURS)
+
+
+def where(cells: Cells, **named: str) -> dict[Key, Cell]:
+    """The cells that have these values."""
+    places = [(AT[name], value) for name, value in named.items()]
+    return {key: cell for key, cell in cells.items() if all(key[at] == value for at, value in places)}
+
+
+def values_of(cells: Cells, name: str) -> list[str]:
+    """The values of a dimension, that of the most payments first."""
+    counts: dict[str, int] = {}
+    for key, cell in cells.items():
+        counts[str(key[AT[name]])] = counts.get(str(key[AT[name]]), 0) + cell.count
+    return sorted(counts, key=lambda one: (-counts[one], one))
+
+
+def state_of(finished: int, failed: int) -> Mark:
+    """How payments are of which so many failed: a few failures are no verdict."""
+    if not finished:
+        return "nodata"
+    if failed < ENOUGH or failed <= WORSE * finished:
+        return "ok"
+    return "failing" if failed > BROKEN * finished else "degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Payments that share some values, how many failed, and how many of these beyond what is usual."""
+
+    named: Mapping[str, str]
+    finished: int
+    failed: int
+    excess: float
+
+    @property
+    def name(self) -> str:
+        """`ozow eft`; nothing for all payments."""
+        return " ".join(self.named.values())
+
+    @property
+    def state(self) -> Mark:
+        return state_of(self.finished, self.failed)
+
+
+def all_of(cells: Cells, usual: Callable[[Mapping[str, str]], float | None]) -> list[Slice]:
+    """Every slice that holds a payment. usual: the share that usually fails of one, None where that is not known: then the
+    target counts."""
+    found: list[Slice] = []
+    for n in range(len(SLICED) + 1):
+        for names in combinations(SLICED, n):
+            groups: dict[tuple[str, ...], dict[Key, Cell]] = {}
+            for key, cell in cells.items():
+                groups.setdefault(tuple(str(key[AT[name]]) for name in names), {})[key] = cell
+            for values, held in groups.items():
+                finished, failed = count_of(held), failed_of(held)
+                if finished:
+                    named = dict(zip(names, values, strict=True))
+                    share = usual(named) if failed >= ENOUGH else None
+                    found.append(
+                        Slice(named, finished, failed, failed - (WORSE if share is None else share) * finished)
+                    )
+    return found
+
+
+def guilty(found: Sequence[Slice]) -> Slice | None:
+    """The smallest slice that holds 90 % of the excess failures of all, by as few words as tell it; None where hardly any
+    fail beyond what is usual."""
+    excess = sum(one.excess for one in found if len(one.named) == len(SLICED) and one.excess > 0)
+    carrying = [one for one in found if one.failed >= ENOUGH and one.excess >= CARRIES * excess]
+    if excess < ENOUGH or not carrying:
+        return next((one for one in found if not one.named and one.excess >= ENOUGH), None)
+    named = min(carrying, key=lambda one: (one.finished, len(one.named)))
+    while wider := [one for one in carrying if _widens(one, named)]:
+        named = min(wider, key=lambda one: (one.finished, len(one.named)))
+    return named
+
+
+def _widens(one: Slice, other: Slice) -> bool:
+    """Whether it says the same in a word less, and holds hardly more."""
+    fewer = len(one.named) < len(other.named) and one.named.items() <= other.named.items()
+    return fewer and other.finished > NARROWS * one.finished
