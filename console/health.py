@@ -187,7 +187,7 @@ def _evidence(part: Part, now_ms: int, minute: Mapping[str, Buckets]) -> Evidenc
             else:
                 continue
             found.newest = start if found.newest is None else found.newest
-    for component, start, up in _probes(now_ms, minute["health"]):
+    for component, start, up in probes(now_ms, minute["health"]):
         if part_of(component) is part:
             found.newest = start if found.newest is None else max(found.newest, start)
             found.probed += 1
@@ -202,7 +202,7 @@ def part_of(component: str) -> Part | None:
     return next((part for part in PARTS if any(word in name for word in part.probed)), None)
 
 
-def _probes(now_ms: int, rows: Buckets) -> list[tuple[str, int, bool]]:
+def probes(now_ms: int, rows: Buckets) -> list[tuple[str, int, bool]]:
     """(component, bucket, whether it was up) of the latest probes of each component, instance and place. Where a bucket
     holds both, it was down at some time of it."""
     dimensions = TABLES["health"].dimensions
@@ -219,13 +219,13 @@ def _probes(now_ms: int, rows: Buckets) -> list[tuple[str, int, bool]]:
 
 def components(now_ms: int, rows: Buckets) -> Check:
     """All that is probed, whatever it is part of."""
-    probes = _probes(now_ms, rows)
-    down = sorted({component for component, _, up in probes if not up})
-    components = {component for component, _, _ in probes}
-    age = None if not probes else round((now_ms - min(start for _, start, _ in probes)) / 1000, 1)
+    found = probes(now_ms, rows)
+    down = sorted({component for component, _, up in found if not up})
+    components = {component for component, _, _ in found}
+    age = None if not found else round((now_ms - min(start for _, start, _ in found)) / 1000, 1)
     state: State = "degraded" if down else "healthy"
     detail = f"{len(components) - len(down)} of {len(components)} components answer"
-    if not probes:
+    if not found:
         detail = "nothing is probed"
     return Check(name="components", state=state, age_s=age, detail=f"{detail}: {', '.join(down[:3])} down" if down else detail)
 

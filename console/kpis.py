@@ -20,7 +20,7 @@ from console.shapes import (
     Span,
     Target,
 )
-from rollups.cells import Cell
+from rollups.cells import Cell, Stat
 from rollups.sketch import Bins, add_bins, quantile
 from rules.signals import Filter, Signal, shipped
 from schemas.tables import TABLES, Key, Table
@@ -108,12 +108,16 @@ def grouped(name: str, by: tuple[str, ...], held: Held) -> dict[tuple[object, ..
 def percentile(signal: Signal, cells: Iterable[tuple[Key, Cell]], q: float) -> float | None:
     """The value of the signal's measure below which a share q of the events lies; None unless the cells have sketches."""
     at, _ = signal.measured()
-    bins: Bins = {}
-    for _, cell in cells:
-        if at < len(cell.stats):
-            add_bins(bins, cell.stats[at].bins or {})
-    found = quantile(bins, q)
+    found = quantile_of((cell.stats[at] for _, cell in cells if at < len(cell.stats)), q)
     return None if found is None else found / signal.scale
+
+
+def quantile_of(stats: Iterable[Stat], q: float) -> float | None:
+    """A quantile of what some sketches hold together, as it is stored."""
+    bins: Bins = {}
+    for stat in stats:
+        add_bins(bins, stat.bins or {})
+    return quantile(bins, q)
 
 
 def _count(chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, held: Held) -> int:

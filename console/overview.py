@@ -130,6 +130,11 @@ def doubt(pulse: Pulse, now_ms: int) -> tuple[Mark, Words] | None:
     return None
 
 
+def doubted(pulse: Pulse) -> Mark | None:
+    """The state of what is said of the present, where that is not known; else None."""
+    return {"behind": "behind", "down": "stale", "blind": "stale"}.get(pulse.state)  # type: ignore[return-value]
+
+
 def _verdict(facts: Facts) -> tuple[Mark, Words]:
     unsure = doubt(facts.pulse, facts.now_ms)
     if unsure is not None:

@@ -5,29 +5,27 @@ from __future__ import annotations
 from typing import Annotated
 
 from aiokafka.errors import KafkaError
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
-from console import live, payments
+from console import live, payments, security, system
+from console.asking import AtDesk
 from console.desk import Desk
 from console.live import LivePayments, TransactionEvents
 from console.pages import page
 from console.payments import PaymentsPage
 from console.problems import Refused
 from console.readings import MINUTE_MS, Pulse, Totals, window_of
+from console.security import SecurityPage
 from console.series import Cut, Series
 from console.span import From, Length, To, view_of
+from console.system import SystemPage
 from runtime.kafka import KafkaUnreachable
 
 pages = APIRouter()
 NOW_MS, BEGUN_MS = 5 * MINUTE_MS, 15 * MINUTE_MS
 _BY_OUTCOME = Cut("payments", frozenset({"outcome"}))
 _BEGUN = Cut("payment_cohorts", frozenset({"outcome"}))
-
-
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
 
 
 # --- payments ---------------------------------------------------------------------------------------------------------
@@ -47,14 +45,14 @@ async def _payments(desk: Desk, length: str | None, start: str | None, end: str 
 
 
 @pages.get("/api/v1/pages/payments", tags=["pages"])
-async def payments_page(request: Request, length: Length = None, start: From = None, end: To = None) -> PaymentsPage:
+async def payments_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> PaymentsPage:
     """What the page of payments shows, of the last 6 hours unless said."""
-    return await _payments(_desk(request), length, start, end)
+    return await _payments(desk, length, start, end)
 
 
 @pages.get("/payments", include_in_schema=False)
-async def payments_site(request: Request, length: Length = None, start: From = None, end: To = None) -> Response:
-    told = await _payments(_desk(request), length, start, end)
+async def payments_site(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> Response:
+    told = await _payments(desk, length, start, end)
     return HTMLResponse(page("payments", told, told.tiles))
 
 
@@ -62,9 +60,8 @@ async def payments_site(request: Request, length: Length = None, start: From = N
 
 
 @pages.get("/api/v1/payments/live", tags=["payments"])
-async def live_payments(request: Request) -> LivePayments:
+async def live_payments(desk: AtDesk) -> LivePayments:
     """How many begin, succeed and fail a minute, how many are not finished, and the last ones, of whose ids the end is told."""
-    desk = _desk(request)
     now_ms, pulse = desk.readings.now_ms(), await desk.readings.pulse()
     recent = await desk.readings.totals("payments", window_of(now_ms, NOW_MS))
     begun = await desk.readings.totals("payment_cohorts", window_of(now_ms, BEGUN_MS))
@@ -92,14 +89,13 @@ async def live_payments(request: Request) -> LivePayments:
 
 @pages.get("/api/v1/payments/events", tags=["payments"])
 async def transaction_events(
-    request: Request,
+    desk: AtDesk,
     transaction: Annotated[str | None, Query(min_length=1, max_length=256, description="a transaction id")] = None,
     place: Annotated[
         str | None, Query(max_length=64, description="in its stead: the place of one that was listed")
     ] = None,
 ) -> TransactionEvents:
     """All events of one transaction in the topics of payments and enrollments, the earliest first: searched for 6 s."""
-    desk = _desk(request)
     if (transaction is None) == (place is None):
         raise Refused(400, "expected either transaction or place")
     wanted = desk.live.transaction(place) if transaction is None and place is not None else str(transaction)
@@ -107,3 +103,59 @@ async def transaction_events(
         return await desk.aside(lambda _: live.events_of(desk.settings, wanted))
     except (KafkaUnreachable, KafkaError) as error:
         raise Refused(503, f"Kafka does not answer: {error}", {"Retry-After": "5"}) from None
+
+
+# --- system health ----------------------------------------------------------------------------------------------------
+
+
+async def _system(desk: Desk, length: str | None, start: str | None, end: str | None) -> SystemPage:
+    view = view_of(length, start, end, "6h", desk.readings.now_ms())
+    health = await desk.health(None)
+
+    async def read(series: Series, now_ms: int) -> system.Held:
+        return await system.read(series, view, now_ms)
+
+    def make(now_ms: int, pulse: Pulse, held: system.Held) -> SystemPage:
+        return system.system(system.Facts(now_ms, view, pulse, held, health))
+
+    return await desk.page(("system", length, start, end), read, system.NOTHING, make)
+
+
+@pages.get("/api/v1/pages/system", tags=["pages"])
+async def system_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> SystemPage:
+    """What the page of system health shows: as it is now, with lines of the last 6 hours unless said."""
+    return await _system(desk, length, start, end)
+
+
+@pages.get("/system", include_in_schema=False)
+async def system_site(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> Response:
+    told = await _system(desk, length, start, end)
+    return HTMLResponse(page("system", told, told.tiles))
+
+
+# --- security ---------------------------------------------------------------------------------------------------------
+
+
+async def _security(desk: Desk, length: str | None, start: str | None, end: str | None) -> SecurityPage:
+    view = view_of(length, start, end, "24h", desk.readings.now_ms())
+    kept, firing = await desk.keeper.kept(desk.rules), desk.board.firing()
+
+    async def read(series: Series, now_ms: int) -> security.Held:
+        return await security.read(series, view, now_ms, bool(firing))
+
+    def make(now_ms: int, pulse: Pulse, held: security.Held) -> SecurityPage:
+        return security.security(security.Facts(now_ms, view, pulse, held, desk.rules, firing, kept.incidents))
+
+    return await desk.page(("security", length, start, end), read, security.NOTHING, make)
+
+
+@pages.get("/api/v1/pages/security", tags=["pages"])
+async def security_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> SecurityPage:
+    """What the page of security shows, of the last 24 hours unless said."""
+    return await _security(desk, length, start, end)
+
+
+@pages.get("/security", include_in_schema=False)
+async def security_site(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> Response:
+    told = await _security(desk, length, start, end)
+    return HTMLResponse(page("security", told, told.tiles))

@@ -14,7 +14,7 @@ from pydantic import Field
 from console import kpis, marks, usual
 from console.health import ENOUGH, WORSE
 from console.marks import Stretch
-from console.overview import doubt
+from console.overview import doubt, doubted
 from console.readings import MINUTE_MS, Pulse, Totals, Window, window_of
 from console.series import Cut, Series, whole
 from console.shapes import Happened, Lines, Mark, Page, Shape, Tile, Words
@@ -286,6 +286,11 @@ class Facts:
     def known(self) -> bool:
         """Whether anything was read at all."""
         return self.held is not NOTHING
+
+    @property
+    def unsure(self) -> Mark | None:
+        """The state of everything, where the present is not known."""
+        return doubted(self.pulse) if self.view.live else None
 
     @property
     def first_ms(self) -> int:
@@ -637,9 +642,7 @@ def _tiles(facts: Facts) -> list[Tile]:
         state: Mark = "ok",
         points: bool = False,
     ) -> Tile:
-        mark: Mark = (
-            "nodata" if value is None else "behind" if facts.view.live and facts.pulse.state == "behind" else state
-        )
+        mark: Mark = "nodata" if value is None else facts.unsure or state
         return Tile(
             name=name, figure="–" if value is None else written(value), unit=suffix, state=mark,
             note=f"{_long(facts)}{_compared(value, was, written, suffix, points)}", trend=trend,
@@ -726,7 +729,7 @@ def _providers(facts: Facts) -> list[ProviderLine]:
         mine = where(recent, provider=name)
         finished, failed = count_of(mine), failed_of(mine)
         rate, middle = figure_of("payment_success_rate", mine), _usually(facts, "payment_success_rate", provider=name)
-        state: Mark = state_of(finished, failed)
+        state = facts.unsure or state_of(finished, failed)
         note = ""
         if not finished:
             last = (

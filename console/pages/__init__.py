@@ -58,6 +58,8 @@ PLACES = {
         Place("payments", "Payments", "/payments", "card", "2", ("6h", "1h", "24h", "7d", "31d")),
         Place("incidents", "Incidents", "/incidents", "bell", "3"),
         Place("analyst", "Analyst", "/analyst", "sql", "4", judges=False),
+        Place("system", "System", "/system", "system", "5", ("6h", "1h", "24h", "7d")),
+        Place("security", "Security", "/security", "shield", "6", ("24h", "6h", "7d", "31d")),
         Place("rules", "Rules", "/rules", "flag", "7"),
         Place("pipeline", "Pipeline", "/pipeline", "deploy", "8", ("1h", "6h", "24h", "7d")),
         Place("checklists", "Checklists", "/checklists", "todo", "0"),
