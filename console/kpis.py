@@ -85,10 +85,7 @@ def value(name: str, held: Held) -> float | None:
         highs = [stat.high for stat in stats if stat.high is not None]
         return max(highs) / signal.scale if highs else None
     assert signal.aggregate == "quantile", f"{name} cannot be told by totals"
-    bins: Bins = {}
-    for stat in stats:
-        add_bins(bins, stat.bins or {})
-    found = quantile(bins, signal.q)
+    found = quantile_of(stats, signal.q)
     return None if found is None else found / signal.scale
 
 

@@ -56,7 +56,9 @@ KNOWN_FROM = 100
 ALL = Cut("payments", frozenset({"outcome", "fault", *SLICED}))
 LATENCY = Cut("payments", frozenset({"outcome", "provider"}), sketches=True)
 REASONS = Cut("payments", frozenset({"outcome", "fault", "reason"}))
-WEEKLY = Cut("payments", frozenset({"outcome", "fault", "provider"}))
+LINES = Cut("payments", frozenset({"outcome", "fault"}))
+APART = Cut("payments", frozenset({"outcome", "fault", "provider"}))
+MONEY = Cut("payments", frozenset({"outcome", "currency"}))
 STEPS = Cut("enrollments", frozenset({"step"}), sketches=True)
 OPINIONS = Cut("experience", frozenset({"kind", "available", "score"}))
 LAG = Cut("webhooks", frozenset({"outcome"}), sketches=True)
@@ -176,11 +178,15 @@ class PaymentsPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was read. Of `steps`, `latency`, `enrolled` and `changed` by the step; of the weeks before by the hour, the latest
-    week first. `recent`: what is looked at as now, and `verdict` what states are made of, with their windows; `minutes`: the
-    last hour; `day`: the 24 hours before now, where no earlier week is known."""
+    """What was read. `steps`, `money`, `latency`, `enrolled` and `changed`: by the step; `apart`: the steps of each provider;
+    `total`: of all steps, by every dimension of a slice; of the weeks before by the hour, the latest week first. `recent`: what
+    is looked at as now, and `verdict` what states are made of, with their windows; `minutes`: the last hour; `day`: the 24
+    hours before now, where no earlier week is known."""
 
     steps: Mapping[int, Totals] = field(default_factory=dict)
+    apart: Mapping[str, Mapping[int, Totals]] = field(default_factory=dict)
+    total: Totals = field(default_factory=dict)
+    money: Mapping[int, Totals] = field(default_factory=dict)
     now: Window = NOWHEN
     recent: Totals = field(default_factory=dict)
     judged: Window = NOWHEN
@@ -215,7 +221,10 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
     recent_weeks = tuple([await series.steps(ALL, one) for one in hour])
     fine = View(view.window, view.resolution, RESOLUTIONS[view.resolution].width_ms, view.live)
     return Held(
-        steps=await series.steps(ALL, view),
+        steps=await series.steps(LINES, view, (APART, MONEY, LATENCY)),
+        apart=by_provider(await series.steps(APART, view)),
+        total=await series.totals(ALL, view.window),
+        money=await series.steps(MONEY, view),
         now=now,
         recent=recent,
         judged=judged,
@@ -227,7 +236,7 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         latency=await series.steps(LATENCY, view),
         recent_latency=await series.totals(LATENCY, now),
         reasons=await series.totals(REASONS, view.window),
-        weeks=tuple([await series.steps(WEEKLY, one) for one in usual.weeks_before(view.window)]) if banded else (),
+        weeks=tuple([await series.steps(APART, one) for one in usual.weeks_before(view.window)]) if banded else (),
         recent_weeks=recent_weeks,
         latency_before=await series.totals(LATENCY, hour[0].window),
         before=await series.totals(ALL, earlier),
@@ -238,6 +247,15 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         lag=await series.totals(LAG, now),
         changed=await series.steps(marks.CHANGES, fine),
     )
+
+
+def by_provider(steps: Mapping[int, Totals]) -> dict[str, dict[int, Totals]]:
+    """The steps of each provider."""
+    found: dict[str, dict[int, Totals]] = {}
+    for start, cells in steps.items():
+        for key, cell in cells.items():
+            found.setdefault(str(key[AT["provider"]]), {}).setdefault(start, {})[key] = cell
+    return found
 
 
 def _last_hour(now_ms: int) -> View:
@@ -519,11 +537,15 @@ def _silent_words(facts: Facts) -> list[str | int]:
     if not facts.view.live:
         return []
     words: list[str | int] = []
-    for name in values_of(whole(dict(facts.held.steps)), "provider"):
+    for name in values_of(facts.held.total, "provider"):
         if not count_of(where(facts.held.recent, provider=name)):
-            last = max(start for start, cells in facts.held.steps.items() if where(cells, provider=name))
-            words += [f" {name} has sent no payment since ", last + facts.view.step_ms, "."]
+            words += [f" {name} has sent no payment since ", _last(facts, name), "."]
     return words
+
+
+def _last(facts: Facts, provider: str) -> int:
+    """The end of the last step in which a provider had a payment."""
+    return max(facts.held.apart.get(provider, ()), default=facts.view.window.start_ms) + facts.view.step_ms
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -557,9 +579,13 @@ def _lines(facts: Facts, lines: dict[str, list[float | None]], edges: list[usual
     )
 
 
-def _success(facts: Facts, **named: str) -> Lines:
-    values = _each(facts, lambda _, cells: figure_of("payment_success_rate", where(cells, **named)), OPEN_FROM)
-    return _lines(facts, {"Success": values}, _share_edges(facts, **named))
+def _success(facts: Facts, provider: str | None = None) -> Lines:
+    """Of all payments, or of one provider."""
+    steps = facts.held.steps if provider is None else facts.held.apart.get(provider, {})
+    values = _each(facts, lambda _, cells: figure_of("payment_success_rate", cells), OPEN_FROM, steps)
+    return _lines(
+        facts, {"Success": values}, _share_edges(facts, **({} if provider is None else {"provider": provider}))
+    )
 
 
 def _share_edges(facts: Facts, **named: str) -> list[usual.Edges | None] | None:
@@ -616,7 +642,9 @@ def _percentile(facts: Facts, q: float) -> list[float | None]:
 def _tiles(facts: Facts) -> list[Tile]:
     recent, lagged = facts.held.recent, facts.held.recent_latency
     before = (
-        next(iter(usual.of_hour(facts.held.recent_weeks, facts.held.now.start_ms)), {}) if facts.held.recent_weeks else {}
+        next(iter(usual.of_hour(facts.held.recent_weeks, facts.held.now.start_ms)), {})
+        if facts.held.recent_weeks
+        else {}
     )
     minutes = (facts.held.now.end_ms - max(facts.held.now.start_ms, facts.first_ms)) / MINUTE_MS
     finished, failing = count_of(recent), state_of(count_of(facts.held.verdict), failed_of(facts.held.verdict))
@@ -667,7 +695,8 @@ def _tiles(facts: Facts) -> list[Tile]:
              _volume(facts).lines["Payments"], "ok" if finished else "nodata"),
         tile("Latency, p95", p95, p95_before, few, "s", _percentile(facts, 0.95), slow),
         tile("A payment, mean" if main is None else f"A payment, mean in {main}", a_payment(recent), a_payment(before),
-             lambda one: f"{unit}{NB}{grouped(round(one))}", "", _each(facts, lambda _, cells: a_payment(cells), OPEN_FROM)),
+             lambda one: f"{unit}{NB}{grouped(round(one))}", "",
+             _each(facts, lambda _, cells: a_payment(cells), OPEN_FROM, facts.held.money)),
     ]  # fmt: skip
     return [tile.model_copy(update={"before": _trend_before(facts, tile.name)}) for tile in tiles]
 
@@ -725,21 +754,18 @@ def _providers(facts: Facts) -> list[ProviderLine]:
     """The one furthest below its own usual first; one that went silent before all others."""
     recent, found = facts.held.verdict, list[tuple[tuple[int, float, str], ProviderLine]]()
     total = figure_of("payment_success_rate", recent)
-    for name in values_of(whole(dict(facts.held.steps)), "provider"):
+    for name in values_of(facts.held.total, "provider"):
         mine = where(recent, provider=name)
         finished, failed = count_of(mine), failed_of(mine)
         rate, middle = figure_of("payment_success_rate", mine), _usually(facts, "payment_success_rate", provider=name)
         state = facts.unsure or state_of(finished, failed)
         note = ""
         if not finished:
-            last = (
-                max(start for start, cells in facts.held.steps.items() if where(cells, provider=name))
-                + facts.view.step_ms
-            )
-            note = f"for {duration((facts.held.now.end_ms - last) / 1000)}" if facts.view.live else ""
+            silent_s = (facts.held.now.end_ms - _last(facts, name)) / 1000
+            note = f"for {duration(silent_s)}" if facts.view.live else ""
         elif middle is not None and rate is not None:
             note = f"usual {figure(middle, 100, 1)}, {_signed((rate - middle) * 100, 1)}{NB}pt"
-        lines = _success(facts, provider=name)
+        lines = _success(facts, name)
         below = (rate or 0.0) - (middle if middle is not None else total or 0.0)
         found.append(
             (
@@ -761,7 +787,7 @@ def _providers(facts: Facts) -> list[ProviderLine]:
 def _heat(facts: Facts) -> Heat:
     """A method is offered where there was a payment with it in the time shown, the day before or a week before."""
     held = facts.held
-    known = whole({0: whole(dict(held.steps)), 1: held.day, 2: held.before})
+    known = whole({0: dict(held.total), 1: held.day, 2: held.before})
     methods = values_of(known, "method")[:METHODS_SHOWN]
     rows = []
     for provider in values_of(known, "provider")[:PROVIDERS_SHOWN]:
@@ -799,7 +825,7 @@ def _stages(paid: Mapping[Key, Cell], enrolled: Mapping[Key, Cell]) -> list[tupl
 def _funnel(facts: Facts) -> list[Stage]:
     """How often each step happened in the time shown. A step of which nothing was ever told is not known."""
     held = facts.held
-    now = _stages(whole(dict(held.steps)), whole(dict(held.enrolled)))
+    now = _stages(held.total, whole(dict(held.enrolled)))
     before = _stages(held.before, held.enrolled_before)
     started, was = now[0][1], before[0][1]
     found: list[Stage] = []
@@ -857,7 +883,7 @@ def _reasons(facts: Facts, finished: int) -> list[Reason]:
 def _revenue(facts: Facts) -> list[Taken]:
     signal = shipped()["revenue"]
     at, _ = signal.measured()
-    paid = where(whole(dict(facts.held.steps)), outcome="succeeded")
+    paid = where(facts.held.total, outcome="succeeded")
     found = []
 
     def taken(cells: Mapping[Key, Cell], currency: str) -> tuple[int, int]:
@@ -874,7 +900,7 @@ def _revenue(facts: Facts) -> list[Taken]:
                 payments=n,
                 mean=total / n if n else None,
                 before=None if was is None else round(was * _scaled(facts)),
-                trend=_each(facts, lambda _, cells, one=currency: float(taken(cells, one)[0]), 0),  # type: ignore[misc]
+                trend=_each(facts, lambda _, cells, one=currency: float(taken(cells, one)[0]), 0, facts.held.money),  # type: ignore[misc]
             )
         )
     return found
@@ -883,7 +909,7 @@ def _revenue(facts: Facts) -> list[Taken]:
 def _after(facts: Facts) -> list[After]:
     held = facts.held
     enrolled, was = whole(dict(held.enrolled), sketches=True), held.enrolled_before
-    paid, opened = whole(dict(held.steps)), _enrolled(enrolled, "created")
+    paid, opened = held.total, _enrolled(enrolled, "created")
     approval = shipped()["approval_time"]
     at, _ = approval.measured()
 

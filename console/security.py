@@ -275,7 +275,12 @@ def _verdict(facts: Facts, kinds: Sequence[Seen], compliance: Sequence[Check]) -
         title = str(first["data"]["summary"]).partition(":")[0].rstrip(".")
         mark: Mark = "failing" if first["data"]["severity"] == "critical" else "degraded"
         since = epoch_ms(first["data"].get("first_bad_at") or first["time"])
-        return mark, [f"{title}, since ", since, "."], why
+        case = _case(facts, first)
+        counts = first["data"]["unit"] == "count" and case.over
+        counted_so = f": {case.value:g}, the limit is {case.threshold:g}" if counts else ""
+        name, count = case.actors[0] if case.actors else ("", 0)
+        mostly = f"{grouped(count)} of {grouped(case.total)} in the last hour by {name}. " if count > case.total / 2 else ""
+        return mark, [f"{title}{counted_so}, since ", since, "."], [mostly, *why]
     failed = [one for one in compliance if one.state == "degraded"]
     if failed:
         return "degraded", [f"{failed[0].name} does not hold."], why

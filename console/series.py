@@ -50,13 +50,19 @@ class Series:
         self._kept: dict[tuple[Cut, str, int], _Kept] = {}
         self._marks: dict[str, Mark] = {}
         self._cells = 0
+        self._beside: tuple[Cut, ...] = ()
         self._reading = asyncio.Lock()
 
-    async def steps(self, cut: Cut, view: View) -> dict[int, Totals]:
-        """What each step of the view holds, by its start; steps without anything are left out."""
+    async def steps(self, cut: Cut, view: View, beside: Iterable[Cut] = ()) -> dict[int, Totals]:
+        """What each step of the view holds, by its start; steps without anything are left out. beside: cuts of the same table
+        that are asked for next, for which the rows that are read now need not be read again."""
         async with self._reading, asyncio.timeout(ANSWER_WITHIN_S * 2):
             await self._refresh(cut.table)
-            return await self._steps(cut, view.resolution, view.step_ms, view.window)
+            self._beside = tuple(beside)
+            try:
+                return await self._steps(cut, view.resolution, view.step_ms, view.window)
+            finally:
+                self._beside = ()
 
     async def totals(self, cut: Cut, window: Window) -> Totals:
         """What the window holds, in whole 10 s."""
@@ -102,20 +108,31 @@ class Series:
         self._trim()
         return found
 
-    async def _read(self, cut: Cut, resolution: str, step: int, starts: list[int], kept: OrderedDict[int, Totals]) -> None:
-        """Reads steps, in runs that follow one another."""
-        table = TABLES[cut.table]
+    async def _read(
+        self, cut: Cut, resolution: str, step: int, starts: list[int], kept: OrderedDict[int, Totals]
+    ) -> None:
+        """Reads steps, in runs that follow one another. Each is kept once it is whole: who is out of time goes on there."""
+        table, cuts = TABLES[cut.table], (cut, *self._beside)
+        sketches = any(one.sketches for one in cuts)
+        places = [kept, *(self._kept.setdefault((one, resolution, step), _Kept()).steps for one in self._beside)]
         for first, end in _runs(starts, step):
-            totals: dict[int, Totals] = {start: {} for start in range(first, end, step)}
-            async for rows in self._tables.chunks(cut.table, resolution, first, end, sketches=cut.sketches):
+            totals: dict[int, list[Totals]] = {start: [{} for _ in cuts] for start in range(first, end, step)}
+            async for rows in self._tables.chunks(cut.table, resolution, first, end, sketches=sketches):
                 for bucket, cells in rows.items():
-                    add(totals[bucket - bucket % step], projected(table, cut.by, cells), cut.sketches)
-            for start, total in totals.items():
-                self._keep(kept, start, total)
+                    for one, total in zip(cuts, totals[bucket - bucket % step], strict=True):
+                        add(total, projected(table, one.by, cells, one.sketches), one.sketches)
+                for start in [start for start in totals if start + step <= max(rows, default=first)]:
+                    self._keep_all(places, start, totals.pop(start))
+            for start, found in totals.items():
+                self._keep_all(places, start, found)
+
+    def _keep_all(self, places: Iterable[OrderedDict[int, Totals]], start: int, found: Iterable[Totals]) -> None:
+        for kept, total in zip(places, found, strict=True):
+            self._keep(kept, start, total)
 
     def _keep(self, kept: OrderedDict[int, Totals], start: int, total: Totals) -> None:
+        self._cells += len(total) - len(kept.get(start, ()))
         kept[start] = total
-        self._cells += len(total)
 
     def _trim(self) -> None:
         """The steps that were not used for longest go first, of the largest cut."""
@@ -145,7 +162,7 @@ def _runs(starts: list[int], step: int) -> Iterable[tuple[int, int]]:
     yield first, previous + step
 
 
-def projected(table: Table, by: frozenset[str], cells: Totals) -> Totals:
+def projected(table: Table, by: frozenset[str], cells: Totals, sketches: bool = True) -> Totals:
     """The cells added up over the dimensions that are not in `by`, which are None in the keys."""
     if by >= set(table.dimensions):
         return cells
@@ -156,7 +173,7 @@ def projected(table: Table, by: frozenset[str], cells: Totals) -> Totals:
         held = total.get(group)
         if held is None:
             held = total[group] = Cell()
-        held.add(cell)
+        held.add(cell, sketches=sketches)
     return total
 
 

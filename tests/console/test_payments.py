@@ -11,6 +11,7 @@ import pytest
 from console import payments, usual
 from console.payments import NOTHING, Facts, Held, PaymentsPage
 from console.readings import MINUTE_MS, Pulse, Window, window_of
+from console.series import whole
 from console.slices import all_of, guilty
 from console.span import View, view_of
 from console.words import plain
@@ -44,7 +45,8 @@ def facts(
         for ago in range(1, 5)
     ) if weeks else ()  # fmt: skip
     held = Held(
-        steps=steps, minutes=steps, now=window_of(NOW_MS, 5 * MINUTE_MS), recent=cells("payments", rows),
+        steps=steps, apart=payments.by_provider(steps), money=steps, total=whole(dict(steps)), minutes=steps,
+        now=window_of(NOW_MS, 5 * MINUTE_MS), recent=cells("payments", rows),
         judged=window_of(NOW_MS, MINUTE_MS), verdict=cells("payments", rows), recent_latency=cells("payments", rows),
         latency=steps, weeks=past, recent_weeks=past, **more,
     )  # fmt: skip

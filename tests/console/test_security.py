@@ -76,7 +76,7 @@ SIGN_INS = event("suspicious_activity", severity="high", value=23.0, threshold=1
     ("how", "state", "sentence"),
     [
         ({}, "ok", "Nothing about security is beyond its limits."),
-        ({"firing": [SIGN_INS]}, "degraded", "Somebody tries passwords, since 12:00 UTC."),
+        ({"firing": [SIGN_INS]}, "degraded", "Somebody tries passwords: 23, the limit is 10, since 12:00 UTC."),
         ({"firing": [event("security_breach", summary="Security violations: 1 > 0.")]}, "failing",
          "Security violations, since 12:00 UTC."),
         ({"firing": [event("payment_failing_fast")]}, "ok", "Nothing about security is beyond its limits."),
@@ -134,6 +134,7 @@ def test_the_slip_tells_the_arithmetic_and_who_did_most_of_it() -> None:
     [case] = page(firing=[SIGN_INS, event("payment_failing_fast")], who=who).cases
     assert (case.value, case.threshold, case.over, case.total) == (23.0, 10.0, True, 40)
     assert case.actors == [("198.51.100.7", 38), ("x", 2)]
+    assert plain(page(firing=[SIGN_INS], who=who).why).startswith("38 of 40 in the last hour by 198.51.100.7.")
 
 
 def test_signatures_by_provider_the_worst_first() -> None:

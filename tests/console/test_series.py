@@ -49,7 +49,10 @@ async def test_what_is_kept_is_what_the_table_says_after_every_write(tables: Tab
     for _ in range(12):
         # Now, and late: any bucket of the three hours may be written again.
         starts = [rng.randrange(view.window.start_ms, NOW_MS, FINE_MS) for _ in range(rng.randint(1, 4))]
-        rows = {start: cells("payments", [paid(rng.randint(1, 9), provider=rng.choice("ab")), failed(2)]) for start in starts}
+        rows = {
+            start: cells("payments", [paid(rng.randint(1, 9), provider=rng.choice("ab")), failed(2)])
+            for start in starts
+        }
         await tables.write("payments", rows, {})
         if rng.random() < 0.4:
             await tables.materialise("payments", NOW_MS - rng.randrange(0, HOUR))
@@ -61,10 +64,72 @@ async def test_what_is_kept_is_what_the_table_says_after_every_write(tables: Tab
         assert await reader.totals(CUT, window) == await direct(tables, CUT, window)
 
 
+async def test_cuts_that_are_read_beside_are_what_they_would_be_alone(
+    tables: TableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = View(Window(END - 3 * HOUR, END), "1m", 2 * MINUTE_MS, True)
+    plain = Cut("payments", frozenset({"outcome"}))
+    rows = {at: cells("payments", [paid(5), failed(2, provider="b")]) for at in range(END - 3 * HOUR, NOW_MS, 40_000)}
+    await tables.write("payments", rows, {})
+    alone, beside = Series(tables, lambda: NOW_MS), Series(tables, lambda: NOW_MS)
+    wanted = await alone.steps(CUT, view)
+    assert await beside.steps(plain, view, (CUT,)) == await alone.steps(plain, view)
+    assert not any(
+        stat.bins
+        for held in (await beside.steps(plain, view)).values()
+        for cell in held.values()
+        for stat in cell.stats
+    )
+    asked = 0
+    chunks = tables.chunks
+
+    def counted(*args: object, **how: object) -> object:
+        nonlocal asked
+        asked += 1
+        return chunks(*args, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tables, "chunks", counted)
+    assert await beside.steps(CUT, view) == wanted
+    assert asked == 0
+    start = END - 2 * HOUR
+    await tables.write("payments", {start: cells("payments", [paid(7)])}, {})
+    assert await beside.steps(CUT, view) == await alone.steps(CUT, view) != wanted
+
+
+async def test_who_is_out_of_time_goes_on_where_it_was(tables: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rollups.tables.READ_AT_ONCE", 20)
+    view = View(Window(END - 4 * HOUR, END - HOUR), "1m", MINUTE_MS, False)
+    await tables.write(
+        "payments", {at: cells("payments", [paid(5)]) for at in range(END - 4 * HOUR, END - HOUR, MINUTE_MS)}, {}
+    )
+    reader, chunks = Series(tables, lambda: NOW_MS + HOUR), tables.chunks
+    seen: list[int] = []
+
+    async def cut_off(*args: object, **how: object) -> AsyncIterator[object]:
+        at = 0
+        async for rows in chunks(*args, **how):  # type: ignore[arg-type]
+            seen.append(len(rows))
+            yield rows
+            at += 1
+            if at == 3:
+                raise TimeoutError
+
+    monkeypatch.setattr(tables, "chunks", cut_off)
+    for _ in range(4):
+        try:
+            found = await reader.steps(CUT, view)
+            break
+        except TimeoutError:
+            pass
+    assert len(found) == 180 and sum(seen) < 200, "hardly anything is read twice"
+
+
 async def test_nothing_is_read_again_that_did_not_change(tables: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
     view = View(Window(END - 2 * HOUR, END), "1m", MINUTE_MS, True)
     old, late = END - 2 * HOUR, END - 90 * MINUTE_MS
-    await tables.write("payments", {at: cells("payments", [paid(5)]) for at in range(old, NOW_MS - HOUR, MINUTE_MS)}, {})
+    await tables.write(
+        "payments", {at: cells("payments", [paid(5)]) for at in range(old, NOW_MS - HOUR, MINUTE_MS)}, {}
+    )
     reader = Series(tables, lambda: NOW_MS)
     first = await reader.steps(CUT, view)
     asked: list[tuple[str, int, int]] = []
@@ -110,7 +175,9 @@ async def test_a_table_whose_history_is_another_is_read_anew(tables: TableStore,
 async def test_what_is_kept_is_bounded(tables: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_CELLS", 50)
     start = END - HOUR
-    many = {at: cells("payments", [paid(1, provider=f"p{n}") for n in range(9)]) for at in range(start, NOW_MS, MINUTE_MS)}
+    many = {
+        at: cells("payments", [paid(1, provider=f"p{n}") for n in range(9)]) for at in range(start, NOW_MS, MINUTE_MS)
+    }
     await tables.write("payments", many, {})
     reader = Series(tables, lambda: NOW_MS)
     for length in (1, 2, 3, 5):

@@ -8,7 +8,7 @@ import { clock, duration, number, percent } from './text.js';
 const UNKNOWN = 'Not known: it could not be read.';
 const shown = told => told.live ? `last ${duration((told.end - told.start) / 1000)}` : `${clock(told.start)} to ${clock(told.end)}`;
 const at = ms => ms == null ? html`<span class="muted">–</span>` : html`<span class="num"><${Time} ms=${ms} /></span>`;
-const Bars = ({ of, name }) => html`<div class="bars" role="img" aria-label=${`${name}: at most ${Math.max(0, ...of.bars.filter(value => value !== null))} in a bar${of.limit === null ? '' : `, the limit is ${of.limit}`}`}>${bars(of.bars, { limit: of.limit })}</div>`;
+const Bars = ({ of, name }) => html`<div class="bars wide" role="img" aria-label=${`${name}: at most ${Math.max(0, ...of.bars.filter(value => value !== null))} in a bar${of.limit === null ? '' : `, the limit is ${of.limit}`}`}>${bars(of.bars, { limit: of.limit })}</div>`;
 
 const kinds = told => [
   { name: 'Kind', cell: one => html`${one.name}${one.rule && html`<span class="sub">${one.rule}</span>`}` },
