@@ -39,7 +39,7 @@ def secrets(of: Settings) -> list[str]:
     """What must not be seen in a log."""
     from urllib.parse import urlsplit
 
-    found = [one.get_secret_value() for one in (of.mask_key, of.deadman, of.console_token) if one is not None]
+    found = [one.get_secret_value() for one in (of.mask_key, of.deadman, of.console_token, of.oidc_secret) if one is not None]
     found += [key.get_secret_value() for key in of.link_keys]
     if of.redis is not None:
         password = urlsplit(of.redis.get_secret_value()).password

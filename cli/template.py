@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 FILE = "tillwatch.toml"
-SECRETS = ("redis", "link_key", "mask_key", "deadman", "console_token")
+SECRETS = ("redis", "link_key", "mask_key", "deadman", "console_token", "oidc_secret")
 _EXAMPLES = {
     "kafka": "kafka-1:9092,kafka-2:9092",
     "redis": "redis://redis-1:6379/0",
@@ -23,6 +23,12 @@ _EXAMPLES = {
     "deadman": "https://switch.example/ping/the-id-of-yours",
     "console_token": "a long random text",
     "console_token_file": "console-token",
+    "console_url": "https://tillwatch.example.org",
+    "oidc_issuer": "https://login.example.org/realms/shop",
+    "oidc_client": "tillwatch",
+    "oidc_secret": "what the issuer gave to this client",
+    "oidc_secret_file": "oidc-secret",
+    "oidc_roles": "sre=admin,oncall=responder,*=viewer",
 }
 _HEAD = """\
 # Settings of Tillwatch. Each can be set in the environment too, which wins: kafka is TILLWATCH_KAFKA, and so on.

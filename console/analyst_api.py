@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.asking import AtDesk, while_connected
+from console.audit import audit
 from console.desk import SQL_TABLES
 from console.problems import Refused
 from console.saved import NAME_CHARS, SQL_CHARS
@@ -78,17 +79,21 @@ async def saved(desk: AtDesk) -> list[SavedQuery]:
 
 
 @analyst.post("/sql/saved", status_code=201)
-async def save(desk: AtDesk, named: _Named, who: Annotated[Who, Depends(needs("responder"))]) -> SavedQuery:
+async def save(
+    request: Request, desk: AtDesk, named: _Named, who: Annotated[Who, Depends(needs("responder"))]
+) -> SavedQuery:
     """Gives a statement a name, in place of what had it before."""
     query = SavedQuery(name=named.name.strip(), sql=named.sql, by=who.name, at=desk.readings.now_ms())
     await desk.saved.put(query)
+    await audit(request, "save_query", query.name)
     return query
 
 
 @analyst.delete("/sql/saved/{name}", status_code=204, dependencies=[Depends(needs("responder"))])
-async def forget(desk: AtDesk, name: Annotated[str, Path(max_length=NAME_CHARS)]) -> Response:
+async def forget(request: Request, desk: AtDesk, name: Annotated[str, Path(max_length=NAME_CHARS)]) -> Response:
     """Takes a name away."""
     await desk.saved.delete(name)
+    await audit(request, "forget_query", name)
     return Response(status_code=204)
 
 

@@ -13,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
+from console.access import Access
+from console.access_api import access_api
 from console.analyst_api import analyst
 from console.asking import AtDesk, Gone, spanning, while_connected
 from console.board import Event, Full
@@ -20,7 +22,6 @@ from console.checklist_api import checklists
 from console.checklist_api import pages as checklist_pages
 from console.desk import Desk
 from console.events import EventStream
-from console.gate import Keys
 from console.incident_api import incident_api
 from console.incident_site import incident_site
 from console.metrics import CONTENT_TYPE, exposition
@@ -46,6 +47,7 @@ from console.shapes import (
 )
 from console.shapes import Rows as RowsShape
 from console.signals import Signals
+from console.signing import signing
 from console.site import site
 from console.span import View
 from console.status_site import public
@@ -287,15 +289,17 @@ async def metrics(desk: AtDesk) -> Response:
 # --- the application --------------------------------------------------------------------------------------------------
 
 
-def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
-    """All routes at this desk, which runs as long as they do; without one they can be described, not asked. `keys`: what the
-    page that asks for a token compares with."""
+def application(desk: Desk | None = None, access: Access | None = None) -> FastAPI:
+    """All routes at this desk, which runs as long as they do; without one they can be described, not asked. `access`: who may
+    do what."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert desk is not None, "only a description"
         async with desk.running():
             yield
+        if access is not None:
+            await access.close()
 
     app = FastAPI(
         title="Tillwatch console",
@@ -307,7 +311,7 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.desk, app.state.keys = desk, keys
+    app.state.desk, app.state.access = desk, access
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)
     app.include_router(health)
     app.include_router(api)
@@ -317,6 +321,8 @@ def application(desk: Desk | None = None, keys: Keys | None = None) -> FastAPI:
     app.include_router(reports, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(incident_api)
     app.include_router(public)
+    app.include_router(access_api)
+    app.include_router(signing)
     app.include_router(site)
     app.include_router(incident_site)
     app.include_router(pages, responses=_PROBLEMS)

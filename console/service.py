@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from console.access import Access, is_local
 from console.api import application
 from console.desk import Desk
-from console.gate import Gate, Keys, is_local
+from console.gate import Gate
+from console.readings import AWAY
+from console.sessions import link
 from rules.loader import RuleSet
 from runtime.clock import Clock
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Settings, SettingsError, secret_in
 
+log = logging.getLogger(__name__)
 STOP_WITHIN_S = 4
 TOKEN_CHARS = 16
 """A token that is shorter could be guessed."""
@@ -28,25 +33,31 @@ class CannotListen(RuntimeError):
 
 
 def token_of(settings: Settings) -> str | None:
-    """What callers must show; None where the address is this machine's alone and no token is set.
-
-    Raises SettingsError where there should be one, or where it is too short to be one.
-    """
+    """The installation's token, None where there is none. Raises SettingsError where it is too short to be one."""
     token = None if settings.console_token is None else settings.console_token.get_secret_value()
     if token is None and settings.console_token_file is not None:
-        try:
-            token = settings.console_token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise SettingsError(f"TILLWATCH_CONSOLE_TOKEN_FILE: {settings.console_token_file}: {why}") from None
+        token = secret_in("console_token_file", settings.console_token_file)
     if token is not None and len(token) < TOKEN_CHARS:
         raise SettingsError(f"TILLWATCH_CONSOLE_TOKEN: too short: at least {TOKEN_CHARS} random characters")
-    if token is None and not is_local(settings.console_host):
-        raise SettingsError(
-            f"TILLWATCH_CONSOLE: at {settings.console_host} others can ask, so a token is needed: set TILLWATCH_CONSOLE_TOKEN "
-            "or TILLWATCH_CONSOLE_TOKEN_FILE, or listen at 127.0.0.1"
-        )
     return token
+
+
+async def check_way_in(access: Access) -> None:
+    """Raises SettingsError where others can ask, and nobody could sign in. A store that is away cannot tell, and lets nobody
+    in either."""
+    settings = access.settings
+    if is_local(settings.console_host) or access.has_token or access.provider is not None:
+        return
+    try:
+        some = await access.accounts.any()
+    except AWAY as error:
+        log.warning("the store does not answer (%s): nobody can sign in until it does", type(error).__name__)
+        return
+    if not some:
+        raise SettingsError(
+            f"TILLWATCH_CONSOLE: at {settings.console_host} others can ask, and there is no way to sign in: make an account "
+            "('tillwatch console users add'), set TILLWATCH_CONSOLE_TOKEN or TILLWATCH_OIDC_ISSUER, or listen at 127.0.0.1"
+        )
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -83,13 +94,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, clock: Clock, rules: RuleSet, on_ready: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT; `on_ready` is told the address. Raises SettingsError and CannotListen."""
-    token = token_of(settings)
+async def serve(
+    settings: Settings, clock: Clock, rules: RuleSet, on_ready: Callable[[str, str | None], None], offer_to: str | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT; `on_ready` is told the address, and a link that signs `offer_to` in, once, where there
+    is somebody to be offered one and the store answers. Raises SettingsError and CannotListen."""
+    access = Access(settings, clock, token_of(settings))
+    await check_way_in(access)
     desk = Desk(settings, clock, rules)
     with contextlib.closing(listen(settings)) as listening:
-        keys = None if token is None else Keys(token)
-        gate = Gate(application(desk, keys), keys)
+        gate = Gate(application(desk, access), access)
         config = uvicorn.Config(
             gate,
             access_log=False,
@@ -116,5 +130,14 @@ async def serve(settings: Settings, clock: Clock, rules: RuleSet, on_ready: Call
         while not server.started and not serving.done():
             await asyncio.sleep(0.02)
         if server.started:
-            on_ready(address_of(listening))
+            address = address_of(listening)
+            on_ready(address, None if offer_to is None else await _offer(access, offer_to, address))
         await serving
+
+
+async def _offer(access: Access, name: str, address: str) -> str | None:
+    try:
+        return link(address, await access.sessions.offer(name))
+    except AWAY as error:
+        log.warning("no link to sign in with: the store does not answer (%s)", type(error).__name__)
+        return None

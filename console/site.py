@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 from console.asking import AtDesk, spanning
-from console.gate import COOKIE, Keys
-from console.pages import files, page, sign_in_page
+from console.pages import files, page
 from console.problems import Refused
 from console.span import View
 
-COOKIE_S = 30 * 86_400
 site = APIRouter(include_in_schema=False)
 
 
@@ -50,22 +47,3 @@ async def static(request: Request, name: Annotated[str, Path(max_length=64)]) ->
     if request.headers.get("if-none-match") == found.tag:
         return Response(status_code=304, headers=headers)
     return Response(found.content, headers=headers, media_type=found.type)
-
-
-@site.get("/sign-in")
-async def ask() -> Response:
-    return HTMLResponse(sign_in_page("Show the token of this console (TILLWATCH_CONSOLE_TOKEN)."))
-
-
-@site.post("/sign-in")
-async def sign_in(request: Request) -> Response:
-    """Who shows the token gets a cookie in its place."""
-    keys: Keys | None = request.app.state.keys
-    given = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=5).get("token", [""])[0]
-    if keys is not None and not keys.is_token(given.strip()):
-        return HTMLResponse(sign_in_page("That is not the token."), 401)
-    answer = RedirectResponse("/", 303)
-    if keys is not None:
-        secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
-        answer.set_cookie(COOKIE, keys.cookie(), max_age=COOKIE_S, httponly=True, samesite="strict", secure=secure)
-    return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from console.problems import Refused
 Role = Literal["viewer", "responder", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "responder", "admin")
 """Each may do what those before it may."""
+A: dict[Role, str] = {"viewer": "a viewer", "responder": "a responder", "admin": "an admin"}
 SCOPE_KEY = "tillwatch.who"
 
 
@@ -27,6 +29,19 @@ class Who:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a page shows of whoever asks for it. who: None for nobody who has signed in. csrf: what it must show to act."""
+
+    who: Who | None = None
+    csrf: str = ""
+
+
+NOBODY = Asking()
+ASKING: ContextVar[Asking] = ContextVar("asking", default=NOBODY)
+"""Of the request that is being answered: set by the gate, so that every page has it without being handed it."""
+
+
 def who_of(request: Request) -> Who:
     """Who asks: the gate has let them through, so there is somebody."""
     found: Who = request.scope[SCOPE_KEY]
@@ -39,7 +54,7 @@ def needs(role: Role) -> Callable[[Request], Who]:
     def allowed(request: Request) -> Who:
         who = who_of(request)
         if not who.may(role):
-            raise Refused(403, f"{who.name} is {who.role} here; this takes a {role}")
+            raise Refused(403, f"{who.name} is {who.role} here; this takes {A[role]}")
         return who
 
     return allowed

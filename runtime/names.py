@@ -136,6 +136,11 @@ class Names:
         """Statements that somebody gave a name, in the console."""
         return f"{self.namespace}:{{console}}:queries"
 
+    # Redis: who may do what in the console
+    def console(self, part: str) -> str:
+        """`part`: users, tokens, audit; session:HASH, once:HASH and flow:HASH, which expire."""
+        return f"{self.namespace}:{{console}}:{part}"
+
     def worker(self, name: str) -> str:
         """What one worker says of itself, for `tillwatch status`; expires."""
         return f"{self.namespace}:worker:{name}"

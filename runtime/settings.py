@@ -22,6 +22,7 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(\d{1,5})")
+_ROLE = re.compile(r"\s*[^=,]*[^=,\s]\s*=\s*(viewer|responder|admin)\s*")
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?")
 
 
@@ -46,6 +47,15 @@ def is_private_way(address: str) -> bool:
     """Whether nobody listens on the way to this address: it is of https, or of http on this machine."""
     parts = urlsplit(address)
     return (parts.scheme == "https" and bool(parts.netloc)) or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+
+
+def secret_in(name: str, file: Path) -> str:
+    """What a file holds that a setting of this name leads to. Raises SettingsError."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"TILLWATCH_{name.upper()}: {file}: {why}") from None
 
 
 Duration = Annotated[float, BeforeValidator(duration_s), Field(gt=0)]
@@ -86,6 +96,13 @@ class Settings(BaseSettings):
         "own", description="what /metrics tells: own, of Tillwatch itself, or signals, those that rules compare as well"
     )
     organisation: str = Field("Service status", max_length=80, description="whose services the public status page is about")
+    console_url: str | None = Field(None, description="the console's address as browsers have it, where a proxy is before it")
+    oidc_issuer: str | None = Field(None, description="OpenID Connect: the issuer whose people may sign in at the console")
+    oidc_client: str | None = Field(None, description="the client id that it gave to the console")
+    oidc_secret: SecretStr | None = Field(None, description="the client's secret; none: a public client")
+    oidc_secret_file: Path | None = Field(None, description="a file that holds it")
+    oidc_claim: str = Field("groups", description="the claim that says what somebody is")
+    oidc_roles: str | None = Field(None, description="its values and their roles, the first that fits counts; *: everybody")
 
     @field_validator("kafka")
     @classmethod
@@ -122,6 +139,20 @@ class Settings(BaseSettings):
             raise ValueError("expected host:port, such as 127.0.0.1:8321 or [::1]:8321")
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        if value is not None and not is_private_way(value):
+            raise ValueError("expected an address that begins with https://, such as https://login.example.org")
+        return value
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _roles(cls, value: str | None) -> str | None:
+        if value is not None and not all(_ROLE.fullmatch(one) for one in value.split(",")):
+            raise ValueError("expected VALUE=ROLE with commas between them, such as sre=admin,oncall=responder,*=viewer")
+        return value
+
     @field_validator("bucket")
     @classmethod
     def _divides_ten(cls, value: float) -> float:
@@ -129,7 +160,7 @@ class Settings(BaseSettings):
             raise ValueError("the bucket must be 1s, 2s, 5s or 10s, so that 10 s is a whole number of buckets")
         return value
 
-    @field_validator("callbacks", "dashboard")
+    @field_validator("callbacks", "dashboard", "console_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("https://", "http://")):
@@ -147,6 +178,14 @@ class Settings(BaseSettings):
     def _links_are_signed(self) -> Settings:
         if self.callbacks is not None and self.link_key is None:
             raise ValueError("callbacks needs link_key: links are signed with it")
+        return self
+
+    @model_validator(mode="after")
+    def _oidc_is_whole(self) -> Settings:
+        if self.oidc_issuer is not None:
+            missing = [name for name in ("oidc_client", "oidc_roles", "console_url") if getattr(self, name) is None]
+            if missing:
+                raise ValueError(f"oidc_issuer needs {', '.join(missing)}")
         return self
 
     @property

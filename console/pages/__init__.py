@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from console.shapes import Page, Tile
+from console.who import ASKING
 from console.words import plain
 from runtime.settings import duration_s
 
@@ -22,6 +24,16 @@ _TYPES = {
     ".woff2": "font/woff2",
     ".txt": "text/plain; charset=utf-8",
 }
+_TO_PROVIDER = '<p><a class="btn main" href="/sign-in/oidc?next={}">Sign in with your organisation</a></p>'
+_TOKEN = """\
+<details><summary>Sign in with the installation's token</summary>
+  <form method="post" action="/sign-in">
+    <input type="hidden" name="next" value="{}">
+    <label for="token">Token</label>
+    <input class="field" id="token" name="token" type="password" autocomplete="off" required>
+    <button class="btn">Sign in</button>
+  </form>
+  </details>"""
 _BLANK = re.compile(r"\{(\w+)\}")
 
 
@@ -93,6 +105,7 @@ def files() -> dict[str, File]:
 def page(name: str, told: Page, tiles: Iterable[Tile] = (), where: str = "") -> str:
     """A page as it is now. `tiles`: what it shows before its script runs; `where`: its name, where that is not its place's."""
     place = PLACES.get(name) or ROOMS[name]
+    asking = ASKING.get()
     here = PLACES[place.within] if place.within else place
     sentence = plain(told.sentence)
     return _filled(
@@ -101,7 +114,8 @@ def page(name: str, told: Page, tiles: Iterable[Tile] = (), where: str = "") -> 
         title=escape(sentence if place.judges else where or place.title),
         where=escape(where or place.title),
         state=told.state,
-        csrf="",
+        csrf=asking.csrf,
+        who=f"{escape(asking.who.name)}, {asking.who.role}" if asking.who is not None else "Sign in",
         nav="\n    ".join(_link(one, one is here) for one in (*PLACES.values(), STATUS)),
         tabs="".join(_link(PLACES[one], one == here.name) for one in TABS if one in PLACES),
         ranges=" ".join(place.ranges),
@@ -117,9 +131,25 @@ def status_page(blanks: Mapping[str, str]) -> str:
     return _filled("status.html", **blanks)
 
 
-def sign_in_page(message: str) -> str:
-    """The page that asks for the token."""
-    return _filled("sign-in.html", message=escape(message))
+def sign_in_page(message: str, then: str, *, token: bool, provider: bool) -> str:
+    """The page that asks who somebody is. then: the page to go on to. token, provider: whether there is one."""
+    return _filled(
+        "sign-in.html",
+        message=escape(message),
+        next=escape(then),
+        provider=_TO_PROVIDER.format(quote(then, safe="")) if provider else "",
+        token=_TOKEN.format(escape(then)) if token else "",
+    )
+
+
+def signed_in_page(name: str, role: str, csrf: str) -> str:
+    """Who is signed in, and the way out."""
+    return _filled("signed-in.html", who=escape(name), role=role, csrf=csrf)
+
+
+def landing_page(then: str) -> str:
+    """Goes on by itself."""
+    return _filled("landing.html", next=escape(then))
 
 
 def _icon(name: str) -> str:

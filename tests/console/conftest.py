@@ -12,10 +12,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from starlette.types import Scope
 
+from console.access import Access, Caller
 from console.api import application
 from console.desk import Desk
 from console.gate import Gate
+from console.who import Who
 from rollups.tables import TableStore
 from rules.loader import load
 from runtime.clock import ManualClock
@@ -49,12 +52,30 @@ async def desk(settings: Settings, clock: ManualClock, monkeypatch: pytest.Monke
     found = Desk(settings, clock, RULES)
     async with found.running():
         yield found
+    while _ACCESSES:
+        await _ACCESSES.pop().close()
+
+
+TOKEN = "not-a-real-token-only-for-tests"
+
+
+class Trusting(Access):
+    """Takes whoever asks for an admin: what others may not do is tested with the gate."""
+
+    async def caller(self, scope: Scope) -> Caller | None:
+        return Caller(Who("this machine", "admin"), "token", "127.0.0.1")
+
+
+_ACCESSES: list[Access] = []
+"""Those that were made for tests, to be closed with the desk."""
 
 
 def app_of(desk: Desk) -> Gate:
     """The application at this desk."""
-    APPLICATION.state.desk = desk
-    return Gate(APPLICATION, None)
+    access = Trusting(desk.settings, desk.clock, None)
+    _ACCESSES.append(access)
+    APPLICATION.state.desk, APPLICATION.state.access = desk, access
+    return Gate(APPLICATION, access)
 
 
 def client_of(desk: Desk) -> httpx.AsyncClient:
@@ -67,6 +88,14 @@ def client_of(desk: Desk) -> httpx.AsyncClient:
 async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(desk) as found:
         yield found
+
+
+@pytest.fixture
+async def access(settings: Settings, clock: ManualClock) -> AsyncIterator[Access]:
+    """Who may do what, on one machine, where no account, token or provider is set."""
+    found = Access(settings, clock, None)
+    yield found
+    await found.close()
 
 
 class Held:

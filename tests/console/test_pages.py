@@ -9,15 +9,12 @@ import httpx
 import pytest
 
 from console.desk import Desk
-from console.gate import COOKIE, Gate, Keys
 from console.pages import FOLDER, files
-from tests.console.conftest import APPLICATION, Held
+from tests.console.conftest import Held
 from tests.console.rows import OPEN_MS, paid
 from tests.console.test_board import post
 
 OURS = [path for pattern in ("*.html", "static/*") for path in FOLDER.glob(pattern) if path.suffix in (".html", ".js", ".css")]
-TOKEN = "not-a-real-token-only-for-tests"
-
 
 async def test_the_page_has_its_verdict_before_any_script_runs(desk: Desk, client: httpx.AsyncClient, held: Held) -> None:
     await held.tell()
@@ -86,24 +83,3 @@ async def test_files_have_a_type_and_a_tag(client: httpx.AsyncClient, name: str,
 @pytest.mark.parametrize("name", ["shell.html", "__init__.py", "..%2fshell.html", "nothing.css"])
 async def test_no_other_file_can_be_asked_for(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/static/{name}")).status_code == 404
-
-
-async def test_who_shows_the_token_once_is_known_by_a_cookie(desk: Desk) -> None:
-    keys = Keys(TOKEN)
-    APPLICATION.state.desk, APPLICATION.state.keys = desk, keys
-    try:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(Gate(APPLICATION, keys)), base_url="http://t") as browser:
-            led = await browser.get("/", headers={"Accept": "text/html"}, follow_redirects=True)
-            assert (led.status_code, str(led.url)) == (200, "http://t/sign-in")
-            wrong = await browser.post("/sign-in", data={"token": "<b>wrong"})
-            assert wrong.status_code == 401 and "set-cookie" not in wrong.headers
-            assert "wrong" not in wrong.text
-            right = await browser.post("/sign-in", data={"token": TOKEN})
-            assert (right.status_code, right.headers["location"]) == (303, "/")
-            cookie = right.headers["set-cookie"]
-            assert cookie.startswith(f"{COOKIE}=") and "HttpOnly" in cookie and "SameSite=strict" in cookie
-            assert TOKEN not in cookie
-            assert (await browser.get("/", headers={"Accept": "text/html"})).status_code == 200
-            assert (await browser.get("/api/v1/overview")).status_code == 200
-    finally:
-        APPLICATION.state.keys = None

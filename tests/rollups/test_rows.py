@@ -259,6 +259,7 @@ def test_the_docs_tell_every_key():
         names.notifier_process("NAME"),
         names.worker("NAME"),
         names.saved_queries,
+        *(names.console(part) for part in ("users", "tokens", "session:HASH", "once:HASH", "flow:HASH", "audit")),
     ]
     told = re.findall(r"^\| `(NS:[^`]+)` \|", DOCS, re.MULTILINE)
     assert sorted(told) == sorted(key.replace(str(source), "SOURCE") for key in keys)

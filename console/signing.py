@@ -1,0 +1,197 @@
+"""The way in and out: a name and a password, the installation's token, a link that works once, or a provider's word.
+
+Nothing of it tells whether somebody has an account, and a session is never given to whom a page of another site sends.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from console.access import COOKIE, Access, Caller, caller_of
+from console.audit import TOLD, Entry
+from console.oidc import FLOW_S, Provider, Unproven
+from console.pages import landing_page, sign_in_page, signed_in_page
+from console.problems import Refused
+from console.readings import AWAY
+from console.sessions import LONGEST_S, How
+from console.who import Role
+
+FLOW_COOKIE = "tillwatch_flow"
+FLOW_PATH = "/sign-in/oidc"
+_THEN = re.compile(r"/(?![/\\])[^\x00-\x1f\x7f\\]{0,2000}")
+_WRONG = "That is not right. Look at the name and the password, and try again."
+signing = APIRouter(include_in_schema=False)
+
+
+@signing.get("/sign-in")
+async def ask(request: Request, next: str = "/", once: str | None = None) -> Response:
+    """The form; or, with what a link brings, a session."""
+    if once is not None:
+        return await _by_link(request, once)
+    try:
+        caller = await _access(request).caller(request.scope)
+    except Refused:
+        caller = None
+    if caller is not None and caller.session is not None:
+        return HTMLResponse(signed_in_page(caller.who.name, caller.who.role, caller.csrf))
+    return HTMLResponse(_form(request, "", next))
+
+
+async def _by_link(request: Request, once: str) -> Response:
+    if "prefetch" in request.headers.get("sec-purpose", "") or "prerender" in request.headers.get("sec-purpose", ""):
+        return Response(status_code=503)  # nobody has looked yet
+    access = _access(request)
+    try:
+        name = await access.sessions.take(once[:128])
+    except AWAY:
+        return _away(request, "/")
+    if name is None:
+        told = "This link was used before, or is too old. 'tillwatch console link' prints another."
+        return HTMLResponse(_form(request, told, "/"), 401)
+    return await _signed_in(request, name, "admin", "link", "", "/")
+
+
+@signing.post("/sign-in")
+async def sign_in(request: Request) -> Response:
+    """Who shows a name and its password, or the installation's token, gets a session."""
+    access, given = _access(request), _fields(await request.body())
+    name, then, address = given.get("name", "").strip().lower(), given.get("next", "/"), _address(request)
+    token = given.get("token", "").strip()
+    wait_s = access.tries.begin(name or "token", address)
+    if wait_s:
+        told = HTMLResponse(_form(request, f"Too many tries. Try again in {math.ceil(wait_s)} s.", then), 429)
+        told.headers["Retry-After"] = str(math.ceil(wait_s))
+        return told
+    try:
+        if token:
+            if access.is_token(token):
+                access.tries.succeeded("token", address)
+                return await _signed_in(request, "installation token", "admin", "token", access.token_version, then)
+        else:
+            account = await access.accounts.get(name)
+            kept = None if account is None else account.password
+            if await access.passwords.matches(kept, given.get("password", "")) and account is not None:
+                access.tries.succeeded(name, address)
+                return await _signed_in(request, account.name, account.role, "password", account.version, then)
+        await access.audit.write(Entry(name or "token", "", "anonymous", "sign_in", "console", "refused", address))
+    except AWAY:
+        return _away(request, then)
+    return HTMLResponse(_form(request, _WRONG, then), 401)
+
+
+@signing.post("/sign-out")
+async def sign_out(request: Request) -> Response:
+    """Ends the session."""
+    access, caller = _access(request), caller_of(request.scope)
+    if caller.session is not None:
+        shown = request.headers.get("x-tillwatch-csrf") or _fields(await request.body()).get("csrf", "")
+        if shown != caller.csrf:
+            raise Refused(403, "this page is too old: load it again")
+        await access.sessions.end(caller.session)
+        request.scope[TOLD] = True
+        who = caller.who
+        await access.audit.write(Entry(who.name, who.role, caller.how, "sign_out", "console", "done", caller.origin))
+    answer = RedirectResponse("/sign-in", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+# --- a provider -------------------------------------------------------------------------------------------------------
+
+
+@signing.get(FLOW_PATH)
+async def to_provider(request: Request, next: str = "/") -> Response:
+    """Sends the browser to the provider."""
+    try:
+        address, held = await _provider(request).begin(_then(next))
+    except Unproven as error:
+        return HTMLResponse(_form(request, f"{error}.", next), 502)
+    except AWAY:
+        return _away(request, next)
+    answer = RedirectResponse(address, 303)
+    # Lax: the provider's page, another site, sends the browser back.
+    answer.set_cookie(
+        FLOW_COOKIE, held, max_age=FLOW_S, path=FLOW_PATH, httponly=True, samesite="lax", secure=_secure(request)
+    )
+    return answer
+
+
+@signing.get(f"{FLOW_PATH}/callback")
+async def from_provider(request: Request) -> Response:
+    """Whom the provider has signed in."""
+    access, held = _access(request), request.cookies.get(FLOW_COOKIE)
+    try:
+        who, then = await _provider(request).finish(held or "", request.query_params)
+        answer = await _signed_in(request, who.name, who.role, "oidc", "", then)
+        answer.delete_cookie(FLOW_COOKIE, path=FLOW_PATH)
+        return answer
+    except Unproven as error:
+        entry = Entry("unknown", "", "anonymous", "sign_in", f"oidc: {error}", "refused", _address(request))
+        if held is not None:
+            await access.audit.write(entry)
+        return HTMLResponse(_form(request, f"{error}.", "/"), 401)
+    except AWAY:
+        return _away(request, "/")
+
+
+def _provider(request: Request) -> Provider:
+    found: Provider | None = _access(request).provider
+    if found is None:
+        raise Refused(404, "no provider is set: TILLWATCH_OIDC_ISSUER")
+    return found
+
+
+# --- what all of them end with ----------------------------------------------------------------------------------------
+
+
+async def _signed_in(request: Request, name: str, role: Role, how: How, version: str, then: str) -> Response:
+    access = _access(request)
+    secret = await access.sessions.begin(name, role, how, version)
+    await access.audit.write(Entry(name, role, how, "sign_in", "console", "done", _address(request)))
+    # A page, and not a redirect: the browser is asked to come by a page of ours, and so shows its cookie.
+    answer = HTMLResponse(landing_page(_then(then)))
+    answer.set_cookie(COOKIE, secret, max_age=LONGEST_S, httponly=True, samesite="strict", secure=_secure(request))
+    return answer
+
+
+def _form(request: Request, message: str, then: str) -> str:
+    access = _access(request)
+    return sign_in_page(message, _then(then), token=access.has_token, provider=access.provider is not None)
+
+
+def _away(request: Request, then: str) -> Response:
+    return HTMLResponse(_form(request, "The store does not answer, so nobody can sign in. Try again in a moment.", then), 503)
+
+
+def _then(address: str) -> str:
+    """A page of ours, whatever somebody has put there."""
+    return address if _THEN.fullmatch(address) else "/"
+
+
+def _fields(body: bytes) -> Mapping[str, str]:
+    try:
+        found: Mapping[str, list[Any]] = parse_qs(body.decode(errors="replace"), max_num_fields=10)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in found.items()}
+
+
+def _secure(request: Request) -> bool:
+    return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+
+
+def _address(request: Request) -> str:
+    caller: Caller = caller_of(request.scope)
+    return caller.origin
+
+
+def _access(request: Request) -> Access:
+    found: Access = request.app.state.access
+    return found
