@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.acting import actions
+from cli.admitting import console
 from cli.answering import incidents, maintenance, silence
 from cli.duration import seconds
 from cli.errors import Commands
@@ -39,6 +40,7 @@ app.add_typer(oncall, name="oncall", rich_help_panel="People")
 app.command(rich_help_panel="Look", epilog="Example: tillwatch metrics --signal payment_success_rate --watch")(metrics)
 app.command(rich_help_panel="Look", epilog="Example: tillwatch report weekly -o week.html")(report)
 app.add_typer(payment, name="payment", rich_help_panel="Look")
+app.add_typer(console, name="console", rich_help_panel="Run")
 app.add_typer(incidents, name="incidents", rich_help_panel="Answer")
 app.add_typer(silence, name="silence", rich_help_panel="Answer")
 app.add_typer(maintenance, name="maintenance", rich_help_panel="Answer")
@@ -126,21 +128,6 @@ def notifier(
     from cli.notify import notify
 
     notify(log_level, json_logs)
-
-
-@app.command(rich_help_panel="Run", epilog="Example: TILLWATCH_CONSOLE=127.0.0.1:8321 tillwatch console")
-def console(
-    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
-    json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
-) -> None:
-    """Serve the pages, the HTTP API, the health endpoints and /metrics.
-
-    Prints the address to open, and the line ready. It keeps nothing: any number may run. Where others than this machine can
-    ask (TILLWATCH_CONSOLE), it wants a token. SIGTERM: exits with 0 within 10 s.
-    """
-    from cli.console import console as run
-
-    run(log_level, json_logs)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class Local:
     cluster_id: str | None
     pids: Mapping[str, int]
     started_at: str
+    console: str | None = None
+    """Where the console listens."""
 
     def answers(self) -> bool:
         """Whether these very servers answer, not others that took their ports."""

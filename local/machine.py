@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import re
 import shutil
@@ -17,13 +18,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
+from console.sessions import Sessions, link
 from local.broker import EmbeddedBroker
 from local.epochs import Epochs
 from local.instance import Instance, Local, now
 from local.process import Process, StartFailed, free_port
 from local.store import EmbeddedStore
 from local.supervisor import Stage, Supervisor
+from runtime.clock import WallClock
 from runtime.kafka import KafkaUnreachable, create_topics
+from runtime.redis import connect
 from runtime.settings import Settings
 
 PARTITIONS = 4
@@ -51,6 +55,15 @@ class Machine:
         """Where to open the console on this machine."""
         place = re.sub(r"^(0\.0\.0\.0|\[::\])(?=:)", "127.0.0.1", self.settings.console)
         return f"http://{place}/"
+
+    async def sign_in_link(self) -> str:
+        """A link that signs whoever runs this in, once. Raises what redis raises when it is away."""
+        redis = connect(self.settings)
+        try:
+            offered = await Sessions(redis, self.settings.names, WallClock()).offer(user())
+        finally:
+            await redis.aclose()
+        return link(self.address, offered)
 
     async def watch(self) -> None:
         """Keeps it running; returns never. Raises GaveUp."""
@@ -108,6 +121,7 @@ async def machine(
                     cluster_id=broker.cluster_id if broker is not None else None,
                     pids={"supervisor": os.getpid()} | supervisor.pids,
                     started_at=started_at,
+                    console=served.console,
                 )
             )
 
@@ -145,6 +159,7 @@ async def up(settings: Settings, workers: int, tell: Callable[[str], None]) -> N
     """Runs the system until it is cancelled. Raises as `machine` does, or GaveUp."""
     async with machine(settings, workers, tell) as running:
         tell(f"open {running.address} to look at it")
+        tell(f"to act there, too: {await running.sign_in_link()} (once, within 15 minutes; 'tillwatch console link': another)")
         tell(f"ready: Kafka at {running.settings.kafka}, data in {settings.data}; Ctrl-C ends it")
         tell("other commands in this folder find it: try 'tillwatch status' in a second terminal")
         await running.watch()
@@ -187,6 +202,14 @@ def _process(
         forgets=forgets,
         outlives=outlives,
     )
+
+
+def user() -> str:
+    """Who runs this."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
 
 
 def _free(settings: Settings) -> str:

@@ -28,7 +28,8 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def environment(**more: str) -> dict[str, str]:
     """Ours without settings, so that a command finds the code from any folder; consoles of several tests do not meet."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("TILLWATCH_")}
-    return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "TILLWATCH_CONSOLE": "127.0.0.1:0", **more}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return kept | {"PYTHONPATH": path, "TERM": "xterm", "TILLWATCH_CONSOLE": "127.0.0.1:0", **more}
 
 
 def command(*words: str) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -100,6 +102,20 @@ def test_what_is_no_event_is_found_among_the_dead_letters(up: Terminal) -> None:
     [letter] = letters()
     assert (letter["reason"], letter["topic"], letter["value"]) == ("not_json", "tillwatch.payments.v1", "no event")
     assert "not_json" in run(up.folder, "deadletters").stdout
+
+
+@pytest.mark.integration
+def test_whoever_runs_it_signs_in_by_a_link_once_and_makes_another(up: Terminal) -> None:
+    printed = re.search(r"http://\S+/sign-in\?once=\S+", up.text)
+    assert printed is not None
+    another = run(up.folder, "console", "link").stdout.strip()
+    for link in (printed[0], another):
+        with httpx.Client(timeout=30) as browser:
+            assert browser.get(link).status_code == 200
+            me = browser.get(link.partition("/sign-in")[0] + "/api/v1/me").json()
+            assert (me["role"], me["how"], me["signed_in"]) == ("admin", "link", True)
+        assert httpx.get(link, timeout=30).status_code == 401
+    assert [one["action"] for one in answer(up.folder, "console", "audit")] == ["sign_in", "sign_in", "offer_link"]
 
 
 @pytest.mark.integration
