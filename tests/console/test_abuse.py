@@ -30,16 +30,32 @@ async def test_sql_reaches_nothing_but_the_tables(client: httpx.AsyncClient) -> 
     statements = (
         "from read_text('/etc/passwd')",
         "copy (select 1) to 'out.csv'",
+        "from '/etc/passwd'",
+        "from glob('/etc/*')",
+        "from parquet_metadata('/etc/passwd')",
+        "select * from query('from read_blob(''/etc/passwd'')')",
         "set enable_external_access = true",
+        "set global memory_limit = '100GB'",
+        "pragma database_list",
+        "attach 'out.db' as other",
+        "attach 'http://127.0.0.1:1/x.db' as other",
+        "export database 'out'",
+        "install httpfs",
+        "load '/lib/x86_64-linux-gnu/libc.so.6'",
+        "call enable_logging(storage => 'file', storage_path => 'out')",
+        "call register_external_resource('a', 'b')",
+        "create secret (type http, bearer_token 'x')",
         "select getenv('HOME')",
         "with x as (insert into payments_1m default values) select 1",
         "select 1; select 2",
+        "explain analyze select 1",
+        "\u0000select 1",
     )
     for statement in statements:
         answer = await sql(client, statement)
         assert (answer.status_code, answer.headers["content-type"]) == (400, PROBLEM), f"{statement}: {answer.text}"
         assert "root:" not in answer.text
-    assert not Path("out.csv").exists()
+    assert not any(Path(name).exists() for name in ("out.csv", "out.db", "out"))
 
 
 @pytest.mark.parametrize(
