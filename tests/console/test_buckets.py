@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.limits import SLOTS, Buckets
+from console.buckets import SLOTS, Buckets
 
 
 class Now:
