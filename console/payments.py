@@ -111,7 +111,7 @@ class Stage(Shape):
     usual: float | None
 
 
-class Reason(Shape):
+class FailureReason(Shape):
     """Why payments failed, or were declined. `before`: about how many there were last week."""
 
     reason: str
@@ -162,7 +162,7 @@ class PaymentsPage(Page):
     heat: Heat
     funnel: list[Stage]
     leaving: str
-    reasons: list[Reason]
+    reasons: list[FailureReason]
     failed: int
     finished: int
     revenue: list[Taken]
@@ -861,17 +861,17 @@ def _scaled(facts: Facts) -> float:
     return shown / (hours.end_ms - hours.start_ms)
 
 
-def _reasons(facts: Facts, finished: int) -> list[Reason]:
+def _reasons(facts: Facts, finished: int) -> list[FailureReason]:
     """Those that grew most since last week first; the most frequent first where that is not known."""
     known = bool(facts.held.reasons_before)
-    found: list[Reason] = []
+    found: list[FailureReason] = []
     for key, cell in facts.held.reasons.items():
         if key[AT["outcome"]] != "failed":
             continue
         was = facts.held.reasons_before.get(key)
         before = round((was.count if was else 0) * _scaled(facts)) if known else None
         found.append(
-            Reason(
+            FailureReason(
                 reason=str(key[AT["reason"]]), fault=str(key[AT["fault"]]), count=cell.count,
                 share=cell.count / finished if finished else 0.0, before=before,
             )

@@ -128,7 +128,7 @@ class UnderWay(Shape):
     open: bool
 
 
-class Check(Shape):
+class Compliance(Shape):
     """A line of compliance. `share`: of what was looked at; null where nothing was."""
 
     area: str
@@ -153,7 +153,7 @@ class SecurityPage(Page):
     cases: list[Case]
     signatures: list[Signatures]
     under_way: list[UnderWay]
-    compliance: list[Check]
+    compliance: list[Compliance]
     known: bool
 
 
@@ -264,7 +264,7 @@ def security(facts: Facts) -> SecurityPage:
 # --- the sentence -----------------------------------------------------------------------------------------------------
 
 
-def _verdict(facts: Facts, kinds: Sequence[Seen], compliance: Sequence[Check]) -> tuple[Mark, Words, Words]:
+def _verdict(facts: Facts, kinds: Sequence[Seen], compliance: Sequence[Compliance]) -> tuple[Mark, Words, Words]:
     unsure = doubt(facts.pulse, facts.now_ms)
     if unsure is not None:
         detail = f"{facts.pulse.detail[:1].upper()}{facts.pulse.detail[1:]}."
@@ -376,7 +376,7 @@ def _seen(facts: Facts, kind: Kind) -> Seen:
     )
 
 
-def _tiles(facts: Facts, kinds: Sequence[Seen], compliance: Sequence[Check]) -> list[Tile]:
+def _tiles(facts: Facts, kinds: Sequence[Seen], compliance: Sequence[Compliance]) -> list[Tile]:
     by_name = {one.name: one for one in kinds}
     tiles = []
     for name in ("Security violations", "Failed sign-ins", "Invalid webhook signatures", "Blocked requests"):
@@ -504,11 +504,11 @@ def _under_way(facts: Facts) -> list[UnderWay]:
     ]
 
 
-def _compliance(facts: Facts) -> list[Check]:
+def _compliance(facts: Facts) -> list[Compliance]:
     return [*_policies(facts), *_protected(facts), *_trail(facts), *_access(facts)]
 
 
-def _policies(facts: Facts) -> list[Check]:
+def _policies(facts: Facts) -> list[Compliance]:
     """Each policy holds or not as its latest step says; those that do not first."""
     found = []
     names = sorted(
@@ -525,7 +525,7 @@ def _policies(facts: Facts) -> list[Check]:
                 last, holds = start + facts.rows.step_ms, all(key[_PASSED] is True for key, _ in mine)
         state: Mark = "degraded" if not holds else doubted(facts.pulse) or "ok"
         found.append(
-            Check(
+            Compliance(
                 area="Policy", name=name, passed=passed, total=total, share=passed / total if total else None, state=state,
                 word="Passes" if holds else "Fails", last=last,
             )
@@ -533,7 +533,7 @@ def _policies(facts: Facts) -> list[Check]:
     return sorted(found, key=lambda one: (one.state != "degraded", one.name))[:POLICIES]
 
 
-def _protected(facts: Facts) -> list[Check]:
+def _protected(facts: Facts) -> list[Compliance]:
     """Card numbers: Tillwatch looks at every event that it takes."""
     taken = _taken(facts, EVENT)
     cards = sum(
@@ -548,7 +548,7 @@ def _protected(facts: Facts) -> list[Check]:
     )
     state: Mark = "nodata" if not taken else "degraded" if cards else doubted(facts.pulse) or "ok"
     return [
-        Check(
+        Compliance(
             area="Data protection", name="No card number in any event", passed=max(taken - cards, 0) if taken else None,
             total=taken or None, share=max(taken - cards, 0) / taken if taken else None, state=state,
             word="No data" if not taken else f"{counted(cards, 'masked card number')}" if cards else "Holds",
@@ -557,7 +557,7 @@ def _protected(facts: Facts) -> list[Check]:
     ]  # fmt: skip
 
 
-def _trail(facts: Facts) -> list[Check]:
+def _trail(facts: Facts) -> list[Compliance]:
     """The trail is what services told: complete as far as what came could be used."""
     taken, refused = _taken(facts, EVENT), _taken(facts, "dead_letter")
     total = taken + refused
@@ -565,14 +565,14 @@ def _trail(facts: Facts) -> list[Check]:
     state: Mark = "nodata" if share is None else doubted(facts.pulse) or ("degraded" if refused else "ok")
     word = "No data" if share is None else f"{grouped(refused)} refused" if refused else "Complete"
     return [
-        Check(
+        Compliance(
             area="Audit trail", name="Every event that came could be used", passed=taken if total else None,
             total=total or None, share=share, state=state, word=word, last=None,
         )
     ]  # fmt: skip
 
 
-def _access(facts: Facts) -> list[Check]:
+def _access(facts: Facts) -> list[Compliance]:
     """Nobody did what they may not: no share, since nobody counts what was allowed."""
     known = facts.known and facts.first_ms < facts.known_ms
     violated = sum(
@@ -588,7 +588,7 @@ def _access(facts: Facts) -> list[Check]:
     state: Mark = "nodata" if not known else doubted(facts.pulse) or "ok"
     word = "No data" if not known else f"{counted(violated, 'attempt')} refused" if violated else "No attempt"
     return [
-        Check(
+        Compliance(
             area="Access control", name="Attempts at what somebody may not do", passed=None, total=violated if known else None,
             share=None, state=state, word=word, last=None if last is None else last + facts.rows.step_ms,
         )
