@@ -35,9 +35,8 @@ ANSWER_WITHIN_S = 45.0
 STREAMS = frozenset({"/api/v1/events"})
 """Answers that do not end, so that who asked is looked at again while they go on."""
 LOOK_AGAIN_S = 30.0
-OPEN = frozenset({
-    "/livez", "/readyz", "/sign-in", "/sign-in/oidc", "/sign-in/oidc/callback", "/status", "/status.json", "/status.atom",
-})  # fmt: skip
+_WAY_IN = {"/sign-in", "/sign-in/oidc", "/sign-in/oidc/callback"}
+OPEN = frozenset({"/livez", "/readyz", *_WAY_IN, "/status", "/status.json", "/status.atom"})
 """What is answered to everybody: whether the process lives, the way in, and what customers may know."""
 OPEN_BELOW = "/static/"
 HEALTH = "/api/health"
