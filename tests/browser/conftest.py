@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
 
-from tests.local.terminal import Terminal
+from tests.local.terminal import Terminal, run
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ALONE = (
@@ -111,3 +112,10 @@ async def see(browser: Browser, *, width: int = 1440, theme: str = "light", **ho
 
     wire.on("Network.loadingFinished", count)
     return seen
+
+
+async def sign_in(seen: Seen, demo: Demo) -> None:
+    """As whoever runs the demonstration: by a link that works once."""
+    made = await asyncio.to_thread(run, demo.terminal.folder, "console", "link")
+    await seen.page.goto(made.stdout.strip())
+    await seen.page.wait_for_url(f"{demo.address}/")

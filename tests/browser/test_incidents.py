@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser
 
-from tests.browser.conftest import Demo, Seen, see
+from tests.browser.conftest import Demo, Seen, see, sign_in
 from tests.browser.test_demo import WEIGHT_MOST, faults, settled, true
 from tests.support.wait import eventually_async
 
@@ -42,6 +42,7 @@ async def test_a_new_incident_is_announced_on_every_page_with_a_way_to_it(demo: 
 
 async def test_from_the_note_to_the_public_page_and_the_end(demo: Demo, browser: Browser) -> None:
     seen = await see(browser)
+    await sign_in(seen, demo)
     page = seen.page
     await page.goto(f"{demo.address}/incidents/1")
     await settled(seen)
@@ -79,6 +80,7 @@ async def test_from_the_note_to_the_public_page_and_the_end(demo: Demo, browser:
 
 async def test_what_changes_something_asks_first_and_can_be_left(demo: Demo, browser: Browser) -> None:
     seen = await see(browser)
+    await sign_in(seen, demo)
     page = seen.page
     before = (await api(seen, demo, "/api/v1/incidents/1"))["version"]
     await page.goto(f"{demo.address}/incidents/1")
