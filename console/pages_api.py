@@ -32,7 +32,7 @@ _BEGUN = Cut("payment_cohorts", frozenset({"outcome"}))
 
 
 async def _payments(desk: Desk, length: str | None, start: str | None, end: str | None) -> PaymentsPage:
-    view = view_of(length, start, end, "6h", desk.readings.now_ms())
+    view = view_of(length, start, end, "1h", desk.readings.now_ms())
     kept = await desk.keeper.kept(desk.rules)
 
     async def read(series: Series, now_ms: int) -> payments.Held:
@@ -109,7 +109,7 @@ async def transaction_events(
 
 
 async def _system(desk: Desk, length: str | None, start: str | None, end: str | None) -> SystemPage:
-    view = view_of(length, start, end, "6h", desk.readings.now_ms())
+    view = view_of(length, start, end, "1h", desk.readings.now_ms())
     health = await desk.health(None)
 
     async def read(series: Series, now_ms: int) -> system.Held:

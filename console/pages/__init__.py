@@ -67,10 +67,10 @@ PLACES = {
     place.name: place
     for place in (
         Place("overview", "Overview", "/", "overview", "1"),
-        Place("payments", "Payments", "/payments", "card", "2", ("6h", "1h", "24h", "7d", "31d")),
+        Place("payments", "Payments", "/payments", "card", "2", ("1h", "6h", "24h", "7d", "31d")),
         Place("incidents", "Incidents", "/incidents", "bell", "3"),
         Place("analyst", "Analyst", "/analyst", "sql", "4", judges=False),
-        Place("system", "System", "/system", "system", "5", ("6h", "1h", "24h", "7d")),
+        Place("system", "System", "/system", "system", "5", ("1h", "6h", "24h", "7d")),
         Place("security", "Security", "/security", "shield", "6", ("24h", "6h", "7d", "31d")),
         Place("rules", "Rules", "/rules", "flag", "7"),
         Place("pipeline", "Pipeline", "/pipeline", "deploy", "8", ("1h", "6h", "24h", "7d")),
