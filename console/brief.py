@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.incidents import lasted_s, short_title, state_of
+from console.incidents import lasted_s, short_title, state_of, worst_first
 from console.shapes import HappenedBrief, IncidentBrief
 from schemas.incident import Incident
 from schemas.severity import SEVERITIES
@@ -12,12 +12,6 @@ from schemas.severity import SEVERITIES
 SHOWN, HAPPENED_SHOWN = 5, 7
 _QUIET = frozenset({"delivered", "undelivered", "paged", "silenced"})
 """Of the timeline, what is about messages alone: that is in the room."""
-
-
-def _ordered(incidents: Sequence[Incident]) -> list[Incident]:
-    """Those that are open, the worst first, then the others, the latest first."""
-    order = list(SEVERITIES)
-    return sorted(incidents, key=lambda one: (not one.open, order.index(one.severity) if one.open else 0, -one.number))
 
 
 def incidents(known: Sequence[Incident], now_ms: int) -> list[IncidentBrief]:
@@ -32,13 +26,13 @@ def incidents(known: Sequence[Incident], now_ms: int) -> list[IncidentBrief]:
             lasted_s=lasted_s(one, now_ms),
             who=one.assignee,
         )
-        for one in _ordered(known)[:SHOWN]
+        for one in worst_first(known)[:SHOWN]
     ]
 
 
 def happened(known: Sequence[Incident]) -> list[HappenedBrief]:
     """In the worst that is open; nothing while none is."""
-    first = next(iter(_ordered(known)), None)
+    first = next(iter(worst_first(known)), None)
     if first is None or not first.open:
         return []
     entries = [one for one in reversed(first.timeline) if one.kind not in _QUIET]

@@ -285,6 +285,7 @@ class IncidentDesk:
             await self._known()
         shown = people.wanted(self.ledger.incidents, statuses, severity, before)
         rest = [one for one in shown if not one.open]
+        begun = people.worst_first(one for one in shown if one.open)
         mark, sentence = people.list_sentence(self.ledger.open, known=self.ledger.known)
         now_ms, figures = self._now_ms(), self.operations(30 * DAY)
         return IncidentsPage(
@@ -293,7 +294,7 @@ class IncidentDesk:
             why=people.list_why(self.ledger.open) if self.ledger.known else ["Look again in a moment."],
             now=now_ms,
             as_of=now_ms if self.following.followed else None,
-            open=self._rows([one for one in shown if one.open]),
+            open=self._rows(begun),
             last=self._rows(rest[:limit]),
             next=rest[limit - 1].number if len(rest) > limit else None,
             tiles=operations.tiles(figures),

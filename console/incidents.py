@@ -342,14 +342,19 @@ def open_ones(shown: Sequence[Incident]) -> OpenIncidents:
     return OpenIncidents(open=len(shown), state=next((one for one in ("failing", "degraded") if one in marks), "ok"))
 
 
+def worst_first(incidents: Iterable[Incident]) -> list[Incident]:
+    """Those that are open, the worst first; then the others, the latest first."""
+    order = list(SEVERITIES)
+    return sorted(incidents, key=lambda one: (not one.open, order.index(one.severity) if one.open else 0, -one.number))
+
+
 def list_sentence(shown: Sequence[Incident], *, known: bool) -> tuple[Mark, Words]:
     """The verdict on all incidents that are open."""
     if not known:
         return "nodata", ["Nothing is known of incidents: the store has not answered yet."]
     if not shown:
         return "ok", ["No incident is open."]
-    order = list(SEVERITIES)
-    worst = min(shown, key=lambda one: (order.index(one.severity), one.number))
+    worst = worst_first(shown)[0]
     title = short_title(worst)
     if len(shown) == 1:
         return state_of(worst), [f"One incident is open: {title}, since ", worst.since_ms, "."]

@@ -36,7 +36,7 @@ const Incidents = ({ told, age, error }) => html`
   ${error && html`<p class="err"><${Mark} state="failing" word="Not loaded" /> ${error}</p>`}
   <${Tiles} tiles=${told.tiles} age=${age > OLD_S ? age : null} />
   <p class="frozen">Incidents of the last 30 days that people were told of; false alarms as people judged them.</p>
-  <${Section} title="Open now" unit="the latest first" end=${html`<${Filter} name="state" label="Status" options=${STATES} /> <${Filter} name="severity" label="Severity" options=${SEVERITIES} />`}>
+  <${Section} title="Open now" unit="worst first" end=${html`<${Filter} name="state" label="Status" options=${STATES} /> <${Filter} name="severity" label="Severity" options=${SEVERITIES} />`}>
     <${Table} columns=${OPEN} rows=${told.open} open=${room} state=${one => one.state} empty="None is open." label="Open incidents" />
   <//>
   <${Rule} />
