@@ -24,6 +24,10 @@ Action = Literal[
     "review",
     "publish",
     "judge",
+    "approve",
+    "refuse",
+    "run",
+    "try",
 ]
 
 
@@ -228,6 +232,21 @@ class PublicUpdate(Shape):
     author: str
 
 
+class ActionCall(Shape):
+    """A call of a registered action. `until`: up to when its approval is waited for; `trial`: a dry run."""
+
+    key: str
+    name: str
+    means: Literal["command", "webhook"]
+    state: str
+    why: str
+    by: str | None
+    trial: bool
+    detail: str
+    planned_at: Instant
+    until: Instant | None
+
+
 class NextStep(Shape):
     """What time alone will do. `asks`: the level that is asked then, null where the incident counts as unanswered again."""
 
@@ -261,6 +280,7 @@ class WholeIncident(IncidentRow):
     similar: list[Similar]
     runbook: Runbook | None
     updates: list[PublicUpdate]
+    calls: list[ActionCall]
 
 
 When = Annotated[Instant, Field(ge=0, le=4_102_444_800_000)]
@@ -273,8 +293,8 @@ class _Said(Shape):
 
 class Said(_Said):
     """What is said with an action. text: the note, the reason; of `assign` the person, of `severity` its name, of `judge` right
-    or wrong, of `publish` what customers are told. rules: of `judge`, as `pack/rule`; all unless said. The rest: of `publish`.
-    """
+    or wrong, of `publish` what customers are told, of `approve`, `refuse`, `run` and `try` the action. rules: of `judge`, as
+    `pack/rule`; all unless said. The rest: of `publish`."""
 
     text: str = Field("", max_length=TEXT_MOST)
     rules: list[Annotated[str, Field(max_length=200)]] = Field([], max_length=200)

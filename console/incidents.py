@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from console.evidence import Frozen
 from console.incident_shapes import (
     Act,
+    ActionCall,
     AtRisk,
     ChangeBefore,
     Clocks,
@@ -148,6 +149,21 @@ def whole(
         similar=similar(incident, others),
         runbook=runbook,
         updates=updates(incident),
+        calls=[
+            ActionCall(
+                key=one.key,
+                name=one.name,
+                means=one.means,
+                state=one.state.replace("_", " "),
+                why=one.why,
+                by=one.by,
+                trial=one.trial,
+                detail=one.detail,
+                planned_at=one.planned_ms,
+                until=one.until_ms,
+            )
+            for one in reversed(incident.actions)
+        ],
     )
 
 

@@ -14,7 +14,7 @@ from console.runbooks import parsed, runbook
 from console.slip import amount, slip
 from rules.loader import PACKED
 from schemas.alert import Slice
-from schemas.incident import Moved, Onset, Update
+from schemas.incident import Action, Moved, Onset, Update
 from tests.support.night import Night, alert
 
 MINUTE_MS = 60_000
@@ -377,3 +377,14 @@ class TestOnTheFirstPage:
         night.alert(alert("slow", "resolved", provider="a"))
         assert brief.happened([night.incident()]) == []
         assert brief.incidents([night.incident()], night.now_ms)[0].state == "ok"
+
+
+def test_calls_of_actions_are_with_it_the_latest_first(night: Night) -> None:
+    calls = (
+        Action("k1", "drain", "command", "done", 1_000, 2_000, "it fires", "f", by="thandi"),
+        Action("k2", "page_bank", "webhook", "waiting", 3_000, 3_000, "it got worse", "f", until_ms=9_000),
+    )
+    told = whole(msgspec.structs.replace(night.incident(), actions=calls), [], night.now_ms).calls
+    assert [(one.key, one.state, one.by, one.until) for one in told] == [
+        ("k2", "waiting", None, 9_000), ("k1", "done", "thandi", None)
+    ]  # fmt: skip

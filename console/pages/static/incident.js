@@ -12,7 +12,7 @@ const SHOWN = 14, MOST_SERVICES = 20;
 const at = text => Date.parse(text);
 const ICONS = {
   opened: 'failing', reopened: 'failing', resolved: 'ok', undelivered: 'degraded', delivered: 'bell', paged: 'bell', escalated: 'bell', triggered: 'bell',
-  silenced: 'maint', published: 'globe', impact: 'bolt', severity: 'flag', alerted: 'bell',
+  silenced: 'maint', published: 'globe', impact: 'bolt', action: 'bolt', severity: 'flag', alerted: 'bell',
 };
 const CHANGES = { 'deploy.released': ['deploy', 'Deploy'], 'flag.flipped': ['flag', 'Flag'], 'config.changed': ['config', 'Setting'], 'maintenance.started': ['maint', 'Maintenance began'], 'maintenance.ended': ['maint', 'Maintenance ended'] };
 let shown = SHOWN, people = false, said = null, current = null;
@@ -217,6 +217,13 @@ const ALERTS = [
   { name: 'Judged', cell: one => one.judgement ?? '–' },
 ];
 
+const CALLS = [
+  { name: 'Action', cell: one => html`<code>${one.name}</code><span class="sub">${one.trial ? 'dry run of a ' : ''}${one.means}</span>` },
+  { name: 'State', cell: one => html`${one.state}${one.by && html`<span class="sub">by ${one.by}</span>`}` },
+  { name: 'Why', cell: one => html`${one.why}${one.detail && html`<span class="sub">${one.detail}</span>`}` },
+  { name: '', right: true, cell: one => one.state === 'waiting' && current.may ? html`<button class="btn" onClick=${() => tell('approve', { text: one.key })}>Approve</button> <button class="btn" onClick=${() => tell('refuse', { text: one.key })}>Refuse</button>` : null },
+];
+
 function Change({ one }) {
   const [icon, word] = CHANGES[one.kind] ?? ['config', one.kind], before = one.before_s;
   return html`<li><${Icon} name=${icon} /><div>${word} <b>${one.component}</b><small>${one.text}</small></div><span class="ago num">${duration(Math.abs(before))} ${before < 0 ? 'after' : 'before'}</span></li>`;
@@ -224,7 +231,7 @@ function Change({ one }) {
 
 function Room({ told, age, error }) {
   current = told;
-  const { incident } = told, { evidence, changes, similar, runbook, members, updates } = incident;
+  const { incident } = told, { evidence, changes, similar, runbook, members, updates, calls } = incident;
   return html`
     ${error && html`<p class="err"><${Mark} state="failing" word="Not loaded" /> ${error}</p>`}
     <${Clocks} told=${told} age=${age} />
@@ -240,6 +247,7 @@ function Room({ told, age, error }) {
         <//>
         <${Rule} />
         <${Section} title="Alerts" unit=${`${incident.active_alerts} of ${incident.alerts} fire`}><${Table} columns=${ALERTS} rows=${members} empty="None." label="Alerts of this incident" /><//>
+        ${calls.length ? html`<${Rule} /><${Section} title="Automated actions" unit="latest first"><${Table} columns=${CALLS} rows=${calls} empty="None." label="Automated actions" /><//>` : null}
         ${updates.length ? html`<${Rule} /><${Section} title="What customers were told" unit="on the status page, latest first">${updates.map(one => html`<div class="upd"><time class="num"><${Time} ms=${at(one.at)} /></time><div>${one.title && html`<b>${one.title}</b> `}${one.text}</div></div>`)}<//>` : null}
         <${Rule} />
         <${Columns}>
