@@ -14,7 +14,8 @@ from tests.browser.test_demo import WEIGHT_MOST, faults, settled, true
 from tests.support.wait import eventually_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
-FIRST_INCIDENT_S = 150.0
+NEXT_INCIDENT_S = 200.0
+"""The demonstration has another every minute or two; those that began before the page was opened are not announced."""
 
 
 async def api(seen: Seen, demo: Demo, path: str) -> Any:
@@ -31,10 +32,10 @@ async def test_a_new_incident_is_announced_on_every_page_with_a_way_to_it(demo: 
     seen = await see(browser)
     await seen.page.goto(f"{demo.address}/rules")
     await settled(seen)
-    await seen.shows("[role=alert] a[href='/incidents/1']", FIRST_INCIDENT_S)
-    assert "open" in await seen.text("nav [data-of=incidents]")
+    await seen.shows("[role=alert] a[href^='/incidents/']", NEXT_INCIDENT_S)
+    await true(seen.page, "document.querySelector('nav [data-of=incidents]').textContent.includes('open')")
     await seen.page.click("[role=alert] a")
-    await seen.page.wait_for_url(re.compile("/incidents/1"))
+    await seen.page.wait_for_url(re.compile(r"/incidents/\d+"))
     await settled(seen)
     assert seen.complaints == []
     await seen.page.context.close()
