@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.types import Scope
 
-from console import gate
+from console.access import Access, Caller
 from console.desk import Desk
 from console.who import Who
 from notifier.desk import Duty, Result
@@ -25,7 +26,7 @@ from runtime.settings import Settings
 from schemas.alert import AlertEvent, Slice, Window
 from schemas.incident import Incident, Page
 from tests.conftest import Broker
-from tests.console.conftest import RULES, Held
+from tests.console.conftest import RULES, Held, Trusting
 from tests.console.rows import failed, paid
 from tests.support.night import JOHANNESBURG, Book, alert, end_of_business
 from tests.support.store import KillableStore
@@ -265,7 +266,11 @@ async def test_a_viewer_looks_and_does_not_act(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = await opened(client, settings, clock)
-    monkeypatch.setattr(gate, "_ON_THIS_MACHINE", Who("gast", "viewer"))
+
+    async def viewer(self: Access, scope: Scope) -> Caller:
+        return Caller(Who("gast", "viewer"), "token", "127.0.0.1")
+
+    monkeypatch.setattr(Trusting, "caller", viewer)
     assert (await get(client, f"/api/v1/pages/incident/{one['id']}"))["may"] is False
     for path in (f"/api/v1/incidents/{one['id']}/ack", "/api/v1/silences"):
         answer = await client.post(path, json={"matchers": ["rule=x"], "reason": "r", "lasts_s": 60} if "sil" in path else {})

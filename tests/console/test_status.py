@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from console.access import Access
 from console.desk import Desk
-from console.gate import Gate, Keys
+from console.gate import Gate
 from console.status import (
     ACCESS,
     DAYS,
@@ -27,8 +28,9 @@ from console.status import (
     status,
 )
 from rollups.tables import DAY, HOUR
+from runtime.clock import ManualClock
 from schemas.incident import Update
-from tests.console.conftest import APPLICATION, Held
+from tests.console.conftest import APPLICATION, TOKEN, Held
 from tests.console.rows import NOW_MS, OPEN_MS, cells, failed, paid
 from tests.support.night import Night, alert
 
@@ -217,12 +219,12 @@ class TestSent:
 # --- as it is asked for -----------------------------------------------------------------------------------------------
 
 
-async def test_anybody_may_ask_and_the_answer_may_be_kept(desk: Desk, held: Held) -> None:
+async def test_anybody_may_ask_and_the_answer_may_be_kept(desk: Desk, held: Held, clock: ManualClock) -> None:
     await held.tell()
     await held.write("payments", {OPEN_MS: [paid(500, method="card")]})
-    keys = Keys("not-a-real-token-only-for-tests")
-    APPLICATION.state.desk = desk
-    transport = httpx.ASGITransport(Gate(APPLICATION, keys), raise_app_exceptions=False)
+    access = Access(desk.settings, clock, TOKEN)
+    APPLICATION.state.desk, APPLICATION.state.access = desk, access
+    transport = httpx.ASGITransport(Gate(APPLICATION, access), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://status.example.org") as anybody:
         kinds = {"/status": "text/html", "/status.json": "application/json", "/status.atom": "application/atom+xml"}
         for path, kind in kinds.items():
@@ -232,6 +234,7 @@ async def test_anybody_may_ask_and_the_answer_may_be_kept(desk: Desk, held: Held
         assert "Everything works." in (await anybody.get("/status")).text
         assert (await anybody.get("/status.json")).json()["services"][0]["name"] == "Card payments"
         assert (await anybody.get("/api/v1/incidents")).status_code == 401
+    await access.close()
 
 
 async def test_the_days_are_read_from_the_tables(desk: Desk, client: httpx.AsyncClient, held: Held) -> None:
