@@ -13,16 +13,19 @@ Three positions matter, each an offset of the log:
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from operator import itemgetter
+from itertools import accumulate
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, earliest_samples
+from rollups.seen import Seen
 from schemas.decode import Decoder, Record, Refused
-from schemas.tables import FACTS, FOLDS, TABLES, Facts, Fold, Item, Key
+from schemas.tables import FACTS, FOLDS, TABLES, Facts, Fold, Item, Key, Table
 
 AMEND_HORIZON_MS = 6 * 3600 * 1000
 FUTURE_MS = 60_000
@@ -32,7 +35,9 @@ DEDUPE_IDS = 100_000
 RESIDENT_MS = 60_000
 """Buckets this far behind the watermark stay in memory; older ones are loaded when a late event asks for them."""
 TOGETHER = 16
-"""So many records or more are decoded at once."""
+"""So many records or more are decoded at once, and folded at once after one that was odd; twice as many then, and so on."""
+BLOCK = 512
+"""So many records are decoded and folded at once: more would leave the processor's cache between two looks at them."""
 GATHERED = 32000
 """So many records are gathered before they are added to their cells: the more, the fewer times a cell is touched."""
 MARK_MS, MARK_IDS = 5_000, 10_000
@@ -114,8 +119,7 @@ class Cut:
 SLOW_TABLES = frozenset(name for name, table in TABLES.items() if table.slow)
 
 OFFSET, TIME, COHORT, ID, IDENTITY, NUMBERS = range(6)
-_SAMPLE = {when: itemgetter(when, ID, IDENTITY) for when in (TIME, COHORT)}
-"""An item as a sample, by the place of the time that counts."""
+_offset, _timestamp, _first = attrgetter("offset"), attrgetter("timestamp"), itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +130,17 @@ class _Target:
     table: str
     measures: tuple[tuple[int | None, bool], ...] = ()
     by_cohort: bool = False
-    slow: bool = False
     keeps_recent: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Step:
-    """Tables that share a key, so that it is worked out once. by_cohort: whether one of them goes by the cohort's time."""
+    """Tables that share a key. by_cohort: whether one of them goes by the cohort's time; slow: whether they are of high
+    cardinality."""
 
-    key: Callable[[Any], Key]
     targets: tuple[_Target, ...]
-    by_cohort: bool = False
+    by_cohort: bool
+    slow: bool
 
 
 PIPELINE = "pipeline"
@@ -145,7 +149,7 @@ PIPELINE = "pipeline"
 def _single(table: str) -> _Step:
     """For what is counted without being an event of the table's own."""
     held = TABLES[table]
-    return _Step(tuple, (_Target(table, slow=held.slow, keeps_recent=held.keeps_recent),))
+    return _Step((_Target(table, keeps_recent=held.keeps_recent),), False, held.slow)
 
 
 _PIPELINE, _SECURITY, _ACTORS = _single(PIPELINE), _single("security"), _single("actors")
@@ -153,12 +157,11 @@ _PIPELINE, _SECURITY, _ACTORS = _single(PIPELINE), _single("security"), _single(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How events of one type are folded. slow_steps: into the tables of high cardinality alone. by_cohort: whether a table
-    goes by the cohort's time."""
+    """How events of one type are folded: a step for each of their keys. by_cohort: whether a table goes by the cohort's
+    time."""
 
     facts: Facts
     steps: tuple[_Step, ...]
-    slow_steps: tuple[_Step, ...]
     by_cohort: bool
 
 
@@ -168,30 +171,73 @@ def _target(fold: Fold) -> _Target:
         (None if place is None else NUMBERS + place, measure.sketch)
         for place, measure in zip(fold.numbers, table.measures, strict=True)
     )
-    return _Target(fold.table, measures, fold.by_cohort, table.slow, table.keeps_recent)
+    return _Target(fold.table, measures, fold.by_cohort, table.keeps_recent)
 
 
 def _plan(event_type: str) -> _Plan:
-    shared: dict[object, list[Fold]] = {}
+    alike: defaultdict[int, list[Fold]] = defaultdict(list)
     for fold in FOLDS[event_type]:
-        table = TABLES[fold.table]
-        shared.setdefault((table.dimensions, table.slow), []).append(fold)
+        alike[fold.key].append(fold)
     steps = tuple(
-        _Step(alike[0].key, tuple(map(_target, alike)), any(fold.by_cohort for fold in alike)) for alike in shared.values()
+        _Step(tuple(map(_target, folds)), any(fold.by_cohort for fold in folds), TABLES[folds[0].table].slow)
+        for _, folds in sorted(alike.items())
     )
-    slow_steps = tuple(step for step in steps if step.targets[0].slow)
-    return _Plan(FACTS[event_type], steps, slow_steps, any(step.by_cohort for step in steps))
+    return _Plan(FACTS[event_type], steps, any(step.by_cohort for step in steps))
 
 
 _PLANS = {event_type: _plan(event_type) for event_type in FOLDS}
 
-_Buckets = defaultdict[int, list[Item]]
-_Keys = defaultdict[Key, tuple[_Buckets, _Buckets]]
-"""The items of a key by bucket: that of their own time, and that of their cohort's."""
+_Groups = defaultdict[int, defaultdict[Key, list[Item]]]
+"""Items by bucket and key."""
 
 
-def _keys() -> _Keys:
-    return defaultdict(lambda: (defaultdict(list), defaultdict(list)))
+def _groups() -> tuple[_Groups, _Groups]:
+    """By the bucket of their own time, and by that of their cohort's."""
+    return defaultdict(lambda: defaultdict(list)), defaultdict(lambda: defaultdict(list))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Records of a chunk from `start` on, by column. `odd`: the places of those that have to be looked at by themselves; the
+    last is the end."""
+
+    chunk: Sequence[Record]
+    start: int
+    offsets: list[int]
+    stamps: list[int]
+    events: list[Any]
+    times: list[int]
+    ids: list[str]
+    odd: list[int]
+
+
+_NOTHING = _Block((), 0, [], [], [], [], [], [0])
+
+
+_Group = tuple[int, Key, list[Item], _Target]
+"""Events of one cell: the offset of the first, the key, the items."""
+
+
+def _fold(cell: Cell, items: Sequence[Item], target: _Target) -> None:
+    """Adds events to a cell."""
+    columns = list(zip(*items, strict=True))
+    times = columns[COHORT if target.by_cohort else TIME]
+    values = [
+        ([] if place is None else [value for value in columns[place] if value is not None], sketch)
+        for place, sketch in target.measures
+    ]
+    cell.fold(times, values)
+    held = cell.samples
+    if len(held) < KEPT_SAMPLES or min(times) <= held[-1][0]:
+        offered = list(zip(times, columns[ID], columns[IDENTITY], strict=True))
+        if len(held) < KEPT_SAMPLES < len(offered):  # the first few tell how early the others have to be
+            held = earliest_samples([*held, *offered[:KEPT_SAMPLES]])
+        if len(held) == KEPT_SAMPLES:
+            latest = held[-1][0]
+            offered = [sample for sample in offered if sample[0] <= latest]
+        cell.samples = earliest_samples([*held, *offered])
+    if target.keeps_recent:
+        cell.recent = nlargest(KEPT_RECENT, [*(cell.recent or ()), *times])
 
 
 class Partition:
@@ -215,7 +261,7 @@ class Partition:
         self.next, self.slow_next = progress.next, progress.slow_next
         self.watermark, self.newest = warm.watermark, warm.newest
         self._last_beat, self._active_at, self._log_ms = warm.last_beat, warm.active_at, warm.log_ms
-        self._seen: OrderedDict[str, int] = OrderedDict()
+        self._seen = Seen(DEDUPE_IDS)
         self._marks: deque[tuple[Checkpoint, int]] = deque([(warm, 0)])
         self._remembered = 0
         self._slow_since = (warm.log_ms, 0)
@@ -227,9 +273,9 @@ class Partition:
         self._letter_bytes = 0
         self._waiting = 0
         self._written = self.next
-        self._groups: defaultdict[_Step, _Keys] = defaultdict(_keys)
-        self._decoded: tuple[Sequence[Record], list[Any], list[int]] = ((), [], [])
-        """The chunk that was begun, with its events and their times."""
+        self._groups: defaultdict[_Step, tuple[_Groups, _Groups]] = defaultdict(_groups)
+        self._block = _NOTHING
+        """What was decoded last of the chunk that was begun."""
         self._gathered = 0
         """Records since the groups began to be gathered."""
         self._settled = progress.next
@@ -309,7 +355,7 @@ class Partition:
                     break
             index += 1
         if index == len(records):
-            self._decoded = ((), [], [])
+            self._block = _NOTHING
         self._gathered += index - start
         if self._gathered >= GATHERED:
             self._settle()
@@ -319,84 +365,118 @@ class Partition:
         """Folds records from `start` up to the first one that is not simply a new event of a resident bucket; returns its
         index.
 
-        It does what `_apply` does, to the letter, with all that is odd left to that: decoding at once, and names that are
-        local, cost a third.
+        It does what `_apply` does, to the letter, with all that is odd left to that: for many events at once, column by
+        column, most of it costs next to nothing.
         """
-        if records[start].offset < self.position or self.watermark is None or self.newest is None:
+        if records[start].offset < self.position:
             return start
-        if self._decoded[0] is not records:
-            self._decoded = (records, *self._decoder.decode_all(records))
-        _, events, times = self._decoded
-        seen, groups, pages, floor = self._seen, self._groups, self._pages, self._floor
-        bucket_ms, lateness_ms, plans = self._bucket_ms, self._lateness_ms, _PLANS
-        watermark, newest, log_ms, remembered = self.watermark, self.newest, self._log_ms, self._remembered
-        oldest, ms = watermark - AMEND_HORIZON_MS, None
-        mark_ms, mark_ids = self._next_mark()
-        fast_from, slow_from = self.next, self.slow_next
-        index = start
-        for index in range(start, len(records)):
-            event = events[index]
-            if event is None:
+        index, size = start, TOGETHER
+        while index < len(records):
+            block = self._block
+            if block.chunk is not records or not block.start <= index < block.start + len(block.events):
+                block = self._block = self._decoded(records, index)
+            first = index - block.start
+            last = min(first + size, len(block.events))
+            stop = self._ordinary(block, first, last)
+            index = block.start + stop
+            if stop < last:
                 break
-            kind = event.TYPE
-            identity = f"{event.source}\n{event.id}"
-            if kind == HEARTBEAT or identity in seen:
-                break
-            record, at = records[index], times[index]
-            stamp, offset = record.timestamp, record.offset
-            if at > stamp + FUTURE_MS or at < oldest:
-                break
-            bucket = at - at % bucket_ms
-            if floor is not None and bucket < floor and bucket not in pages:
-                break
-            plan = plans[kind]
-            item = plan.facts(event, offset, at)
-            if plan.by_cohort:
-                cohort_ms = item[COHORT]
-                if not oldest <= cohort_ms <= stamp + FUTURE_MS:
-                    break
-                cohort = cohort_ms - cohort_ms % bucket_ms
-                if floor is not None and cohort < floor and cohort not in pages:
-                    break
-            now_ms = stamp if stamp > log_ms else log_ms
-            if now_ms >= mark_ms or remembered >= mark_ids:
-                self._keep_clocks(watermark, newest, log_ms, remembered, ms)
-                self._mark(offset, now_ms)
-                mark_ms, mark_ids = self._next_mark()
-            ms, log_ms = at, now_ms
-            remembered += 1
-            seen[identity] = log_ms
-            if len(seen) > DEDUPE_IDS:
-                seen.popitem(last=False)
-            low = (at if at < stamp else stamp) - lateness_ms
-            if low > watermark:
-                watermark, oldest = low, low - AMEND_HORIZON_MS
-            if at > newest:
-                newest = at
-            if offset >= fast_from:
-                steps = plan.steps
-            elif offset >= slow_from:
-                steps = plan.slow_steps
-            else:
-                continue
-            for step in steps:
-                own, cohorts = groups[step][step.key(event)]
-                own[bucket].append(item)
-                if step.by_cohort:
-                    cohorts[cohort].append(item)
-        else:
-            index = len(records)
-        if index > start:
-            self._keep_clocks(watermark, newest, log_ms, remembered, ms)
-            self.position = records[index - 1].offset + 1
-            self.next = max(self.next, self.position)
+            size *= 2
         return index
 
-    def _keep_clocks(self, watermark: int, newest: int, log_ms: int, remembered: int, ms: int | None) -> None:
-        """`ms`: the time of the last event, None if there was none."""
-        self.watermark, self.newest, self._log_ms, self._remembered = watermark, newest, log_ms, remembered
-        if ms is not None:
-            self._active_at = self._came_at(ms)
+    def _decoded(self, records: Sequence[Record], start: int) -> _Block:
+        some = records[start : start + BLOCK]
+        events, times = self._decoder.decode_all(some)
+        ids = ["" if event is None else f"{event.source}\n{event.id}" for event in events]
+        odd = [place for place, event in enumerate(events) if event is None or event.TYPE == HEARTBEAT]
+        columns = list(map(_offset, some)), list(map(_timestamp, some)), events, times, ids
+        return _Block(records, start, *columns, [*odd, len(some)])
+
+    def _ordinary(self, block: _Block, first: int, last: int) -> int:
+        """Folds the events from `first` of a block up to the first odd one, or up to `last`; returns its place."""
+        watermark, newest, log_ms = self.watermark, self.newest, self._log_ms
+        if watermark is None or newest is None:
+            return first
+        mark_ms, mark_ids = self._next_mark()
+        last = min(last, block.odd[bisect_left(block.odd, first)], first + mark_ids - self._remembered)
+        offsets, stamps = block.offsets[first:last], block.stamps[first:last]
+        fast_from, slow_from = self.next, self.slow_next
+        for bound in (fast_from, slow_from):  # what is folded into the same tables is folded together
+            if stamps and offsets[0] < bound <= offsets[-1]:
+                del stamps[bisect_left(offsets, bound):]
+        events, ids = block.events[first : first + len(stamps)], block.ids[first : first + len(stamps)]
+        del stamps[self._seen.new(ids) :]
+        if not stamps or max(log_ms, stamps[0]) >= mark_ms:
+            return first
+        if max(stamps) >= mark_ms:
+            del stamps[next(place for place, stamp in enumerate(stamps) if stamp >= mark_ms) :]
+        times = block.times[first : first + len(stamps)]
+        plans = _PLANS
+        facts = [
+            plans[event.TYPE].facts(event, offset, at)
+            for event, offset, at in zip(events, offsets, times, strict=False)
+        ]
+        count = self._on_time(times, [item[COHORT] for item, _ in facts], stamps)
+        if not count:
+            return first
+
+        del stamps[count:], times[count:], facts[count:], ids[count:], offsets[count:], events[count:]
+        if log_ms <= stamps[0] and stamps == sorted(stamps):
+            log = stamps
+        else:  # the broker's clock was set back
+            log = list(accumulate(stamps, max, initial=log_ms))[1:]
+        self._seen.add(ids, log)
+        self._log_ms = log[-1]
+        self._remembered += count
+        latest = max(times)
+        low = latest if latest <= min(stamps) else max(map(min, times, stamps))
+        self.watermark, self.newest = max(watermark, low - self._lateness_ms), max(newest, latest)
+        self._active_at = self._came_at(times[-1])
+        self.position = offsets[-1] + 1
+        self.next = max(self.next, self.position)
+        if offsets[0] >= slow_from:
+            self._gather(events, facts, to_fast=offsets[0] >= fast_from)
+        return first + count
+
+    def _on_time(self, times: Sequence[int], cohorts: Sequence[int], stamps: Sequence[int]) -> int:
+        """How many of these events, from the first on, are in time by both of their times, with their buckets resident."""
+        watermark, floor = self.watermark, self._floor
+        assert watermark is not None
+        low, high = min(min(times), min(cohorts)), max(max(times), max(cohorts))
+        reached = max(watermark, max(times) - self._lateness_ms)
+        if reached - AMEND_HORIZON_MS <= low and high <= min(stamps) + FUTURE_MS and (floor is None or low >= floor):
+            return len(times)
+        bucket_ms = self._bucket_ms
+        for place, (at, cohort, stamp) in enumerate(zip(times, cohorts, stamps, strict=True)):
+            oldest, latest = watermark - AMEND_HORIZON_MS, stamp + FUTURE_MS
+            if not (oldest <= at <= latest and oldest <= cohort <= latest):
+                return place
+            if self._absent(at - at % bucket_ms) or self._absent(cohort - cohort % bucket_ms):
+                return place
+            watermark = max(watermark, min(at, stamp) - self._lateness_ms)
+        return len(times)
+
+    def _gather(self, events: Sequence[Any], facts: Sequence[tuple[Item, tuple[Key, ...]]], *, to_fast: bool) -> None:
+        """Puts events aside until they are added to their cells. `to_fast`: not to the tables of high cardinality alone."""
+        groups, bucket_ms = self._groups, self._bucket_ms
+        homes: dict[str, tuple[list[tuple[int, _Groups]], list[tuple[int, _Groups]]]] = {}
+        for event, (item, keys) in zip(events, facts, strict=True):
+            kind = event.TYPE
+            home = homes.get(kind)
+            if home is None:
+                steps = [(place, step) for place, step in enumerate(_PLANS[kind].steps) if to_fast or step.slow]
+                home = homes[kind] = (
+                    [(place, groups[step][0]) for place, step in steps],
+                    [(place, groups[step][1]) for place, step in steps if step.by_cohort],
+                )
+            own, cohorts = home
+            at = item[TIME]
+            bucket = at - at % bucket_ms
+            for place, by_bucket in own:
+                by_bucket[bucket][keys[place]].append(item)
+            for place, by_bucket in cohorts:
+                at = item[COHORT]
+                by_bucket[at - at % bucket_ms][keys[place]].append(item)
 
     def _apply(self, record: Record) -> int | None:
         """Folds one record, or returns the bucket that it needs and changes nothing."""
@@ -412,14 +492,12 @@ class Partition:
             self._beat(ms, record.timestamp)
             return None
 
-        seen = self._seen
         identity = f"{event.source}\n{event.id}"
-        seen_ms = seen.get(identity)
+        seen_ms = self._seen.when(identity)
         if seen_ms is not None and log_ms - seen_ms <= DEDUPE_MS:
             missing = self._note(log_ms, offset, "repeat", kind, None)
             if missing is None:
-                seen[identity] = log_ms
-                seen.move_to_end(identity)
+                self._seen.meet(identity, log_ms)
                 self._log_ms = log_ms
             return missing
         if ms > record.timestamp + FUTURE_MS:
@@ -441,7 +519,7 @@ class Partition:
         floor = self._floor
         if floor is not None and bucket < floor and bucket not in self._pages:
             return bucket
-        item = plan.facts(event, offset, ms)
+        item, keys = plan.facts(event, offset, ms)
         cohort: int | None = None
         if plan.by_cohort:
             cohort_ms: int = item[COHORT]
@@ -452,17 +530,19 @@ class Partition:
 
         self._mark(offset, log_ms)
         self._log_ms = log_ms
-        self._remember(identity, log_ms)
+        self._remembered += 1
+        self._seen.meet(identity, log_ms)
         self._advance(ms, record.timestamp)
 
         to_fast = offset >= self.next
         if not to_fast and offset < self.slow_next:
             return None
-        for step in plan.steps if to_fast else plan.slow_steps:
-            own, cohorts = self._groups[step][step.key(event)]
-            own[bucket].append(item)
-            if step.by_cohort and cohort is not None:
-                cohorts[cohort].append(item)
+        for step, key in zip(plan.steps, keys, strict=True):
+            if to_fast or step.slow:
+                own, cohorts = self._groups[step]
+                own[bucket][key].append(item)
+                if step.by_cohort and cohort is not None:
+                    cohorts[cohort][key].append(item)
         if to_fast and plan.by_cohort and cohort is None:
             self._single(_PIPELINE, ("cohort_out_of_range", kind, None), bucket, ms, offset, event.id)
         if notes is not None:
@@ -481,81 +561,62 @@ class Partition:
 
     def _single(self, step: _Step, key: Key, bucket: int, ms: int, offset: int, event_id: str) -> None:
         """Adds one to a cell."""
-        self._groups[step][key][0][bucket].append((offset, ms, 0, event_id, event_id))
+        self._groups[step][0][bucket][key].append((offset, ms, ms, event_id, event_id))
 
     def _settle(self) -> None:
-        """Adds the gathered events to their cells, group by group in the order of their first events: new cells come in the
+        """Adds the gathered events to their cells, in each table in the order of their first events: new cells come in the
         same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
-        groups, self._groups, self._gathered = self._groups, defaultdict(_keys), 0
-        ordered = [
-            (items[0][OFFSET], bucket, target, key, items)
-            for step, keys in groups.items()
-            for key, own_and_cohorts in keys.items()
-            for target in step.targets
-            for bucket, items in own_and_cohorts[target.by_cohort].items()
-        ]
-        ordered.sort(key=itemgetter(0))
-        for _, bucket, target, key, items in ordered:
-            self._add(target, bucket, key, items)
+        groups, self._groups, self._gathered = self._groups, defaultdict(_groups), 0
+        work: defaultdict[tuple[int, str], list[_Group]] = defaultdict(list)
+        for step, own_and_cohorts in groups.items():
+            for target in step.targets:
+                for bucket, keys in own_and_cohorts[target.by_cohort].items():
+                    work[bucket, target.table] += [(items[0][OFFSET], key, items, target) for key, items in keys.items()]
+        over: defaultdict[int, list[_Group]] = defaultdict(list)
+        for (bucket, table), some in work.items():
+            if table != PIPELINE:
+                over[bucket] += self._add(bucket, table, some)
+        for bucket in sorted(over.keys() | {bucket for bucket, table in work if table == PIPELINE}):
+            self._add(bucket, PIPELINE, over[bucket] + work[bucket, PIPELINE])
 
-    def _add(self, target: _Target, bucket: int, key: Key, items: list[Item]) -> None:
-        """Adds events to one cell."""
+    def _add(self, bucket: int, table: str, groups: list[_Group]) -> list[_Group]:
+        """Adds events to the cells of one table and bucket. Returns what is to be counted as having found no cell there."""
+        if not groups:
+            return []
         page = self._pages.get(bucket)
         if page is None:
             page = self._pages[bucket] = Page()
-        first, last, table = items[0][OFFSET], items[-1][OFFSET], target.table
+        self._changed.add(bucket)
+        cells, changed = page.cells.setdefault(table, {}), page.changed.setdefault(table, {})
+        groups.sort(key=_first)
+        first, last = groups[0][0], max([items[-1][OFFSET] for _, _, items, _ in groups])
         if page.first is None or first < page.first:
             page.first = first
         if last > page.last:
             page.last = last
-        cells = page.cells.get(table)
-        if cells is None:
-            cells = page.cells[table] = {}
-        cell = cells.get(key)
-        if cell is None:
-            key, cell = self._new_cell(page, bucket, target, cells, key, items)
-        self._changed.add(bucket)
-        changed = page.changed.get(table)
-        if changed is None:
-            changed = page.changed[table] = {}
-        if key not in changed:
-            changed[key] = cell
-            self._waiting += 1
-
-        when = COHORT if target.by_cohort else TIME
-        times = [item[when] for item in items]
-        values = [
-            ([] if place is None else [value for item in items if (value := item[place]) is not None], sketch)
-            for place, sketch in target.measures
-        ]
-        cell.fold(times, values)
-        held, sample = cell.samples, _SAMPLE[when]
-        if len(held) < KEPT_SAMPLES < len(items):  # the first few tell how early the others have to be
-            held = earliest_samples([*held, *map(sample, items[:KEPT_SAMPLES])])
-        if len(held) == KEPT_SAMPLES:
-            latest = held[-1][0]
-            items = [item for item in items if item[when] <= latest]
-        if items:
-            cell.samples = earliest_samples([*held, *map(sample, items)])
-        if target.keeps_recent:
-            cell.recent = nlargest(KEPT_RECENT, [*(cell.recent or ()), *times])
-
-    def _new_cell(
-        self, page: Page, bucket: int, target: _Target, cells: dict[Key, Cell], key: Key, items: list[Item]
-    ) -> tuple[Key, Cell]:
-        """A cell that the page does not have yet, or that of `other` where the table is full."""
-        table = TABLES[target.table]
-        if len(cells) >= table.max_cells:
-            key = table.overflow(key)
-            counted = [item for item in items if item[OFFSET] >= self._settled] if table.slow else items
-            if counted and table.name != PIPELINE:
-                over = [(item[OFFSET], item[TIME], 0, f"{item[OFFSET]}", f"{item[OFFSET]}") for item in counted]
-                self._add(_PIPELINE.targets[0], bucket, ("overflow", table.name, None), over)
+        declared = TABLES[table]
+        before, over = len(changed), []
+        for first, key, items, target in groups:
             cell = cells.get(key)
-            if cell is not None:
-                return key, cell
-        cell = cells[key] = Cell(len(table.measures), recent=[] if table.keeps_recent else None)
-        return key, cell
+            if cell is None:
+                if len(cells) >= declared.max_cells:
+                    if table != PIPELINE:
+                        over += self._over(declared, items)
+                    key = declared.overflow(key)
+                    cell = cells.get(key)
+                if cell is None:
+                    cell = cells[key] = Cell(len(declared.measures), recent=[] if declared.keeps_recent else None)
+            changed[key] = cell
+            _fold(cell, items, target)
+        self._waiting += len(changed) - before
+        return over
+
+    def _over(self, table: Table, items: Sequence[Item]) -> list[_Group]:
+        """What tells that these events found no cell."""
+        # Of a table of high cardinality, some may have been told before it was read again.
+        counted = [item for item in items if item[OFFSET] >= self._settled] if table.slow else items
+        told = [(item[OFFSET], item[TIME], item[TIME], f"{item[OFFSET]}", f"{item[OFFSET]}") for item in counted]
+        return [(told[0][OFFSET], ("overflow", table.name, None), told, _PIPELINE.targets[0])] if told else []
 
     def _note(self, ms: int, offset: int, kind: str, what: str, source: str | None) -> int | None:
         """Counts something that is no event, at the broker's time. Returns the bucket to load, if it is not here."""
@@ -613,27 +674,12 @@ class Partition:
         mark_ms, mark_ids = self._next_mark()
         if log_ms >= mark_ms or self._remembered >= mark_ids:
             self._marks.append((self._clocks(offset), self._remembered))
-            self._forget_ids(log_ms - DEDUPE_MS)
+            self._seen.forget(log_ms - DEDUPE_MS)  # a look-up would judge it too old anyhow
 
     def _next_mark(self) -> tuple[int, int]:
         """When the next checkpoint is due: the log's time, or so many ids remembered."""
         mark, ids = self._marks[-1]
         return mark.log_ms + MARK_MS, ids + MARK_IDS
-
-    def _remember(self, identity: str, log_ms: int) -> None:
-        self._remembered += 1
-        seen = self._seen
-        if identity in seen:  # older than the memory reaches: the new time must be at the end of the order, too
-            del seen[identity]
-        seen[identity] = log_ms
-        if len(seen) > DEDUPE_IDS:
-            seen.popitem(last=False)
-
-    def _forget_ids(self, oldest: int) -> None:
-        """Frees what a look-up would judge too old anyhow."""
-        seen = self._seen
-        while seen and seen[next(iter(seen))] < oldest:
-            seen.popitem(last=False)
 
     def _warm(self) -> Checkpoint:
         """The latest checkpoint from which a reader knows, at `slow_next`, every id that matters there."""

@@ -23,7 +23,7 @@ from schemas.annotations import CONTROL, LONGEST
 from schemas.events import CORE, DATA_OF, EVERYWHERE, SUBJECT_OF, Data, Envelope, event_model
 from schemas.masking import BACKSLASH, SHORTEST, Masker, holds_card, is_identifier, may_hold_card
 from schemas.tables import fields_of, kind_of
-from schemas.time import epoch_ms
+from schemas.time import epoch_ms, epochs
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 256
@@ -166,7 +166,7 @@ class Decoder:
         if not odd:
             try:
                 whole = list(map(self._fast, values))
-                return whole, list(map(_epoch_ms, whole))
+                return whole, _epochs(whole)
             except (ValueError, RecursionError):
                 pass  # one by one, then, to know which
         decode, events, times = self._fast, [], []
@@ -328,6 +328,16 @@ def _epoch_ms(event: Any) -> int:
         if moment is not None:
             setattr(event.data, name, epoch_ms(moment))
     return epoch_ms(event.time)
+
+
+def _epochs(events: Sequence[Any]) -> list[int]:
+    """`_epoch_ms` of each."""
+    for name in {name for kind in set(map(type, events)) for name in kind.MOMENTS}:
+        holders = [event.data for event in events if name in event.MOMENTS]
+        holders = [data for data in holders if getattr(data, name) is not None]
+        for data, ms in zip(holders, epochs([getattr(data, name) for data in holders]), strict=True):
+            setattr(data, name, ms)
+    return epochs([event.time for event in events])
 
 
 def _source(fields: dict[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ webhooks) and `step` (enrollments) are the verb of the type.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -59,11 +59,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """How an event of one type adds to one table. `key` takes the decoded event; `numbers`: which of the numbers of its
+    """How an event of one type adds to one table. `key`: which of the event's keys; `numbers`: which of the numbers of its
     `Item` is each of the table's measures, None where the type has none."""
 
     table: str
-    key: Callable[[Any], Key]
+    key: int
     numbers: tuple[int | None, ...]
     by_cohort: bool
     """Whether the bucket goes by the cohort's time instead of the event's own."""
@@ -71,9 +71,9 @@ class Fold:
 
 Item = tuple[Any, ...]
 """(offset, time, cohort's time, id, identity, *numbers): what is folded of an event, beside its dimensions. Times in epoch
-ms; the cohort's is 0 where the type has none."""
-Facts = Callable[[Any, int, int], Item]
-"""Takes a decoded event, its offset and its time in epoch ms."""
+ms; what has no cohort is its own."""
+Facts = Callable[[Any, int, int], tuple[Item, tuple[Key, ...]]]
+"""Takes a decoded event, its offset and its time in epoch ms; returns its item and its keys, each for one table or several."""
 
 
 _PAYMENT = ("outcome", "provider", "method", "currency", "fault", "reason")
@@ -163,17 +163,12 @@ def _table(name: str) -> Table:
 TABLES: dict[str, Table] = {name: _table(name) for name in _LAYOUT}
 
 
-# An event passes a handful of these functions. Each is written out for its type, as a loop over names would cost more than
-# all the rest of the fold.
+# Every event passes one of these functions. It is written out for its type, as a loop over names would cost more than all
+# the rest of the fold.
 
 
-def _written(parameters: str, values: list[str]) -> Callable[..., Any]:
-    """A function that returns a tuple of these expressions, of two values or more."""
-    function: Callable[..., Any] = eval(f"lambda {parameters}: ({', '.join(values)})")
-    return function
-
-
-def _key(table: Table, event_type: str) -> Callable[[Any], Key]:
+def _key(table: Table, event_type: str) -> list[str]:
+    """The dimensions of a table, as expressions over `event` and its `data`."""
     fields = fields_of(DATA_OF[event_type])
     verb = event_type.partition(".")[2]
     constants = dict.fromkeys(_VERBS, verb) | {"kind": event_type}
@@ -183,10 +178,10 @@ def _key(table: Table, event_type: str) -> Callable[[Any], Key]:
             kind = event_type if _PIPELINE in DATA_OF[event_type].tables else EVENT
             return "event.source" if name == "source" else repr(kind if name == "kind" else None)
         if name != "kind" and name in fields and mark(fields[name], Dimension) is not None:
-            return f"event.data.{name}"
+            return f"data.{name}"
         return repr(constants.get(name))
 
-    return _written("event", [value(name) for name in table.dimensions])
+    return [value(name) for name in table.dimensions]
 
 
 def _numbers(model: type[Data]) -> list[Measure]:
@@ -195,38 +190,63 @@ def _numbers(model: type[Data]) -> list[Measure]:
     return [measure for name, measure in found.items() if name in fields_of(model)]
 
 
-def _facts(model: type[Data]) -> Facts:
+def _item(model: type[Data]) -> list[str]:
+    """The item of an event, as expressions over the same and its `offset` and `ms`."""
     fields = fields_of(model)
 
     def value(name: str, absent: str = "None", whole: str = "{}") -> str:
-        held = f"event.data.{name}"
+        held = f"data.{name}"
         whole = whole.format(held)
         return whole if fields[name].is_required() else f"{absent} if {held} is None else {whole}"
 
     # What does not say when it was initiated is its own cohort.
-    cohort = value("initiated_at", absent="ms") if "initiated_at" in fields else "0"
+    cohort = value("initiated_at", absent="ms") if "initiated_at" in fields else "ms"
     identity = value("transaction_id") if "payments" in model.tables else "event.id"
     numbers = [value(one.name, whole="round({} * 1000)" if one.thousandths else "{}") for one in _numbers(model)]
-    return _written("event, offset, ms", ["offset", "ms", cohort, "event.id", identity, *numbers])
+    return ["offset", "ms", cohort, "event.id", identity, *numbers]
+
+
+def _tables(event_type: str) -> list[Table]:
+    """The tables that events of this type are folded into."""
+    model = DATA_OF[event_type]
+    counted = () if not model.tables or _PIPELINE in model.tables else (_PIPELINE,)
+    return [TABLES[name] for name in (*model.tables, *counted)]
+
+
+def _shared(table: Table) -> object:
+    """Tables that have this in common have a key in common, and are written together."""
+    return table.dimensions, table.slow
+
+
+def _facts(event_type: str) -> Facts:
+    keys = {_shared(table): _tuple(_key(table, event_type)) for table in _tables(event_type)}
+    item = _tuple(_item(DATA_OF[event_type]))
+    written: dict[str, Facts] = {}
+    exec(f"def facts(event, offset, ms):\n data = event.data\n return {item}, {_tuple(keys.values())}", written)
+    return written["facts"]
+
+
+def _tuple(values: Iterable[str]) -> str:
+    return f"({''.join(f'{value}, ' for value in values)})"
 
 
 def _folds(event_type: str) -> tuple[Fold, ...]:
-    model = DATA_OF[event_type]
+    model, tables = DATA_OF[event_type], _tables(event_type)
     places = {measure.name: place for place, measure in enumerate(_numbers(model))}
     by_cohort = "initiated_at" in fields_of(model)
-    counted = () if not model.tables or _PIPELINE in model.tables else (_PIPELINE,)
+    keys = list(dict.fromkeys(map(_shared, tables)))
     return tuple(
         Fold(
-            name,
-            _key(TABLES[name], event_type),
-            tuple(places.get(measure.name) for measure in TABLES[name].measures),
-            by_cohort and name == _COHORTS,
+            table.name,
+            keys.index(_shared(table)),
+            tuple(places.get(measure.name) for measure in table.measures),
+            by_cohort and table.name == _COHORTS,
         )
-        for name in (*model.tables, *counted)
+        for table in tables
     )
 
 
 FOLDS: dict[str, tuple[Fold, ...]] = {event_type: _folds(event_type) for event_type in DATA_OF}
 """How an event of each type is folded."""
-FACTS: dict[str, Facts] = {event_type: _facts(model) for event_type, model in DATA_OF.items()}
+FACTS: dict[str, Facts] = {event_type: _facts(event_type) for event_type in DATA_OF}
 """What is folded of an event of each type."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 _MOMENT = re.compile(
@@ -11,27 +12,46 @@ _MOMENT = re.compile(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
-# Times of one stream share their minute and zone, and there are 60,000 ways to write seconds and milliseconds: two
-# look-ups are five times as fast as parsing.
-_MINUTES: dict[str, int] = {}
-_TAILS: dict[str, int] = {}
+# Times of one stream share their second and zone, and there are 1,000 ways to go on: two look-ups are several times as
+# fast as parsing.
 _CACHED = 100_000
-_MINUTE_CHARS = len("2026-11-23T08:00:")
+_SECOND_CHARS, _MINUTE_CHARS = len("2026-11-23T08:00:00."), len("2026-11-23T08:00:")
 _TAIL_CHARS = len("00.") + 18
+_TAILS = {f"{ms:03d}Z": ms for ms in range(1_000)}
+_MINUTES: dict[str, int] = {}
+
+
+class _Seconds(dict[str, int]):
+    """The epoch ms of a second, by how its times begin."""
+
+    def __missing__(self, second: str) -> int:
+        ms = _parse(f"{second}000Z")
+        if len(self) >= _CACHED:
+            self.clear()
+        self[second] = ms
+        return ms
+
+
+_SECONDS = _Seconds()
 
 
 def epoch_ms(text: str) -> int:
     """Epoch milliseconds of an RFC 3339 time with a zone, rounded down. Raises ValueError."""
-    minute = _MINUTES.get(text[:_MINUTE_CHARS])
-    if minute is not None:
-        tail = _TAILS.get(text[_MINUTE_CHARS:])
-        if tail is not None:
-            return minute + tail
-    return _otherwise(text)
+    tail = _TAILS.get(text[_SECOND_CHARS:])
+    return _otherwise(text) if tail is None else _SECONDS[text[:_SECOND_CHARS]] + tail
+
+
+def epochs(texts: Sequence[str]) -> list[int]:
+    """`epoch_ms` of each."""
+    seconds, tails = _SECONDS, _TAILS
+    try:
+        return [seconds[text[:_SECOND_CHARS]] + tails[text[_SECOND_CHARS:]] for text in texts]
+    except KeyError:  # one that is written in another way
+        return list(map(epoch_ms, texts))
 
 
 def _otherwise(text: str) -> int:
-    """A time whose seconds are new, or that does not end in milliseconds and Z but finer, or with an offset."""
+    """A time that does not end in milliseconds and Z but finer, or with an offset."""
     zone = "Z" if text[-1:] in ("Z", "z") else text[-6:]
     minute = _MINUTES.get(text[:_MINUTE_CHARS] + ("" if zone == "Z" else zone))
     if minute is not None:
@@ -39,10 +59,7 @@ def _otherwise(text: str) -> int:
         digits = seconds[:2] + seconds[3:]
         formed = len(seconds) == 2 or (seconds[2:3] == "." and 4 <= len(seconds) <= _TAIL_CHARS)
         if formed and digits.isascii() and digits.isdigit() and digits[0] < "6":
-            tail = int(digits[:5].ljust(5, "0"))
-            if len(digits) == 5:
-                _TAILS[seconds + "Z"] = tail
-            return minute + tail
+            return minute + int(digits[:5].ljust(5, "0"))
     return _parse(text)
 
 
