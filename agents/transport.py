@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import faust
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import UnknownTopicOrPartitionError
-from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -23,6 +24,7 @@ from yarl import URL
 
 from runtime.guard import Guard
 from runtime.settings import Settings
+from schemas.decode import Record
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class Chunk(NamedTuple):
     """Consecutive records of one partition. `generation` counts the seeks of the partition before it was fetched; `end` is
     the offset after the partition's last record, as far as known."""
 
-    records: list[ConsumerRecord]
+    records: Sequence[Record]
     generation: int
     end: int
 
@@ -78,6 +80,20 @@ class _NoReadOffset(dict[TP, int | None]):
         pass
 
 
+class _Fetched(OrderedDict[TopicPartition, Any]):
+    """What aiokafka has fetched, by partition. Records stay what its C extension makes of them: another object and a tuple
+    for each, with fields that nobody reads, are most of what its thread costs."""
+
+    def __setitem__(self, partition: TopicPartition, result: Any) -> None:
+        if isinstance(result, FetchResult):
+            result._partition_records._consumer_record = _as_it_is
+        super().__setitem__(partition, result)
+
+
+def _as_it_is(partition: TopicPartition, record: Record) -> Record:
+    return record
+
+
 class _Thread(driver.AIOKafkaConsumerThread):
     _committing = False
 
@@ -85,6 +101,12 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = 100  # Faust fixes 1,500
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        fetcher = consumer._fetcher
+        if not isinstance(fetcher._records, _Fetched):
+            fetcher._records = _Fetched(fetcher._records)
+        return await super()._fetch_records(consumer, *args, **kwargs)
 
     def rejoining(self) -> bool:
         subscription = self._consumer._subscription if self._consumer is not None else None
@@ -139,7 +161,7 @@ class _Consumer(driver.Consumer):
                 [], None, chunk, None, -1, -1, tp=tp, generation_id=group_generation,
             )  # fmt: skip
 
-    def _end(self, tp: TP, records: list[ConsumerRecord]) -> int:
+    def _end(self, tp: TP, records: Sequence[Record]) -> int:
         end: int = max(self._thread.highwater(tp) or 0, records[-1].offset + 1)
         return end
 
