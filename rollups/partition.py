@@ -15,17 +15,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from itertools import accumulate
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, earliest_samples
 from rollups.seen import Seen
-from schemas.decode import Decoder, Record, Refused
-from schemas.tables import FACTS, FOLDS, TABLES, Facts, Fold, Item, Key, Table
+from schemas.decode import Decoder, Notes, Record, Refused
+from schemas.tables import FACTS, FOLDS, TABLES, Facts, Fold, Item, Key, Table, Value
 
 AMEND_HORIZON_MS = 6 * 3600 * 1000
 FUTURE_MS = 60_000
@@ -119,7 +119,7 @@ class Cut:
 SLOW_TABLES = frozenset(name for name, table in TABLES.items() if table.slow)
 
 OFFSET, TIME, COHORT, ID, IDENTITY, NUMBERS = range(6)
-_offset, _timestamp, _first = attrgetter("offset"), attrgetter("timestamp"), itemgetter(0)
+_offset, _timestamp = attrgetter("offset"), attrgetter("timestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +198,8 @@ def _groups() -> tuple[_Groups, _Groups]:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Records of a chunk from `start` on, by column. `odd`: the places of those that have to be looked at by themselves; the
-    last is the end."""
+    """Records of a chunk from `start` on, by column. `notes`: by place what is worth counting about them; `odd`: the places
+    of those that have to be looked at by themselves; the last is the end."""
 
     chunk: Sequence[Record]
     start: int
@@ -208,14 +208,20 @@ class _Block:
     events: list[Any]
     times: list[int]
     ids: list[str]
+    notes: Mapping[int, Notes]
     odd: list[int]
 
 
-_NOTHING = _Block((), 0, [], [], [], [], [], [0])
+_NOTHING = _Block((), 0, [], [], [], [], [], {}, [0])
 
 
 _Group = tuple[int, Key, list[Item], _Target]
 """Events of one cell: the offset of the first, the key, the items."""
+
+
+def _order(group: _Group) -> tuple[int, Value]:
+    """What comes first: of the same event, by the kind of what is counted."""
+    return group[0], group[1][0]
 
 
 def _fold(cell: Cell, items: Sequence[Item], target: _Target) -> None:
@@ -386,11 +392,11 @@ class Partition:
 
     def _decoded(self, records: Sequence[Record], start: int) -> _Block:
         some = records[start : start + BLOCK]
-        events, times = self._decoder.decode_all(some)
+        events, times, notes = self._decoder.decode_all(some)
         ids = ["" if event is None else f"{event.source}\n{event.id}" for event in events]
         odd = [place for place, event in enumerate(events) if event is None or event.TYPE == HEARTBEAT]
         columns = list(map(_offset, some)), list(map(_timestamp, some)), events, times, ids
-        return _Block(records, start, *columns, [*odd, len(some)])
+        return _Block(records, start, *columns, notes, [*odd, len(some)])
 
     def _ordinary(self, block: _Block, first: int, last: int) -> int:
         """Folds the events from `first` of a block up to the first odd one, or up to `last`; returns its place."""
@@ -436,6 +442,11 @@ class Partition:
         self.next = max(self.next, self.position)
         if offsets[0] >= slow_from:
             self._gather(events, facts, to_fast=offsets[0] >= fast_from)
+        if block.notes and offsets[0] >= fast_from:
+            for place in range(count):
+                notes = block.notes.get(first + place)
+                if notes is not None:
+                    self._drift(notes, events[place], times[place], offsets[place])
         return first + count
 
     def _on_time(self, times: Sequence[int], cohorts: Sequence[int], stamps: Sequence[int]) -> int:
@@ -546,10 +557,8 @@ class Partition:
         if to_fast and plan.by_cohort and cohort is None:
             self._single(_PIPELINE, ("cohort_out_of_range", kind, None), bucket, ms, offset, event.id)
         if notes is not None:
-            if to_fast and notes.extension:
-                self._single(_PIPELINE, ("extension", kind, None), bucket, ms, offset, event.id)
-            if to_fast and notes.unknown_field:
-                self._single(_PIPELINE, ("unknown_field", kind, None), bucket, ms, offset, event.id)
+            if to_fast:
+                self._drift(notes, event, ms, offset)
             if notes.card:
                 # A finding of the same partition, at the event's time: no message is written, so a replay finds the same.
                 violated = "security.violated"
@@ -558,6 +567,14 @@ class Partition:
                     self._single(_SECURITY, found, bucket, ms, offset, event.id)
                 self._single(_ACTORS, (violated, event.source), bucket, ms, offset, event.id)
         return None
+
+    def _drift(self, notes: Notes, event: Any, ms: int, offset: int) -> None:
+        """Counts an event that holds something unknown."""
+        bucket = ms - ms % self._bucket_ms
+        if notes.extension:
+            self._single(_PIPELINE, ("extension", event.TYPE, None), bucket, ms, offset, event.id)
+        if notes.unknown_field:
+            self._single(_PIPELINE, ("unknown_field", event.TYPE, None), bucket, ms, offset, event.id)
 
     def _single(self, step: _Step, key: Key, bucket: int, ms: int, offset: int, event_id: str) -> None:
         """Adds one to a cell."""
@@ -588,7 +605,7 @@ class Partition:
             page = self._pages[bucket] = Page()
         self._changed.add(bucket)
         cells, changed = page.cells.setdefault(table, {}), page.changed.setdefault(table, {})
-        groups.sort(key=_first)
+        groups.sort(key=_order)
         first, last = groups[0][0], max([items[-1][OFFSET] for _, _, items, _ in groups])
         if page.first is None or first < page.first:
             page.first = first

@@ -122,6 +122,8 @@ def _event_struct(event_type: str, model: type[Data], data: type[msgspec.Struct]
 _DATA_STRUCTS = {model: _data_struct(model) for model in dict.fromkeys(DATA_OF.values())}
 _STRUCTS = {event_type: _event_struct(event_type, model, _DATA_STRUCTS[model]) for event_type, model in DATA_OF.items()}
 
+_FIELDS = {event_type: frozenset(fields_of(model)) for event_type, model in DATA_OF.items()}
+
 Decoded = tuple[Any, int, Notes | None]
 """An event, its time in epoch ms, and what is worth counting about it."""
 
@@ -156,9 +158,11 @@ class Decoder:
             source = None if refused.source is None else mask.identifier(refused.source)
             raise Refused(refused.reason, mask.text(refused.detail), source) from None
 
-    def decode_all(self, records: Sequence[Record]) -> tuple[list[Any], list[int]]:
+    def decode_all(self, records: Sequence[Record]) -> tuple[list[Any], list[int], dict[int, Notes]]:
         """The events of a chunk of records and their times; None, and 0, for each that has to be decoded by itself, since
-        something is odd about it. The same look at the bytes as `decode` takes, but at the whole chunk at once."""
+        something is odd about it. By place what is worth counting about an event that merely holds something unknown.
+
+        The same look at the bytes as `decode` takes, but at the whole chunk at once."""
         values = [record.value or b"" for record in records]
         odd = _odd_values(values, 0) + _odd_sides(records)
         for index in odd:
@@ -166,19 +170,31 @@ class Decoder:
         if not odd:
             try:
                 whole = list(map(self._fast, values))
-                return whole, _epochs(whole)
+                return whole, _epochs(whole), {}
             except (ValueError, RecursionError):
                 pass  # one by one, then, to know which
-        decode, events, times = self._fast, [], []
-        for value in values:
-            try:
-                event = decode(value)
-                ms = _epoch_ms(event)
-            except (ValueError, RecursionError):
-                event, ms = None, 0
+        fast, drifting = self._fast, False
+        events, times, notes = [], [], {}
+        for place, value in enumerate(values):
+            event, ms, noted = None, 0, None
+            if not drifting:
+                try:
+                    event = fast(value)
+                    ms = _epoch_ms(event)
+                except (ValueError, RecursionError):
+                    event, ms = None, 0
+            if event is None and value:
+                # What holds something unknown seldom comes alone: the next is not tried the fast way first, which would fail.
+                try:
+                    event, ms, noted = self._event(_parse(value), plain=True)
+                except (ValueError, RecursionError):
+                    event, ms, noted = None, 0, None
+                drifting = noted is not None
+                if noted is not None:
+                    notes[place] = noted
             events.append(event)
             times.append(ms)
-        return events, times
+        return events, times, notes
 
     # --- the careful way ------------------------------------------------------------------------------------------
 
@@ -187,7 +203,14 @@ class Decoder:
             raise Refused("null_value", "the record has no value")
         if len(value) > MAX_BYTES:
             raise Refused("too_large", f"{len(value)} bytes; the limit is {MAX_BYTES}")
-        fields = _from_headers(headers, _parse(value))
+        event, ms, notes = self._event(_from_headers(headers, _parse(value)), plain=False)
+        if holds_card(value) or _in_bytes(key, headers):
+            self._mask(event)
+            notes = Notes(notes is not None and notes.extension, notes is not None and notes.unknown_field, card=True)
+        return event, ms, notes
+
+    def _event(self, fields: object, *, plain: bool) -> Decoded:
+        """The event of these fields, with what is unknown dropped and noted. `plain`: as `_plain` has it. Raises Refused."""
         if not isinstance(fields, dict):
             raise Refused("not_an_event", f"expected a JSON object, got {_shown(fields)}")
         source = _source(fields)
@@ -198,27 +221,22 @@ class Decoder:
         if home not in (self._subject, EVERYWHERE):
             raise Refused("wrong_topic", f"type: {event_type} belongs on the topic of {home}", source)
 
-        known = {name: item for name, item in fields.items() if name in CORE}
-        extension = len(known) < len(fields)
-        unknown_field = False
-        data = known.get("data")
-        if isinstance(data, dict):
-            wanted = fields_of(DATA_OF[event_type])
-            known["data"] = {name: item for name, item in data.items() if name in wanted}
-            unknown_field = len(known["data"]) < len(data)
+        extension, unknown_field = not fields.keys() <= CORE, False
+        known = {name: item for name, item in fields.items() if name in CORE} if extension else fields
+        data, wanted = known.get("data"), _FIELDS[event_type]
+        if isinstance(data, dict) and not data.keys() <= wanted:
+            unknown_field = True
+            known = known | {"data": {name: item for name, item in data.items() if name in wanted}}
         try:
             event = msgspec.convert(known, _STRUCTS[event_type])
-            texts = [text for holder in (known, known["data"]) for text in holder.values() if isinstance(text, str)]
-            if CONTROL.search("".join(texts)):
-                raise ValueError("control characters are not allowed")
+            if not plain:
+                texts = [text for holder in (known, known["data"]) for text in holder.values() if isinstance(text, str)]
+                if CONTROL.search("".join(texts)):
+                    raise ValueError("control characters are not allowed")
             ms = _epoch_ms(event)
         except (ValueError, RecursionError) as error:
             raise Refused("invalid_field", self._problem(event_type, known) or str(error), source) from None
-
-        card = holds_card(value) or _in_bytes(key, headers)
-        if card:
-            self._mask(event)
-        return event, ms, Notes(extension, unknown_field, card) if extension or unknown_field or card else None
+        return event, ms, Notes(extension, unknown_field) if extension or unknown_field else None
 
     def _type(self, fields: dict[str, Any], source: str | None) -> str:
         """The type of what is an event at all."""

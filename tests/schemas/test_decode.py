@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.deadletter import REASONS
-from schemas.decode import MAX_BYTES, MAX_DEPTH, Decoder, Refused
+from schemas.decode import MAX_BYTES, MAX_DEPTH, Decoder, Notes, Refused
 from schemas.events import SUBJECT_OF, event_model
 from tests.schemas.samples import (
     CARD,
@@ -187,9 +187,10 @@ odd_records = st.builds(
 @given(st.lists(records, max_size=4), st.lists(odd_records, max_size=1), st.lists(records, max_size=4))
 def test_of_a_chunk_each_record_gives_what_it_gives_alone_or_nothing(before, odd, after):
     decode, chunk = decoder(), [*before, *odd, *after]
-    for record, event, ms in zip(chunk, *decode.decode_all(chunk), strict=True):
+    events, times, notes = decode.decode_all(chunk)
+    for place, (record, event, ms) in enumerate(zip(chunk, events, times, strict=True)):
         if event is not None:
-            assert (event, ms, None) == decode.decode(record.value, record.key, record.headers)
+            assert (event, ms, notes.get(place)) == decode.decode(record.value, record.key, record.headers)
 
 
 def test_ordinary_chunks_are_taken_together():
@@ -208,7 +209,6 @@ def test_ordinary_chunks_are_taken_together():
         Record(encoded(sample()), headers=[("x", CARD.encode())]),
         Record(encoded(sample(reason="a\x7fb"))),
         Record(encoded(sample(reason="a\x85b"))),
-        Record(encoded(sample(colour="red"))),
         Record(encoded(sample(initiated_at="yesterday"))),
         Record(encoded({**sample(), "time": "yesterday"})),
         Record(encoded(sample("auth.failed"))),
@@ -219,15 +219,34 @@ def test_ordinary_chunks_are_taken_together():
 @pytest.mark.parametrize("place", [0, 1, 3])
 def test_an_odd_record_is_left_out_and_its_neighbours_are_not(odd, place):
     chunk = [Record(encoded(sample()))] * 3
-    events, times = decoder().decode_all([*chunk[:place], odd, *chunk[place:]])
+    events, times, notes = decoder().decode_all([*chunk[:place], odd, *chunk[place:]])
+    assert notes == {}
     assert [index for index, event in enumerate(events) if event is None] == [place]
     assert [index for index, ms in enumerate(times) if ms == 0] == [place]
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_what_is_unknown_is_noted_of_each_and_decoded_with_its_neighbours(place):
+    chunk = [Record(encoded(sample()))] * 3
+    drift = [Record(encoded(sample(colour="red"))), Record(encoded({**sample(), "traceparent": "00"})), Record(encoded(sample()))]
+    events, times, notes = decoder().decode_all([*chunk[:place], *drift, *chunk[place:]])
+    assert events == [decoder().decode(encoded(sample()), None, ())[0]] * 6
+    assert len(set(times)) == 1
+    assert notes == {place: Notes(unknown_field=True), place + 1: Notes(extension=True)}
+
+
+def test_what_is_unknown_makes_no_event_of_what_is_none():
+    deep = b"[" * 300 + b"]" * 300
+    broken = [encoded(sample(more="MORE")).replace(b'"MORE"', more) for more in (deep, b"01", b'"\xff"', b"[1,]", b"nul")]
+    wrong = [encoded(sample(colour="red", amount=-1)), encoded({**sample(), "time": "yesterday", "traceparent": "00"})]
+    events, _, notes = decoder().decode_all([Record(value) for value in (*broken, *wrong)])
+    assert (events, notes) == ([None] * 7, {})
 
 
 def test_escaped_slashes_are_ordinary():
     chunk = [Record(encoded(sample()).replace(b"/", b"\\/"))] * 2
     assert b"\\/checkout" in (chunk[0].value or b"")
-    events, _ = decoder().decode_all(chunk)
+    events, _, _ = decoder().decode_all(chunk)
     assert events == [decoder().decode(encoded(sample()), None, ())[0]] * 2
 
 
