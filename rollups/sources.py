@@ -254,16 +254,19 @@ def _value(change: Change, part: Mapping[str, Mapping[Key, Cell]], rows: dict[st
     """The value of a part. Leaves in `rows` those that changed."""
     tables = {}
     for table, cells in part.items():
-        packed = {key: _encode((key, pack(cell, change.bucket))) for key, cell in cells.items()}
-        tables[table] = msgspec.Raw(_array(list(packed.values())))
-        changed = [packed[key] for key in change.cells.get(table, ())]
+        changed = change.cells.get(table, {})
+        arrays = _arrays(list(changed.items()), change.bucket)
         if changed:
-            rows[table] = [_array(changed[start : start + ROWS_A_PART]) for start in range(0, len(changed), ROWS_A_PART)]
-    return msgspec.json.encode({"first": change.first, "last": change.last, "tables": tables})
+            rows[table] = arrays
+        others = _arrays([item for item in cells.items() if item[0] not in changed], change.bucket)
+        tables[table] = msgspec.Raw(b"[" + b",".join([array[1:-1] for array in (*arrays, *others)]) + b"]")
+    return _encode({"first": change.first, "last": change.last, "tables": tables})
 
 
-def _array(items: Sequence[bytes]) -> bytes:
-    return b"[" + b",".join(items) + b"]"
+def _arrays(cells: Sequence[tuple[Key, Cell]], bucket: int) -> list[bytes]:
+    """JSON arrays of [key, row], some in each."""
+    packed = [(key, pack(cell, bucket)) for key, cell in cells]
+    return [_encode(packed[start : start + ROWS_A_PART]) for start in range(0, len(packed), ROWS_A_PART)]
 
 
 def squeeze(encoded: Sequence[Encoded]) -> list[tuple[bytes, bytes]]:
