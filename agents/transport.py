@@ -28,6 +28,7 @@ from schemas.decode import Record
 
 log = logging.getLogger(__name__)
 
+LOG_APPEND_TIME = 1
 CHUNK_RECORDS = 4_000
 QUEUED_CHUNKS = 8
 FETCH_WAIT_S = 0.25
@@ -157,7 +158,7 @@ class _Consumer(driver.Consumer):
                 return  # dropped: the seek to come reads it again
             last = chunk.records[-1]
             yield tp, ConsumerMessage(
-                tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type,
+                tp.topic, tp.partition, last.offset, last.timestamp / 1000, LOG_APPEND_TIME,
                 [], None, chunk, None, -1, -1, tp=tp, generation_id=group_generation,
             )  # fmt: skip
 

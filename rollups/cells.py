@@ -55,11 +55,14 @@ class Stat:
                 self.bins = {}
             add_bins(self.bins, other.bins)
 
-    def fold(self, values: Sequence[int], sketch: bool) -> None:
-        """Adds the values of some events, at least one; into the sketch if there is to be one."""
-        self.n += len(values)
-        self.total += sum(values)
-        low, high = min(values), max(values)
+    def fold(self, values: Sequence[int | None], sketch: bool) -> None:
+        """Adds the values of some events, None where one has none; into the sketch if there is to be one."""
+        found = [value for value in values if value is not None]
+        if not found:
+            return
+        self.n += len(found)
+        self.total += sum(found)
+        low, high = min(found), max(found)
         if self.low is None or low < self.low:
             self.low = low
         if self.high is None or high > self.high:
@@ -67,7 +70,7 @@ class Stat:
         if sketch:
             if self.bins is None:
                 self.bins = {}
-            add_values(self.bins, values)
+            add_values(self.bins, found)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stat) and self._fields() == other._fields()
@@ -124,8 +127,8 @@ class Cell:
         for mine, theirs in zip(self.stats, other.stats, strict=False):
             mine.add(theirs, sketch=sketches)
 
-    def fold(self, times: Sequence[int], columns: Sequence[tuple[Sequence[int], bool]]) -> None:
-        """Adds some events: their times, and for each measure the values that they carry and whether they are sketched.
+    def fold(self, times: Sequence[int], columns: Sequence[tuple[Sequence[int | None], bool]]) -> None:
+        """Adds some events: their times, and for each measure their values and whether these are sketched.
         Samples and latest times are the caller's."""
         self.count += len(times)
         if self.times is not None:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from itertools import accumulate
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, earliest_samples
@@ -119,7 +119,7 @@ class Cut:
 SLOW_TABLES = frozenset(name for name, table in TABLES.items() if table.slow)
 
 OFFSET, TIME, COHORT, ID, IDENTITY, NUMBERS = range(6)
-_offset, _timestamp = attrgetter("offset"), attrgetter("timestamp")
+_offset, _timestamp, _first = attrgetter("offset"), attrgetter("timestamp"), itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,24 +215,21 @@ class _Block:
 _NOTHING = _Block((), 0, [], [], [], [], [], {}, [0])
 
 
+_NO_VALUES: tuple[tuple[int, ...], bool] = (), False
 _Group = tuple[int, Key, list[Item], _Target]
 """Events of one cell: the offset of the first, the key, the items."""
 
 
 def _order(group: _Group) -> tuple[int, Value]:
-    """What comes first: of the same event, by the kind of what is counted."""
+    """What comes first: of one event, which may be counted there several times, by the kind of what is counted."""
     return group[0], group[1][0]
 
 
 def _fold(cell: Cell, items: Sequence[Item], target: _Target) -> None:
     """Adds events to a cell."""
-    columns = list(zip(*items, strict=True))
+    columns = tuple(zip(*items, strict=True))
     times = columns[COHORT if target.by_cohort else TIME]
-    values = [
-        ([] if place is None else [value for value in columns[place] if value is not None], sketch)
-        for place, sketch in target.measures
-    ]
-    cell.fold(times, values)
+    cell.fold(times, [_NO_VALUES if place is None else (columns[place], sketch) for place, sketch in target.measures])
     held = cell.samples
     if len(held) < KEPT_SAMPLES or min(times) <= held[-1][0]:
         offered = list(zip(times, columns[ID], columns[IDENTITY], strict=True))
@@ -400,54 +397,55 @@ class Partition:
 
     def _ordinary(self, block: _Block, first: int, last: int) -> int:
         """Folds the events from `first` of a block up to the first odd one, or up to `last`; returns its place."""
-        watermark, newest, log_ms = self.watermark, self.newest, self._log_ms
-        if watermark is None or newest is None:
+        log_ms = self._log_ms
+        if self.watermark is None:
             return first
         mark_ms, mark_ids = self._next_mark()
         last = min(last, block.odd[bisect_left(block.odd, first)], first + mark_ids - self._remembered)
         offsets, stamps = block.offsets[first:last], block.stamps[first:last]
-        fast_from, slow_from = self.next, self.slow_next
-        for bound in (fast_from, slow_from):  # what is folded into the same tables is folded together
+        for bound in (self.next, self.slow_next):  # what goes into the same tables is folded together
             if stamps and offsets[0] < bound <= offsets[-1]:
-                del stamps[bisect_left(offsets, bound):]
-        events, ids = block.events[first : first + len(stamps)], block.ids[first : first + len(stamps)]
-        del stamps[self._seen.new(ids) :]
+                del stamps[bisect_left(offsets, bound) :]
+        del stamps[self._seen.new(block.ids[first : first + len(stamps)]) :]
         if not stamps or max(log_ms, stamps[0]) >= mark_ms:
             return first
         if max(stamps) >= mark_ms:
             del stamps[next(place for place, stamp in enumerate(stamps) if stamp >= mark_ms) :]
-        times = block.times[first : first + len(stamps)]
-        plans = _PLANS
+        last = first + len(stamps)
+        events, times, plans = block.events[first:last], block.times[first:last], _PLANS
         facts = [
             plans[event.TYPE].facts(event, offset, at)
             for event, offset, at in zip(events, offsets, times, strict=False)
         ]
         count = self._on_time(times, [item[COHORT] for item, _ in facts], stamps)
-        if not count:
-            return first
+        if count:
+            self._take(block, slice(first, first + count), facts[:count])
+        return first + count
 
-        del stamps[count:], times[count:], facts[count:], ids[count:], offsets[count:], events[count:]
-        if log_ms <= stamps[0] and stamps == sorted(stamps):
-            log = stamps
-        else:  # the broker's clock was set back
-            log = list(accumulate(stamps, max, initial=log_ms))[1:]
-        self._seen.add(ids, log)
+    def _take(self, block: _Block, which: slice, facts: Sequence[tuple[Item, tuple[Key, ...]]]) -> None:
+        """Folds events none of which is odd: remembers their ids, moves the clocks, and gathers them."""
+        watermark, newest, log_ms = self.watermark, self.newest, self._log_ms
+        assert watermark is not None and newest is not None
+        offsets, stamps, times = block.offsets[which], block.stamps[which], block.times[which]
+        in_order = log_ms <= stamps[0] and stamps == sorted(stamps)  # they are, unless the broker's clock was set back
+        log = stamps if in_order else list(accumulate(stamps, max, initial=log_ms))[1:]
+        self._seen.add(block.ids[which], log)
+        self._remembered += len(log)
         self._log_ms = log[-1]
-        self._remembered += count
         latest = max(times)
         low = latest if latest <= min(stamps) else max(map(min, times, stamps))
         self.watermark, self.newest = max(watermark, low - self._lateness_ms), max(newest, latest)
         self._active_at = self._came_at(times[-1])
+        to_fast, to_slow = offsets[0] >= self.next, offsets[0] >= self.slow_next
         self.position = offsets[-1] + 1
         self.next = max(self.next, self.position)
-        if offsets[0] >= slow_from:
-            self._gather(events, facts, to_fast=offsets[0] >= fast_from)
-        if block.notes and offsets[0] >= fast_from:
-            for place in range(count):
-                notes = block.notes.get(first + place)
-                if notes is not None:
-                    self._drift(notes, events[place], times[place], offsets[place])
-        return first + count
+        events = block.events[which]
+        if to_slow:
+            self._gather(events, facts, to_fast=to_fast)
+        if to_fast and block.notes:
+            for place, event in enumerate(events, which.start):
+                if place in block.notes:
+                    self._drift(block.notes[place], event, block.times[place], block.offsets[place])
 
     def _on_time(self, times: Sequence[int], cohorts: Sequence[int], stamps: Sequence[int]) -> int:
         """How many of these events, from the first on, are in time by both of their times, with their buckets resident."""
@@ -588,7 +586,9 @@ class Partition:
         for step, own_and_cohorts in groups.items():
             for target in step.targets:
                 for bucket, keys in own_and_cohorts[target.by_cohort].items():
-                    work[bucket, target.table] += [(items[0][OFFSET], key, items, target) for key, items in keys.items()]
+                    work[bucket, target.table] += [
+                        (items[0][OFFSET], key, items, target) for key, items in keys.items()
+                    ]
         over: defaultdict[int, list[_Group]] = defaultdict(list)
         for (bucket, table), some in work.items():
             if table != PIPELINE:
@@ -605,7 +605,7 @@ class Partition:
             page = self._pages[bucket] = Page()
         self._changed.add(bucket)
         cells, changed = page.cells.setdefault(table, {}), page.changed.setdefault(table, {})
-        groups.sort(key=_order)
+        groups.sort(key=_order if table == PIPELINE else _first)
         first, last = groups[0][0], max([items[-1][OFFSET] for _, _, items, _ in groups])
         if page.first is None or first < page.first:
             page.first = first
@@ -613,7 +613,7 @@ class Partition:
             page.last = last
         declared = TABLES[table]
         before, over = len(changed), []
-        for first, key, items, target in groups:
+        for _, key, items, target in groups:
             cell = cells.get(key)
             if cell is None:
                 if len(cells) >= declared.max_cells:
@@ -632,7 +632,9 @@ class Partition:
         """What tells that these events found no cell."""
         # Of a table of high cardinality, some may have been told before it was read again.
         counted = [item for item in items if item[OFFSET] >= self._settled] if table.slow else items
-        told = [(item[OFFSET], item[TIME], item[TIME], f"{item[OFFSET]}", f"{item[OFFSET]}") for item in counted]
+        told: list[Item] = [
+            (item[OFFSET], item[TIME], item[TIME], f"{item[OFFSET]}", f"{item[OFFSET]}") for item in counted
+        ]
         return [(told[0][OFFSET], ("overflow", table.name, None), told, _PIPELINE.targets[0])] if told else []
 
     def _note(self, ms: int, offset: int, kind: str, what: str, source: str | None) -> int | None:

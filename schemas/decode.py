@@ -350,7 +350,8 @@ def _epoch_ms(event: Any) -> int:
 
 def _epochs(events: Sequence[Any]) -> list[int]:
     """`_epoch_ms` of each."""
-    for name in {name for kind in set(map(type, events)) for name in kind.MOMENTS}:
+    kinds: set[Any] = set(map(type, events))
+    for name in {name for kind in kinds for name in kind.MOMENTS}:
         holders = [event.data for event in events if name in event.MOMENTS]
         holders = [data for data in holders if getattr(data, name) is not None]
         for data, ms in zip(holders, epochs([getattr(data, name) for data in holders]), strict=True):

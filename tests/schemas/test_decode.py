@@ -228,7 +228,7 @@ def test_an_odd_record_is_left_out_and_its_neighbours_are_not(odd, place):
 @pytest.mark.parametrize("place", [0, 1, 3])
 def test_what_is_unknown_is_noted_of_each_and_decoded_with_its_neighbours(place):
     chunk = [Record(encoded(sample()))] * 3
-    drift = [Record(encoded(sample(colour="red"))), Record(encoded({**sample(), "traceparent": "00"})), Record(encoded(sample()))]
+    drift = [Record(encoded(one)) for one in (sample(colour="red"), {**sample(), "traceparent": "00"}, sample())]
     events, times, notes = decoder().decode_all([*chunk[:place], *drift, *chunk[place:]])
     assert events == [decoder().decode(encoded(sample()), None, ())[0]] * 6
     assert len(set(times)) == 1
