@@ -43,10 +43,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-JUDGE_EVERY_S = 0.1
-"""What several partitions flush together is judged together."""
+JUDGE_EVERY_S, JUDGE_LATEST_S = 0.1, 1.0
+"""What several partitions flush together is judged together; on a backlog, where each has much to flush, as late as that."""
 WRITE_EVERY_S, WRITE_LATEST_S = 1.0, 5.0
-"""Rows are written this often; while more partials are waiting, which would change them again, as late as that."""
+"""Rows are written this often; while more partials are waiting or records of a backlog, which would change them again, as
+late as that."""
 CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
 GONE = "the rule is no longer in force"
@@ -343,15 +344,23 @@ class Evaluate:
 
     async def run(self) -> None:
         """Judges what time alone changes, and writes rows, until cancelled."""
+        worked_at = float("-inf")
         while True:
             await asyncio.sleep(JUDGE_EVERY_S)
-            await self._work(write=True)
+            if not self._behind or time.monotonic() - worked_at >= JUDGE_LATEST_S:
+                await self._work(write=True)
+                worked_at = time.monotonic()
 
     async def flush(self) -> None:
         """Judges and writes everything now."""
         self._written_at = 0.0
         self._delayed = {}
         await self._work(write=True)
+
+    @property
+    def _behind(self) -> bool:
+        """Whether a partition is being read that has grown much longer than what has been read of it."""
+        return any(progress.behind for progress in self._merger.sources.values())
 
     async def _work(self, *, write: bool) -> None:
         async with self._working:
@@ -360,7 +369,7 @@ class Evaluate:
             try:
                 await self._judge()
                 now = time.monotonic()
-                pause = WRITE_EVERY_S if self._offset >= self.end else WRITE_LATEST_S
+                pause = WRITE_LATEST_S if self._behind or self._offset < self.end else WRITE_EVERY_S
                 if write and now - self._written_at >= pause:
                     self._written_at = now
                     await self._write_rows()
