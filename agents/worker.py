@@ -1,4 +1,4 @@
-"""The worker: measure and evaluate as two Faust apps in one process and one event loop."""
+"""The worker: measure and evaluate as two Faust apps in one process and one event loop, or one of them alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import msgspec
 from aiokafka import TopicPartition
@@ -37,14 +38,24 @@ JOIN_LIMIT_S = 60.0
 STOP_LIMIT_S = 9.0
 
 
+class Part(StrEnum):
+    """What a worker may do alone."""
+
+    MEASURE = "measure"
+    EVALUATE = "evaluate"
+
+
 class WorkerFailed(RuntimeError):
     """A worker that is a guest in its process could not go on; the log says why."""
 
 
 class Worker:
-    """One worker. Several share the partitions of one installation. `guard`: a ProcessGuard where the process is its own."""
+    """One worker. Several share the partitions of one installation. `guard`: a ProcessGuard where the process is its own.
+    `only`: measure folds events and never leads; evaluate merges and judges, or stands by."""
 
-    def __init__(self, settings: Settings, clock: Clock, rules: RuleSet, guard: Guard | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, rules: RuleSet, guard: Guard | None = None, *, only: Part | None = None
+    ) -> None:
         self.settings, self.clock = settings, clock
         self._guard = guard or Guard()
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
@@ -52,10 +63,12 @@ class Worker:
         self._redis: Redis = connect(settings)
         self.measure = Measure(settings, clock, self._redis, self._kafka, self._guard)
         self.evaluate = Evaluate(settings, clock, self._redis, self._kafka, rules, self._guard)
+        parts: dict[Part, Measure | Evaluate] = {Part.MEASURE: self.measure, Part.EVALUATE: self.evaluate}
+        self._parts = [part for name, part in parts.items() if only in (None, name)]
         self._started_at = datetime.now(UTC)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Works until `stop` is set; `on_ready` is called once both groups are joined.
+        """Works until `stop` is set; `on_ready` is called once the groups of its parts are joined.
 
         Raises RedisUnusable, KafkaUnreachable or TopicsMissing if it cannot begin, and WorkerFailed. After `stop` it writes
         what is not written and returns, within 9 s where its guard ends the process otherwise.
@@ -63,13 +76,14 @@ class Worker:
         await self._check()
         guard = self._guard
         guard.begin()
-        apps = (self.measure.app, self.evaluate.app)
+        apps = [part.app for part in self._parts]
         tasks: list[asyncio.Task[None]] = []
         over = [asyncio.create_task(event.wait()) for event in (stop, guard.failed)]
         try:
             await asyncio.gather(*(app.start() for app in apps))
             joining = asyncio.create_task(_all([app.joined for app in apps]))
-            tasks = [joining, *map(guard.task, (self.measure.run, self.evaluate.run, self._tell, self._follow_rules))]
+            runs = [part.run for part in self._parts]
+            tasks = [joining, *map(guard.task, (*runs, self._tell, self._follow_rules))]
             await asyncio.wait([joining, *over], timeout=JOIN_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if joining.done():
                 guard.settled()

@@ -328,8 +328,8 @@ async def _compare(redis: Redis, settings: Settings, produced: Produced) -> None
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, object]:
-    """Starts the servers, measures, and stops them."""
+async def run(mix: Mix, broker: str, repetitions: int, say: bool, apart: bool = False) -> dict[str, object]:
+    """Starts the servers, measures, and stops them. `apart`: evaluate in a process of its own."""
 
     def tell(sentence: str) -> None:
         if say:
@@ -365,8 +365,11 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, o
         )
         results = []
         for number in range(1, repetitions + 1):
-            worker = Worker(settings, folder, f"worker-{number}")
-            one = await repetition(settings, [worker], servers, produced, ends)
+            workers = [
+                Worker(settings, folder, f"worker-{number}-{only}", only=only)
+                for only in (("measure", "evaluate") if apart else (None,))
+            ]
+            one = await repetition(settings, workers, servers, produced, ends)
             results.append(one)
             tell(
                 f"  {number}: {one.events_a_second:>7,} events/s, {one.events_a_cpu_second:>7,} per CPU-second, "
@@ -382,6 +385,7 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool) -> dict[str, o
     )
     return {
         "broker": broker,
+        "apart": apart,
         "mix": asdict(mix),
         "bytes_an_event": round(size, 1),
         "python": platform.python_version(),
@@ -403,11 +407,12 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--repeats", type=float, default=0.001, help="share of events that come twice (0.001)")
     parser.add_argument("--no-heartbeats", action="store_true", help="as if no worker had run while the backlog grew")
+    parser.add_argument("--apart", action="store_true", help="evaluate in a process of its own; CPU time is that of both")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     mix = Mix(given.events, given.partitions, given.rate, not given.no_heartbeats, given.repeats)
     try:
-        result = asyncio.run(run(mix, given.broker, given.repetitions, not given.json))
+        result = asyncio.run(run(mix, given.broker, given.repetitions, not given.json, given.apart))
     except Failed as error:
         print(f"bench.measure: {error}", file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -99,6 +99,10 @@ def demo(
     epilog="Example: TILLWATCH_KAFKA=kafka-1:9092 TILLWATCH_REDIS=redis://redis-1 tillwatch worker",
 )
 def worker(
+    only: Annotated[
+        Literal["measure", "evaluate"] | None,
+        typer.Option(help="Only fold events, or only merge and judge: each in a process of its own, on a core of its own."),
+    ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
     json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
 ) -> None:
@@ -109,7 +113,7 @@ def worker(
     """
     from cli.work import work
 
-    work(log_level, json_logs)
+    work(log_level, json_logs, only)
 
 
 @app.command(

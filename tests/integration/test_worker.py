@@ -42,6 +42,22 @@ async def test_what_it_has_read_is_written_when_it_is_told_to_end(installation: 
     await exact(installation, Oracle(events))
 
 
+async def test_its_parts_may_run_apart(installation: Settings, crew: Crew) -> None:
+    measure, evaluate = [await crew.start(installation, only=part) for part in ("measure", "evaluate")]
+    events = mixed(4, 400, time.time())
+    assert installation.kafka is not None
+    await produce(installation.kafka, installation.names, events)
+    await exact(installation, Oracle(events))
+
+    async with redis_of(installation) as redis:
+        keys = [key async for key in redis.scan_iter(installation.names.worker("*"))]
+        told = [json.loads(value) for value in await redis.mget(keys) if value]
+    assert {(one["pid"], bool(one["partitions"]), one["leader"]) for one in told} == {
+        (measure.pid, True, False),
+        (evaluate.pid, False, True),
+    }
+
+
 async def _read(settings: Settings, ends: dict[TopicPartition, int]) -> bool:
     """Whether the worker says so."""
     async with redis_of(settings) as redis:

@@ -18,8 +18,8 @@ STOP_WITHIN_S = 10.0
 class Worker(Process):
     """`tillwatch worker`, or another command, with exactly these settings; `start()` returns at its line `ready`.
 
-    more: further variables of its environment, such as `TILLWATCH_FAULT="after_script:0.1"`. Its output is in
-    `folder`. `kill()` is kill -9.
+    only: one part of a worker alone. more: further variables of its environment, such as
+    `TILLWATCH_FAULT="after_script:0.1"`. Its output is in `folder`. `kill()` is kill -9.
     """
 
     def __init__(
@@ -29,12 +29,13 @@ class Worker(Process):
         name: str = "worker",
         *,
         command: str = "worker",
+        only: str | None = None,
         ready_within_s: float = READY_WITHIN_S,
         **more: str,
     ) -> None:
         super().__init__(
             name,
-            [sys.executable, "-P", "-m", "cli", command],
+            [sys.executable, "-P", "-m", "cli", command, *(("--only", only) if only else ())],
             folder / f"{name}.log",
             env=environment(settings) | more,
             ready="ready",
