@@ -23,7 +23,7 @@ ALONE = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 """It runs as root in a container, and asks nobody on the network for anything."""
-SHOTS = os.environ.get("TILLWATCH_SCREENSHOTS")
+SHOTS = os.environ.get("SCREENSHOTS")
 """Where screenshots are kept; nowhere unless said."""
 
 

@@ -254,11 +254,13 @@ def test_the_docs_tell_every_key():
         names.alert_states,
         names.baselines,
         names.imports,
-        *(names.notifier(part) for part in ("leader", "incidents", "commands", "handovers")),
+        *(names.notifier(part) for part in ("leader", "incidents", "commands", "handovers", "proofs", "reports")),
         names.answer("ID"),
         names.notifier_process("NAME"),
         names.worker("NAME"),
         names.saved_queries,
+        names.checklists,
+        "NS:console:frozen:ID",
         *(names.console(part) for part in ("users", "tokens", "session:HASH", "once:HASH", "flow:HASH", "audit")),
     ]
     told = re.findall(r"^\| `(NS:[^`]+)` \|", DOCS, re.MULTILINE)
