@@ -151,6 +151,7 @@ class Email:
         client = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
+            local_hostname=self._domain,  # the machine's own name would be looked up, for as long as that takes
             timeout=TIMES_S,
             use_tls=settings.tls == "tls",
             start_tls=settings.tls == "starttls",
@@ -179,6 +180,8 @@ def _meaning(error: Exception, handed_over: bool) -> Unreachable | Refused:
     """What an error of the mail server means. Its words may repeat addresses and are left out."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
+    if isinstance(error, aiosmtplib.SMTPResponseException) and error.code < 0:  # so the library tells of what is no reply
+        return Unreachable("the mail server broke off or answered garbage", maybe_sent=handed_over)
     if isinstance(error, aiosmtplib.SMTPResponseException):
         detail = f"the mail server answered {error.code}"
         return Refused(detail) if error.code >= 500 else Unreachable(detail)

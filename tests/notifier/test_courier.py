@@ -14,13 +14,18 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from notifier.channels.base import Delivery, Receipt, Refused, Unreachable
+from notifier.channels.email import Email
+from notifier.channels.email import Settings as MailSettings
 from notifier.channels.settings import Around, Table
+from notifier.channels.sms import Settings as SmsSettings
+from notifier.channels.sms import Sms
 from notifier.channels.webhook import Settings as WebhookSettings
 from notifier.channels.webhook import Webhook
 from notifier.courier import Bucket, Courier, Outcome
 from runtime.settings import Duration
 from tests.support.messages import KEY, MESSAGE, Scripted, message
-from tests.support.sinks import Fault, Sink, sink
+from tests.support.providers import ACCOUNT, AUTH_TOKEN, Twilio, running
+from tests.support.sinks import Fault, MailFault, MailSink, Sink, mail_sink, sink
 from tests.support.timeline import START_S, LoopClock, play
 
 ACCEPTED = Receipt("r-1", "queued")
@@ -191,9 +196,7 @@ class TestRate:
         async def timeline() -> None:
             sms = Scripted("sms", ACCEPTED, now=now)
             carrier = courier(sms, sms=table(rate=2, burst=3))
-            await asyncio.gather(
-                *(carrier.deliver(message(key=f"{n:064x}"), "sms", CONTACTS) for n in range(6))
-            )
+            await asyncio.gather(*(carrier.deliver(message(key=f"{n:064x}"), "sms", CONTACTS) for n in range(6)))
             assert sms.calls == pytest.approx([0, 0, 0, 0.5, 1, 1.5])
 
         play(timeline())
@@ -477,3 +480,119 @@ class TestBrokenService:
             assert outbox.calls == []
 
         play(with_sink(timeline, "500", "garbage", "200"))
+
+
+class TestBrokenMailServer:
+    """The same over real SMTP."""
+
+    @staticmethod
+    def play(timeline: Callable[[MailSink, Courier, Scripted], Awaitable[None]], *faults: MailFault) -> None:
+        async def run() -> None:
+            async with mail_sink(*faults) as it:
+                settings = MailSettings.model_validate(
+                    {
+                        **{
+                            "kind": "email",
+                            "host": "127.0.0.1",
+                            "port": it.port,
+                            "tls": "none",
+                            "sender": "tw@shop.example",
+                        },
+                        **{"timeout": "5s", "attempts": 3, "fallback": "outbox"},
+                    }
+                )
+                outbox = Scripted("outbox", now=now)
+                mail = Email("email", settings, Around(clock=LoopClock()))
+                tables = {"email": settings, "outbox": OUTBOX}
+                await timeline(it, Courier({"email": mail, "outbox": outbox}, tables, LoopClock(), Largest()), outbox)
+
+        play(run())
+
+    @pytest.mark.parametrize(
+        ("fault", "requests", "detail", "maybe_sent", "fallback_at"),
+        [
+            ("hangs", [0, 6, 13], "no answer within 5 s", True, 18),
+            ("refuses", [], "no connection to the mail server", False, 3),
+            ("421", [0, 1, 3], "answered 421", False, 3),
+            ("451", [0, 1, 3], "answered 451", False, 3),
+            ("garbage", [0, 1, 3], "broke off or answered garbage", False, 3),
+            ("nothing", [0, 1, 3], "no connection to the mail server", False, 3),
+            ("never confirms", [0, 6, 13], "no answer within 5 s", True, 18),
+        ],
+    )
+    def test_is_tried_three_times_and_then_the_fallback_is_used(
+        self,
+        fault: MailFault,
+        requests: list[float],
+        detail: str,
+        maybe_sent: bool,
+        fallback_at: float,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        async def timeline(it: MailSink, carrier: Courier, outbox: Scripted) -> None:
+            outcome = await carrier.deliver(MESSAGE, "email", CONTACTS)
+            assert it.requests == pytest.approx(requests, abs=0.5)
+            assert told(outcome) == ["email unreachable"] * 3 + ["outbox confirmed"]
+            assert all(detail in attempt.detail for attempt in outcome.attempts[:3])
+            assert outcome.maybe_sent == maybe_sent and it.taken == (3 if fault == "never confirms" else 0)
+            assert outbox.calls == pytest.approx([fallback_at], abs=0.5)
+            last = carrier.health()["email"].last_failure
+            assert last is not None and detail in last.detail and last.address == "t***@shop.example"
+
+        with caplog.at_level(logging.WARNING):
+            self.play(timeline, fault)
+        assert caplog.text.count("through email") == 3 and CONTACTS["email"] not in caplog.text
+
+    def test_what_it_will_never_take_goes_to_the_fallback_at_once(self) -> None:
+        async def timeline(it: MailSink, carrier: Courier, outbox: Scripted) -> None:
+            outcome = await carrier.deliver(MESSAGE, "email", CONTACTS)
+            assert told(outcome) == ["email refused", "outbox confirmed"] and len(it.requests) == 1
+            assert outcome.attempts[0].detail == "the mail server answered 554" and now() < 0.5
+
+        self.play(timeline, "554")
+
+
+class TestProviderThatNeverConfirms:
+    """Twilio takes a text message, and tells later what came of it, or never does."""
+
+    @staticmethod
+    def play(later: bool | None, expected: list[str], at: float) -> None:
+        """later: what Twilio tells after 4 s; None: nothing."""
+
+        async def run() -> None:
+            service = Twilio()
+            async with running(service):
+                settings = SmsSettings.model_validate(
+                    {
+                        **{
+                            "kind": "twilio-sms",
+                            "account": ACCOUNT,
+                            "auth_token": AUTH_TOKEN,
+                            "sender": "+12025550100",
+                        },
+                        **{"api": service.url, "confirm": "20s", "fallback": "outbox"},
+                    }
+                )
+                channel = Sms("sms", settings, Around(callbacks="https://pages.example", clock=LoopClock()))
+                outbox = Scripted("outbox", now=now)
+                tables = {"sms": settings, "outbox": OUTBOX}
+                carrier = Courier({"sms": channel, "outbox": outbox}, tables, LoopClock(), Largest())
+                if later is not None:
+                    heard = Delivery(KEY, "sms", f"SM{1:032x}", later, "Twilio says so")
+                    asyncio.get_running_loop().call_later(4, carrier.heard, heard)
+                outcome = await carrier.deliver(MESSAGE, "sms", CONTACTS)
+                assert told(outcome) == expected and now() == pytest.approx(at, abs=0.5)
+                assert len(service.taken) == 1, "it has the message: once more would be twice"
+                assert outcome.attempts[0].receipt == f"SM{1:032x}"
+                await carrier.close()
+
+        play(run())
+
+    def test_the_fallback_is_used_when_no_proof_came_in_time(self) -> None:
+        self.play(None, ["sms unconfirmed", "outbox confirmed"], 20)
+
+    def test_the_fallback_is_used_at_once_where_it_will_not_get_there(self) -> None:
+        self.play(False, ["sms undelivered", "outbox confirmed"], 4)
+
+    def test_proof_is_enough(self) -> None:
+        self.play(True, ["sms confirmed"], 4)

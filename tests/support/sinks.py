@@ -1,4 +1,4 @@
-"""Services that do not work: each kind of broken, over real HTTP."""
+"""Services that do not work: each kind of broken, over real HTTP and SMTP."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ _ANSWERS: dict[Fault, bytes] = {
 }
 
 
+MailFault = Literal["hangs", "refuses", "421", "451", "554", "garbage", "nothing", "never confirms"]
+
+_GREETINGS: dict[MailFault, bytes] = {
+    "421": b"421 4.3.2 too busy\r\n",
+    "garbage": b"\x16\x03\x01\x02\x00\x01 this is not SMTP\r\n",
+    "nothing": b"",
+}
+_REPLIES: dict[MailFault, bytes] = {"451": b"451 4.7.1 come back later\r\n", "554": b"554 5.7.1 not for us\r\n"}
+
+
 class Sink:
     """A server on this machine. `faults`: what it does to one request after another, the last for ever; requests: when they
     came on the loop's clock, with their first bytes."""
@@ -30,7 +40,7 @@ class Sink:
         self.requests: list[tuple[float, bytes]] = []
         self.url = ""
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             self.requests.append((asyncio.get_running_loop().time(), head))
@@ -48,6 +58,59 @@ class Sink:
             writer.close()
 
 
+class MailSink:
+    """The same as a mail server. requests: when somebody connected; taken: mails that it got whole."""
+
+    def __init__(self, *faults: MailFault) -> None:
+        self.faults = list(faults)
+        self.requests: list[float] = []
+        self.taken = 0
+        self.port = 0
+
+    async def smtp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self.requests.append(asyncio.get_running_loop().time())
+            fault = self.faults.pop(0) if len(self.faults) > 1 else self.faults[0]
+            if fault == "hangs":
+                await reader.read()
+            elif fault in _GREETINGS:
+                writer.write(_GREETINGS[fault])
+                await writer.drain()
+            else:
+                await self._talk(fault, reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _talk(self, fault: MailFault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 localhost\r\n")
+        while line := await reader.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                self.taken += 1
+                await reader.read()  # it has the mail, and never says so
+            else:
+                writer.write(_REPLIES[fault] if verb == b"RCPT" and fault in _REPLIES else b"250 fine\r\n")
+
+
+@contextlib.asynccontextmanager
+async def mail_sink(*faults: MailFault) -> AsyncIterator[MailSink]:
+    """The mail server, listening; one that refuses has a port where nobody listens."""
+    it = MailSink(*faults)
+    server = await asyncio.start_server(it.smtp, "127.0.0.1", 0)
+    it.port = server.sockets[0].getsockname()[1]
+    if faults[0] == "refuses":
+        server.close()
+    try:
+        yield it
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
 @contextlib.asynccontextmanager
 async def sink(*faults: Fault) -> AsyncIterator[Sink]:
     """The sink, listening; one that refuses has a port where nobody listens."""
@@ -58,7 +121,7 @@ async def sink(*faults: Fault) -> AsyncIterator[Sink]:
             it.url = f"http://127.0.0.1:{unused.getsockname()[1]}/hook"
         yield it
         return
-    server = await asyncio.start_server(it._serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(it.http, "127.0.0.1", 0)
     it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     try:
         yield it
