@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from html import unescape
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from notifier.channels.base import Message, Receipt
+from notifier.channels.email import html
+from notifier.channels.outbox import VIEWS
 from notifier.courier import Attempt, Outcome
 from notifier.people.directory import Directory, Person, builtin
 from notifier.post import Post, message
@@ -78,6 +81,22 @@ def test_the_end_says_how(night: Night) -> None:
     night.tell("resolve", "fixed by hand")
     one, last = page(night, "resolved")
     assert message(one, last, "Thandi", {}).summary == "thandi has resolved it: fixed by hand"
+
+
+TEMPLATE = "{incident} {0.__class__} %s %(x)s ${7*7} {{7*7}} #{7*7} <%= 7*7 %>"
+
+
+@pytest.mark.parametrize("show", [*VIEWS.values(), html])
+async def test_no_field_of_an_event_is_taken_for_a_template(show: Callable[[Message], str]) -> None:
+    night = Night(deliver=False)
+    night.alert(alert("failing", component=TEMPLATE, summary=TEMPLATE, arithmetic=TEMPLATE, runbook=f"https://{TEMPLATE}"))
+    one, first = page(night)
+    courier = Courier()
+    await Post(DIRECTORY, courier, Links(), "https://example.org/{incident}").deliver(one, first)
+    said = courier.taken[0][0]
+    assert said.title == TEMPLATE and said.url == f"https://example.org/{one.id}"
+    shown = unescape(show(said))
+    assert TEMPLATE in shown and "49" not in shown.replace(said.key, "").replace(one.id, "")
 
 
 async def test_it_goes_through_the_courier_to_the_contacts_of_the_person(night: Night) -> None:
