@@ -63,6 +63,8 @@ JOIN_LIMIT_S, KAFKA_WITHIN_S = 60.0, 600.0
 COURIERS, CALLS = 32, 8
 """Messages, and actions, that are under way at a time."""
 COURIERS_LIMIT_S, STOP_LIMIT_S = 3.0, 9.0
+HAND_OVER_SHARE = 1 / 3
+"""Of the session timeout: so long a leader that must hand over waits for messages, and then for noting what came of them."""
 MESSAGE_BYTES = 8 * 1024 * 1024
 CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
@@ -137,7 +139,7 @@ class Notifier:
         self._ran: list[Ran] = []
         self._costs: dict[str, Impact] = {}
         self._checked_at = self._forgot_at = 0.0
-        self._stopping = self._redis_checked = False
+        self._stopping = self._handing_over = self._redis_checked = False
         self._held_last = False
         self._turned_at = 0.0
         self._last_page_ms: int | None = None
@@ -228,7 +230,8 @@ class Notifier:
         finally:
             noted: list[bool] = []
             self._guard.end_within(STOP_LIMIT_S, lambda: bool(noted))
-            await self._finish()
+            self._stopping = True
+            await self._finish(COURIERS_LIMIT_S)
             await end((*tasks, *over, *self._couriers.values(), *self._calls.values()))
             noted.append(True)  # what is left is to leave the group
             await stop_consumer(consumer)
@@ -254,14 +257,13 @@ class Notifier:
         except NotWanted:
             await ask()  # which says why
 
-    async def _finish(self) -> None:
-        """Lets messages that are under way arrive and actions end, and notes what came of them. A command that takes longer is
-        ended, and whoever leads next says that its outcome is not known."""
-        self._stopping = True
+    async def _finish(self, within_s: float) -> None:
+        """Lets messages that are under way arrive and actions end, and notes what came of them; each takes so long at most. A
+        command that takes longer is ended, and whoever leads next says that its outcome is not known."""
         if under_way := (*self._couriers.values(), *self._calls.values()):
-            await asyncio.wait(under_way, timeout=COURIERS_LIMIT_S)
+            await asyncio.wait(under_way, timeout=within_s)
         with contextlib.suppress(TimeoutError, NotWanted, NotLeader, *AWAY):
-            async with asyncio.timeout(COURIERS_LIMIT_S), self._working:
+            async with asyncio.timeout(within_s), self._working:
                 await self._note_results()
 
     def _now_ms(self) -> int:
@@ -272,10 +274,15 @@ class Notifier:
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         self._held_last = self._tp in partitions
         if self._held_last:
+            self._handing_over = False
             self._ours.set()
         self._joined.set()
 
     async def revoked(self) -> None:
+        """Whoever joins or leaves the group makes the leader hand over: what it has sent must not be sent again."""
+        self._handing_over = True
+        if self._desk is not None:
+            await self._finish(self._settings.session_timeout * HAND_OVER_SHARE)
         self._ours.clear()
         async with self._working:
             self._desk = None
@@ -360,7 +367,7 @@ class Notifier:
             if read != self._commands:
                 await self._apply(desk.act(commands, now_ms), now_ms, commands=read)
             await self._note_results()
-            if not self._stopping:
+            if not self._closing:
                 await self._apply(desk.begin(now_ms, CALLS - len(self._calls)), now_ms)
             costs, self._costs = self._costs, {}
             await self._apply(desk.assess(costs, now_ms), now_ms)
@@ -452,16 +459,23 @@ class Notifier:
 
     # --- messages ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def _closing(self) -> bool:
+        """Whether no message and no action is begun any more."""
+        return self._stopping or self._handing_over
+
     def _hand_out(self, pages: Sequence[tuple[Incident, Page]]) -> None:
         """Sets couriers going, the worst first."""
         ranked = sorted(pages, key=lambda pair: (pair[1].kind != "page", _rank(pair[0]), pair[1].at_ms))
         for incident, page in ranked:
-            if page.key not in self._couriers and not self._stopping:
+            if page.key not in self._couriers and not self._closing:
                 self._couriers[page.key] = asyncio.create_task(self._carry(incident, page))
 
     async def _carry(self, incident: Incident, page: Page) -> None:
         try:
             async with self._slots:
+                if self._closing:
+                    return  # whoever leads next finds it queued
                 desk = self._desk
                 latest = incident if desk is None else desk.incidents.get(incident.id, incident)
                 try:
@@ -473,6 +487,7 @@ class Notifier:
             if result.sent and page.kind == "page":
                 self._last_page_ms = self._now_ms()
             self._results.append(result)
+            await self._note_soon()
         finally:
             self._couriers.pop(page.key, None)
 
@@ -489,6 +504,14 @@ class Notifier:
         finally:
             if self._calls.get(call.key) is asyncio.current_task():
                 del self._calls[call.key]
+
+    async def _note_soon(self) -> None:
+        """Once nothing else is being done: the less time until it is recorded, the less comes again where we die."""
+        async with self._working:
+            try:
+                await self._note_results()
+            except (NotLeader, NotWanted):
+                self._desk = None  # what it knows is not what is kept
 
     async def _note_results(self) -> None:
         results, now_ms = list(self._results), self._now_ms()

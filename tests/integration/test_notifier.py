@@ -198,6 +198,36 @@ async def test_another_goes_on_and_what_is_no_alert_stops_nobody(desk: Desk, sta
     assert len(set(desk.keys)) == 6
 
 
+async def test_a_leader_that_hands_over_records_what_it_has_sent(
+    desk: Desk, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever joins makes the group share anew: nobody died, so nothing comes again."""
+    taken, send, revoked = asyncio.Event(), desk.deliver, Notifier.revoked
+
+    async def deliver(incident: Incident, page: Page) -> Result:
+        result = await send(incident, page)
+        await taken.wait()
+        return result
+
+    async def handing_over(self: Notifier) -> None:
+        if self.leading:
+            taken.set()
+        await revoked(self)
+
+    monkeypatch.setattr(desk, "deliver", deliver)
+    monkeypatch.setattr(Notifier, "revoked", handing_over)
+    await start()
+    await publish(desk.settings, DOWN)
+    await eventually_async(lambda: len(desk.sent) == 3, "the primary is paged")
+    await start()
+
+    async def recorded() -> bool:
+        return {page.state for one in await incidents(desk.settings) for page in one.pages} == {"sent"}
+
+    await eventually_async(recorded, "what came of it is kept")
+    assert len(desk.keys) == len(set(desk.keys)) == 3
+
+
 async def test_what_changed_before_and_what_it_costs_are_with_it(
     desk: Desk, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
