@@ -1,4 +1,4 @@
-"""An installation that can be hurt: a broker, a store behind a proxy, a clock in a file, and workers that are looked after."""
+"""An installation that can be hurt: a broker, a store behind a proxy, a clock in a file, processes that are looked after."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import SecretStr
 
@@ -64,6 +65,9 @@ class Site:
     """`settings`: of the installation. `hurting`: a lock for each thing that can be hurt. `endings`: how workers ended that
     nobody had told to."""
 
+    COMMAND = "worker"
+    """What those who are looked after run."""
+
     def __init__(self, settings: Settings, broker: KafkaServer, stores: list[KillableStore], proxy: Proxy, tell: Tell) -> None:
         self.broker, self.proxy, self.tell = broker, proxy, tell
         self.store, self.spare = stores
@@ -93,8 +97,8 @@ class Site:
     async def staff(self, count: int) -> None:
         """Starts so many workers, and looks after them from then on."""
         for number in range(1, count + 1):
-            name = f"worker-{number}"
-            self.posts[name] = Post(name, Worker(self.settings, self.settings.data, name))
+            name = f"{self.COMMAND}-{number}"
+            self.posts[name] = Post(name, Worker(self.settings, self.settings.data, name, command=self.COMMAND))
         await asyncio.gather(*(asyncio.to_thread(post.process.start) for post in self.posts.values()))
         for post in self.posts.values():
             post.wanted = post.begun = True
@@ -102,8 +106,12 @@ class Site:
 
     async def _tick(self) -> None:
         while True:
-            self._clock.set(time.time() + self.clock_ahead_s)
+            self.tick()
             await pause(TICK_S)
+
+    def tick(self) -> None:
+        """Sets the clock."""
+        self._clock.set(time.time() + self.clock_ahead_s)
 
     async def _look_after(self) -> None:
         while True:
@@ -200,12 +208,23 @@ def disk(folder: Path) -> Iterator[str | None]:
         subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True, timeout=20)
 
 
+S = TypeVar("S", bound=Site)
+
+
 @contextlib.asynccontextmanager
 async def site(
-    folder: Path, broker: KafkaServer, namespace: str, workers: int, tell: Tell, *, small_disk: bool
-) -> AsyncIterator[Site]:
+    folder: Path,
+    broker: KafkaServer,
+    namespace: str,
+    workers: int,
+    tell: Tell,
+    *,
+    small_disk: bool,
+    kind: type[S] = Site,  # type: ignore[assignment]
+    **more: object,
+) -> AsyncIterator[S]:
     """A site with its topics and workers at work, in `folder`; it is ended on leaving. small_disk: whether the store's disk
-    is to be filled."""
+    is to be filled; more: further settings."""
     rules = folder / "rules"
     rules.mkdir(parents=True)
     (rules / "faults.yaml").write_text(PACK)
@@ -224,9 +243,9 @@ async def site(
             data=folder,
             rules=rules,
             session_timeout=SESSION_S,
-        )
+        ).model_copy(update=more)
         await create_topics(settings, PARTITIONS)
-        made = Site(settings, broker, stores, proxy, tell)
+        made = kind(settings, broker, stores, proxy, tell)
         made.full_disk = next((one for one in reasons if one is not None), None)
         try:
             await made.staff(workers)

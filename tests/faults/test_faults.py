@@ -30,19 +30,6 @@ WORKERS = ("worker-1", "worker-2", "worker-3")
 NOW = 1_795_420_800.0
 
 
-@pytest.fixture
-def sturdy(request: pytest.FixtureRequest) -> KafkaServer:
-    """Apache Kafka, or the embedded broker where this machine has none."""
-    broker: KafkaServer
-    try:
-        broker = request.getfixturevalue("kafka")
-    except pytest.skip.Exception:
-        broker = request.getfixturevalue("embedded")
-    if not broker.running:
-        broker.start()
-    return broker
-
-
 @pytest.mark.fault
 @pytest.mark.integration
 async def test_a_short_run_is_exact(sturdy: KafkaServer, namespace: str, tmp_path: Path) -> None:

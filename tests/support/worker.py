@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from local.machine import environment
@@ -13,6 +15,13 @@ from runtime.settings import Settings
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
+_LEADING = re.compile(r"^(\S+) INFO notifier\.service: leading, with ", re.MULTILINE)
+
+
+def led_since(output: str) -> float:
+    """When a notifier began to lead last (epoch seconds), as its output tells; 0 where it never did."""
+    said = _LEADING.findall(output)
+    return datetime.fromisoformat(said[-1]).timestamp() if said else 0.0
 
 
 class Worker(Process):
