@@ -22,18 +22,20 @@ TESTERS := 3
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
 	@$(PY) -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
 
-# The first two begin no run after 7 and 5 minutes, the third takes 4.
-bench: $(VENV)/.dev $(BENCH)/.installed ## Tillwatch beside other stream processors, and what an event costs; a quarter of an hour
+# The first two begin no run after 7 and 5 minutes, the third takes 4, the fourth 12.
+bench: $(VENV)/.dev $(BENCH)/.installed ## Tillwatch beside other stream processors, what an event costs, how soon a page is out; half an hour
 	@$(PY) -m bench.compare $(ARGS)
 	@$(PY) -m bench.cost
 	@$(PY) -m bench.live
+	@$(PY) -m bench.paging
 	@$(PY) -m bench.report
 
 # One that failed again: make faults SEED=7 SEEDS=1. ARGS hands more on: make faults ARGS="--harms kill_worker,fail_over"
 SEED := 1
 SEEDS := 10
-faults: $(VENV)/.dev ## ten long runs with harm in them (SEED=7 SEEDS=1: one of them); takes an hour
+faults: $(VENV)/.dev ## ten long runs with harm in them (SEED=7 SEEDS=1: one of them), and one of pages; takes an hour
 	@$(PY) -m tests.faults.run --seed $(SEED) --seeds $(SEEDS) $(ARGS)
+	@$(PY) -m tests.faults.paging --seed $(SEED)
 
 lint: style types arrows generated ## style, types, the rooms' imports, and whether what is generated is up to date
 

@@ -2,7 +2,8 @@
 
     python -m bench.report [--docs FOLDER]
 
-Reads what `bench.compare`, `bench.cost` and `bench.live` left in .cache/bench and puts it between the marks in the document.
+Reads what `bench.compare`, `bench.cost`, `bench.live` and `bench.paging` left in .cache/bench and puts it between the marks in
+the document.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -428,6 +430,44 @@ def live(result: Result) -> list[str]:
     ]
 
 
+# --- from alert to page -----------------------------------------------------------------------------------------------
+
+
+def paging(result: Result) -> list[str]:
+    """The table of what was measured, with what it was taken on, in Markdown."""
+    rows = []
+    if one := result.get("latency"):
+        told = f"p50 {one['p50_ms']} ms, p95 {one['p95_ms']} ms, p99 {one['p99_ms']} ms, most {one['max_ms']} ms"
+        of = f"{one['alerts']} alerts; {one['cpu_ms_an_alert']} ms of CPU time each; {one['busy_cores']} cores busy in all"
+        rows.append(["alert to first request of its page", told, of])
+    for one in result.get("storms", ()):
+        lags, counts = one["first_page_s"], Counter(one["incidents"].values())
+        shape = ", ".join(f"{causes} × {number}" for number, causes in sorted(counts.items()))
+        sent = ", ".join(f"{count} × {what}" for what, count in sorted(one["messages"].items()))
+        more = f"; not paged: {one['unpaged']}" if one["unpaged"] else ""
+        told = f"first page p50 {_s(lags, 0.5)}, p99 {_s(lags, 0.99)}, most {max(lags):.2f} s{more}"
+        of = (
+            f"{one['alerts']:,} alerts, the last {one['sent_late_s']:.1f} s late, of {one['causes']} causes "
+            f"(causes × incidents each: {shape}); {sent}; "
+            f"{one['cpu_s']} s of CPU time, {one['peak_mb']:.0f} MB"
+        )
+        rows.append([f"storm {one['seed']}", told, of])
+    if one := result.get("failover"):
+        for what, name in (("a timer that came due", "timers_s"), ("an alert that came", "alerts_s")):
+            spread = one[name]
+            told = f"p50 {_s(spread, 0.5)}, p95 {_s(spread, 0.95)}, most {max(spread):.2f} s"
+            of = f"{one['trials']} deaths; session timeout {one['session_timeout_s']:g} s"
+            rows.append([f"leader killed: {what} is paged", told, of])
+    before, after = result["load"]
+    load = f"The machine's load was {before:.1f} when it began, {after:.1f} when it ended."
+    return [f"{taken_on(result)} {load}", "", *table(["what", "figures", "of"], rows)]
+
+
+def _s(values: Sequence[float], share: float) -> str:
+    """A quantile, by linear interpolation."""
+    return f"{statistics.quantiles(values, n=100, method='inclusive')[round(share * 100) - 1]:.2f} s"
+
+
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
@@ -473,6 +513,7 @@ SECTIONS: dict[str, tuple[Callable[[Result], list[str]], Callable[[Result], str]
         "Curves: CPU time of an event against partitions, cells and the size of an event.",
     ),
     "live": (live, None, ""),
+    "paging": (paging, None, ""),
 }
 """{section: (its table, its picture, what that shows)}."""
 
