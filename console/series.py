@@ -14,14 +14,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from console.readings import ANSWER_WITHIN_S, Totals, Window
+from console.readings import ANSWER_WITHIN_S, MINUTE_MS, Totals, Window
 from console.span import View
 from rollups.cells import Cell
-from rollups.tables import RESOLUTIONS, Mark, TableStore
+from rollups.tables import DAY, RESOLUTIONS, Mark, TableStore
 from schemas.tables import TABLES, Key, Table
 
 KEPT_CELLS = 400_000
 """Of all pages together: some 150 MB at the most, without sketches."""
+_LARGE = {"1m": 10 * MINUTE_MS, "1h": DAY}
 SETTLED_MS = 120_000
 """A step that ended so long ago is read as it stands; one that is younger still changes, and is made of finer ones."""
 
@@ -70,9 +71,9 @@ class Series:
         async with self._reading, asyncio.timeout(ANSWER_WITHIN_S * 2):
             await self._refresh(cut.table)
             for resolution, start, end in window.pieces():
-                width = RESOLUTIONS[resolution].width_ms
-                for held in (await self._steps(cut, resolution, width, Window(start, end))).values():
-                    add(total, held, cut.sketches)
+                for step, part in _grouped(resolution, Window(start, end)):
+                    for held in (await self._steps(cut, resolution, step, part)).values():
+                        add(total, held, cut.sketches)
         return total
 
     async def _refresh(self, table: str) -> None:
@@ -141,6 +142,18 @@ class Series:
             for _ in range(len(largest.steps) // 2 + 1):
                 if largest.steps:
                     self._cells -= len(largest.steps.popitem(last=False)[1])
+
+
+def _grouped(resolution: str, window: Window) -> Iterable[tuple[int, Window]]:
+    """A window of many rows as (step, part of it), with large steps in its middle: fewer are to be added up again each time."""
+    width, large = RESOLUTIONS[resolution].width_ms, _LARGE.get(resolution)
+    first = last = window.start_ms
+    if large is not None and window.end_ms - window.start_ms >= 2 * large:
+        first, last = -(-window.start_ms // large) * large, window.end_ms - window.end_ms % large
+        yield large, Window(first, last)
+    for start, end in ((window.start_ms, first), (last, window.end_ms)):
+        if start < end:
+            yield width, Window(start, end)
 
 
 def _parts(resolution: str, step: int) -> tuple[str, int] | None:

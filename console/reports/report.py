@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from console import kpis
+from console.incidents import detected_ms
 from console.kpis import Held
 from console.reports.facts import Facts, Part, window_of
 from console.reports.money import MINUS
@@ -120,7 +121,8 @@ class Mean(Shape):
 class Operations(Shape):
     """How incidents went that were opened in the period.
 
-    mttd: from the first bad event to the incident; mtta: from there until somebody took it; mttr: from there until it was over.
+    mttd: from the first bad event until its alert told it; mtta: from the opening until somebody took it; mttr: until it was
+    over.
     """
 
     opened: int
@@ -354,7 +356,7 @@ def _operations(opened: Sequence[Incident]) -> Operations:
         opened=len(opened),
         open_now=sum(one.open for one in opened),
         by_level={level: levels[level] for level in ("P0", "P1", "P2", "P3")},
-        mttd=_mean(one.opened_ms - one.since_ms for one in opened),
+        mttd=_mean(detected_ms(one) - one.since_ms for one in opened),
         mtta=_mean(one.acknowledged_ms - one.opened_ms for one in opened if one.acknowledged_ms is not None),
         mttr=_mean(one.resolved_ms - one.opened_ms for one in opened if one.resolved_ms is not None and not one.open),
         never_taken=sum(_unattended(one) for one in opened),

@@ -60,7 +60,8 @@ async def test_what_is_kept_is_what_the_table_says_after_every_write(tables: Tab
         assert module.whole(steps, True) == await direct(tables, CUT, view.window)
         for start, held in steps.items():
             assert held == await direct(tables, CUT, Window(start, start + view.step_ms))
-        window = Window(NOW_MS - NOW_MS % FINE_MS - 20 * MINUTE_MS, NOW_MS - NOW_MS % FINE_MS + FINE_MS)
+        back = rng.choice((1, 20, 55, 170)) * MINUTE_MS
+        window = Window(NOW_MS - NOW_MS % FINE_MS - back, NOW_MS - NOW_MS % FINE_MS + FINE_MS)
         assert await reader.totals(CUT, window) == await direct(tables, CUT, window)
 
 
