@@ -29,6 +29,7 @@ from runtime.clock import WallClock
 from runtime.kafka import KafkaUnreachable, create_topics
 from runtime.redis import connect
 from runtime.settings import Settings
+from runtime.tasks import heed
 
 PARTITIONS = 4
 SESSION_TIMEOUT_S = 3.0
@@ -63,6 +64,7 @@ class Machine:
             offered = await Sessions(redis, self.settings.names, WallClock()).offer(user())
         finally:
             await redis.aclose()
+        heed()
         return link(self.address, offered)
 
     async def watch(self) -> None:

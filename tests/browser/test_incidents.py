@@ -114,21 +114,3 @@ async def test_every_room_is_whole_and_can_be_used_by_everybody(
     await seen.shot(f"console-{name}-{width}-{theme}", whole=True)
     assert seen.complaints == []
     await page.context.close()
-
-
-async def test_the_chart_of_then_does_not_move(demo: Demo, browser: Browser) -> None:
-    seen = await see(browser)
-
-    async def final() -> Any:
-        evidence = (await api(seen, demo, "/api/v1/incidents/1"))["evidence"]
-        return evidence if evidence["chart"]["final"] else None
-
-    first = await eventually_async(final, "the figures of then are complete", 280)
-    await seen.page.goto(f"{demo.address}/incidents/1")
-    await settled(seen)
-    await seen.shot("console-evidence")
-    again = (await api(seen, demo, "/api/v1/incidents/1"))["evidence"]
-    assert again == first
-    shown = json.loads(await seen.page.inner_text("#first"))["incident"]["evidence"]
-    assert shown == first
-    await seen.page.context.close()

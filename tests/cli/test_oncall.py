@@ -152,7 +152,7 @@ def test_errors_are_on_stdout_and_counted(run: Run, folder: Path) -> None:
     done = run("oncall", "check", "other.toml")
     assert done.exit_code == 1
     assert done.stdout == (
-        "other.toml:14: error: oncall: there is no such key; there are calendar, channels, people, teams, overrides\n"
+        "other.toml:14: error: oncall: there is no such key; there are calendar, channels, people, teams, overrides, reports\n"
     )
     assert done.stderr == "1 error\n"
 

@@ -416,7 +416,7 @@ async def test_every_page_arrives_once_whenever_the_notifier_is_killed_and_the_s
     try:
         await asyncio.to_thread(last.start)
         wanted = Tally({("page", "Thandi"): count})
-        await eventually_async(lambda: Tally(outbox(settings)) == wanted, "each primary page is there, and none twice")
+        await eventually_async(lambda: Tally(outbox(settings)) == wanted, "each primary page is there, and none twice", 60)
         clock.write_text(str(now + 901))
         wanted += Tally({("page", "Sipho"): count - 1})
         await eventually_async(lambda: Tally(outbox(settings)) == wanted, "each timer fired once, but for what was answered")

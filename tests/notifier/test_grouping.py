@@ -149,7 +149,7 @@ class TestStorm:
 def test_what_is_forgotten_is_not_found_any_more(night: Night) -> None:
     night.alert(alert("provider_down", provider="ozow"), alert("provider_down", "resolved", provider="ozow"))
     assert night.desk.forgettable(night.now_ms) == ([], [])
-    old, _ = night.desk.forgettable(night.now_ms + 31 * 86_400_000)
+    old, _ = night.desk.forgettable(night.now_ms + 91 * 86_400_000)
     gone: Incident = night.incident()
     assert old == [gone.id]
     night.desk.forget(old, [])

@@ -354,5 +354,5 @@ async def test_no_key_has_a_time_to_live(tables):
     await writer.write("payments", {NOON: {FAILED: paid(5)}}, {"p/1/0": 1})
     await drain(writer, NOON + HOUR)
     keys = await tables.redis.keys(f"{tables.names.namespace}:{{payments}}*")
-    assert len(keys) == 6  # writer, merged, groups, and three hashes of rows; nothing is stale
-    assert [await tables.redis.ttl(key) for key in keys] == [-1] * 6
+    assert len(keys) == 7  # writer, merged, changed, groups, and three hashes of rows; nothing is stale
+    assert [await tables.redis.ttl(key) for key in keys] == [-1] * 7

@@ -289,7 +289,7 @@ class TestCoolDown:
         night.begun()
         night.ended()
         night.alert(UP)
-        spare = night.desk.forgettable(night.now_ms + 31 * 86_400_000)[0]
+        spare = night.desk.forgettable(night.now_ms + 91 * 86_400_000)[0]
         assert spare == [night.incident().id], "it is old"
         old = msgspec.structs.replace(night.incident(), changed_ms=0)
         night.desk.incidents[old.id] = old

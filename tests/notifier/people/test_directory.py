@@ -312,7 +312,7 @@ key_env = "KEY"
         "48: error: channels.slack.token_file: expected the path of a file that holds the secret",
         "50: error: channels.slack.key_env: key is said twice: keep one of key, key_file and key_env",
         "52: error: ovrrides: there is no such key; "
-        "there are calendar, channels, people, teams, overrides (did you mean overrides?)",
+        "there are calendar, channels, people, teams, overrides, reports (did you mean overrides?)",
     ]  # fmt: skip
 
 
