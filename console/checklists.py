@@ -253,7 +253,7 @@ def _ending(known: Known) -> Finding:
 
 
 def _reachable(known: Known) -> Finding:
-    told = next((one for one in known.notifiers if one.get("leads")), None)
+    told = next((one for one in known.notifiers if one.get("leader")), None)
     if told is None:
         return Finding(None if not known.notifiers else False, "No notifier says that it leads.", known.read_ms)
     failing = sorted(name for name, one in told.get("channels", {}).items() if one["failures"])
@@ -268,7 +268,7 @@ def _reachable(known: Known) -> Finding:
 
 
 def _deadman(known: Known) -> Finding:
-    told = next((one for one in known.notifiers if one.get("leads")), None)
+    told = next((one for one in known.notifiers if one.get("leader")), None)
     if told is None:
         return Finding(None if not known.notifiers else False, "No notifier says that it leads.", known.read_ms)
     if told.get("deadman") is None:

@@ -138,9 +138,9 @@ def test_a_pipeline_that_is_late_wants_attention() -> None:
 
 def test_channels_are_judged_by_what_was_sent_last() -> None:
     well, bad = ({"failures": n, "last_ok_at": 1.0} for n in (0, 2))
-    assert item("channels", known(notifiers=[{"leads": True, "channels": {"sms": well}}])).state == "done"
-    assert item("channels", known(notifiers=[{"leads": True, "channels": {"sms": well, "slack": bad}}])).state == "attention"
-    assert item("channels", known(notifiers=[{"leads": False, "channels": {}}])).state == "attention", "nobody leads"
+    assert item("channels", known(notifiers=[{"leader": True, "channels": {"sms": well}}])).state == "done"
+    assert item("channels", known(notifiers=[{"leader": True, "channels": {"sms": well, "slack": bad}}])).state == "attention"
+    assert item("channels", known(notifiers=[{"leader": False, "channels": {}}])).state == "attention", "nobody leads"
     assert item("channels").state == "open"
 
 
