@@ -137,6 +137,7 @@ class _Teller:
 
 async def _story(running: Machine, shop: _Shop, teller: _Teller, seconds: float | None) -> bool:
     assert shop.publishing is not None, "it opened before the workers started"
+    link = await running.sign_in_link()
     start_s = time.time()
     scenarios = list(plan(start_s, seconds))
     shop.simulator.plan(scenarios)
@@ -144,7 +145,7 @@ async def _story(running: Machine, shop: _Shop, teller: _Teller, seconds: float 
     teller.say(f"a simulated shop is open: {PAYMENTS_A_SECOND:g} payments a second")
     teller.say(f"what is usual is learned from the {PAST_DAYS} days before, so that a drop in volume is told, too")
     teller.say(f"open {running.address} to watch it")
-    teller.say(f"to act there, too: {await running.sign_in_link()} (once, within 15 minutes)")
+    teller.say(f"to act there, too: {link} (once, within 15 minutes)")
     if scenarios:
         teller.say(f"all is well; the first outage comes in {scenarios[0].start_s - start_s:.0f} s")
     tasks = [
