@@ -1,5 +1,6 @@
 """Which incident an alert belongs to: the one that has it already, that explains it or is explained by it, or that is about
-the same component, provider or host at the same time. In a storm, what one rule tells is one incident."""
+the same component, provider or host at the same time; where nothing of the kind is named, what one rule tells at the same time
+is one matter. In a storm, what one rule tells is one incident."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ ENTITIES = {"component": "component", "provider": "provider", "target": "provide
 """Dimension → what it names: what is called (`target`) and who provides it are one thing."""
 STORM_OF_ALL = "*"
 
-Place = tuple[Literal["fingerprint", "entity", "alert", "inhibitor"], str]
+Place = tuple[Literal["fingerprint", "entity", "rule", "alert", "inhibitor"], str]
 
 
 def entities(alert: AlertEvent) -> tuple[str, ...]:
@@ -98,7 +99,9 @@ class Grouping:
         ]
         found = self._fit(explains, now_ms, EXPLAINED_MS)
         if found is None:
-            about = [one for entity in entities(alert) for one in self._index.get(("entity", entity), ())]
+            named = entities(alert)
+            places: list[Place] = [("entity", one) for one in named] or [("rule", f"{alert.data.pack}/{alert.data.rule}")]
+            about = [one for place in places for one in self._index.get(place, ())]
             found = self._fit(about, now_ms, TOGETHER_MS)
         return found
 
@@ -131,7 +134,10 @@ class Grouping:
 def _places(member: Member) -> Iterator[Place]:
     """Under what a member is found."""
     yield "fingerprint", member.fingerprint
-    yield from (("entity", entity) for entity in member.entities)
+    if member.entities:
+        yield from (("entity", entity) for entity in member.entities)
+    else:
+        yield "rule", member.full_rule
     yield from (("alert", alert) for alert in member.ids)
     if member.inhibited_by is not None:
         yield "inhibitor", member.inhibited_by

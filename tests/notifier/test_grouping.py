@@ -133,6 +133,13 @@ class TestStorm:
         assert night.incident(STORM_RULE + 1).title == "Many alerts of host_down at once, such as: host_down is bad"
         assert sum(line.count("email") for line in night.log) == STORM_RULE + 1
 
+    def test_ten_thousand_of_one_rule_about_nothing_that_has_a_name_are_one_incident(self, night: Night) -> None:
+        for start in range(0, 10_000, 1_000):
+            night.alert(*(alert("buyers_fail", severity="high", group={"merchant": n}) for n in range(start, start + 1_000)))
+        night.alert(alert("others_fail", severity="high", group={"merchant": 1}))
+        assert [one.title for one in night.desk.incidents.values()] == ["buyers_fail is bad", "others_fail is bad"]
+        assert sum(line.count("email") for line in night.log) == 2
+
     def test_ten_thousand_of_everything_are_bounded(self, night: Night) -> None:
         for start in range(0, 10_000, 1_000):
             night.alert(*(alert(f"rule_{n}", severity="high", host=f"h{n}") for n in range(start, start + 1_000)))
