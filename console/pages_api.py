@@ -46,7 +46,7 @@ async def _payments(desk: Desk, length: str | None, start: str | None, end: str 
 
 @pages.get("/api/v1/pages/payments", tags=["pages"])
 async def payments_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> PaymentsPage:
-    """What the page of payments shows, of the last 6 hours unless said."""
+    """What the page of payments shows, of the last hour unless said."""
     return await _payments(desk, length, start, end)
 
 
@@ -123,7 +123,7 @@ async def _system(desk: Desk, length: str | None, start: str | None, end: str | 
 
 @pages.get("/api/v1/pages/system", tags=["pages"])
 async def system_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> SystemPage:
-    """What the page of system health shows: as it is now, with lines of the last 6 hours unless said."""
+    """What the page of system health shows: as it is now, with lines of the last hour unless said."""
     return await _system(desk, length, start, end)
 
 
