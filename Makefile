@@ -18,9 +18,9 @@ demo: $(VENV)/.runtime ## the whole system on this machine, with simulated traff
 
 # ARGS hands more to pytest: make test ARGS="tests/rollups -x"
 # TESTERS=0 runs one test at a time
-TESTERS := 3
+TESTERS := 4
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
-	@$(PY) -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The first two begin no run after 7 and 5 minutes, the third takes 4, the fourth 12.
 bench: $(VENV)/.dev $(BENCH)/.installed ## Tillwatch beside other stream processors, what an event costs, how soon a page is out; half an hour

@@ -44,7 +44,7 @@ from tests.support.wait import eventually
 DESCRIPTION = json.loads(FILE.read_text())
 ENDLESS = "/api/v1/events"
 ASKS = "/api/v1/sql"
-EXAMPLES = 12
+EXAMPLES = 8
 """Of each operation, and each is asked by everybody."""
 SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)
 ROOT = Path(__file__).resolve().parents[2]
