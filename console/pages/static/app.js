@@ -37,7 +37,7 @@ export async function ask(address, { send, method = send === undefined ? 'GET' :
     if (error.name === 'AbortError') throw error;
     throw new Error('The console does not answer.');
   }
-  const told = answer.status === 204 ? null : await answer.json().catch(() => null);
+  const told = answer.status === 204 ? null : await answer.json().catch(error => { if (answer.ok) throw error; return null; });
   if (!answer.ok) throw Object.assign(new Error(told?.detail ?? `The console answered ${answer.status}.`), { status: answer.status });
   return told;
 }
