@@ -18,7 +18,7 @@ demo: $(VENV)/.runtime ## the whole system on this machine, with simulated traff
 
 # ARGS hands more to pytest: make test ARGS="tests/rollups -x"
 # TESTERS=0 runs one test at a time
-TESTERS := 4
+TESTERS := 3
 test: $(VENV)/.dev ## every test that this machine can run; says which it skipped, and what they need
 	@$(PY) -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -19,11 +19,12 @@ export const OLD_S = 10;
 /** A figure with its trend and what it is compared with. `age`: how old it is, in seconds. */
 export function Tile({ one, age }) {
   const stale = age != null && age > OLD_S, state = stale ? 'stale' : one.state;
+  const figure = stale && /^0(\.0+)?$/.test(one.figure) ? '–' : one.figure;  // a zero that is not known to be one now is none
   const word = stale ? html`<${Mark} state="stale" word=${`${duration(age)} old`} />`
     : state === 'ok' ? age != null && html`<span class="muted">${duration(age)} old</span>` : html`<${Mark} state=${state} />`;
   return html`<div class="tile" data-s=${state}>
     <dt>${one.name}${word}</dt>
-    <dd class="fig num">${one.figure}${one.unit && one.figure !== '–' ? html`<small>${one.unit}</small>` : null}</dd>
+    <dd class="fig num">${figure}${one.unit && figure !== '–' ? html`<small>${one.unit}</small>` : null}</dd>
     <dd class="spark">${spark(one.trend, one.before)}</dd>
     <dd class="cmp num">${one.note}</dd>
   </div>`;
