@@ -28,6 +28,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from bench.describe import machine, versions
+from bench.measure import cpu_s
 from bench.redis_memory import Traffic
 from bench.report import CACHE
 from console.pages import PLACES
@@ -169,12 +170,6 @@ async def browsed(address: str, paths: Sequence[str]) -> dict[str, float] | None
             found[path] = round(statistics.median(took), 1)
         await browser.close()
     return found
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time that a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -98,16 +97,10 @@ class ChecklistDesk:
             day = {name: await self._readings.totals(name, window_of(now_ms, DAY)) for name in TABLES}
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 incidents, silences = await self._counter.all()
-                notifiers, memory = await self._notifiers(), await self._memory()
+                notifiers, memory = await self._readings.notifiers(), await self._memory()
         except AWAY:
             return Known(now_ms, pulse, gaps=found, no_gaps=why)
         return Known(now_ms, pulse, day, incidents, silences, found, why, notifiers, memory)
-
-    async def _notifiers(self) -> list[Mapping[str, Any]]:
-        pattern = self._settings.names.notifier_process("*")
-        keys = [key async for key in self._redis.scan_iter(match=pattern, count=10_000)]
-        values = await self._redis.mget(keys) if keys else []
-        return [msgspec.json.decode(value) for value in values if value is not None]
 
     async def _memory(self) -> tuple[int, int]:
         told: Any = await self._redis.info("memory")

@@ -1,4 +1,4 @@
-"""What others keep in Redis that pages show: incidents and planned work (the notifier's), baselines (the leader's).
+"""The baseline of the volume of payments, as the leader keeps it in Redis.
 
 Read at most every few seconds for all who ask. Where the store is away what was read last is given again: the page says itself
 how old it is.
@@ -10,31 +10,19 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 
 from console.readings import ANSWER_WITHIN_S, AWAY, Shared
-from notifier.store import Counter
 from rules.baseline.guard import MINUTE_MS, Guard
 from rules.learned import kept_as
 from rules.loader import RuleSet
 from rules.rule import Part
 from runtime.names import Names
-from schemas.incident import Incident, Silence
 
 KEPT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Incidents, silences and planned work, and the baseline of the volume of all payments, if the leader has one."""
-
-    incidents: tuple[Incident, ...] = ()
-    silences: tuple[Silence, ...] = ()
-    volume: Guard | None = None
 
 
 class Keeper:
@@ -42,22 +30,21 @@ class Keeper:
 
     def __init__(self, redis: Redis, names: Names) -> None:
         self._redis, self._names = redis, names
-        self._shared: Shared[Kept] = Shared(KEPT_S)
-        self._last = Kept()
+        self._shared: Shared[Guard | None] = Shared(KEPT_S)
+        self._last: Guard | None = None
 
-    async def kept(self, rules: RuleSet) -> Kept:
-        """What is kept, or was when the store answered last."""
+    async def volume(self, rules: RuleSet) -> Guard | None:
+        """What is kept, or was when the store answered last; None where the leader has none."""
 
-        async def ask() -> Kept:
+        async def ask() -> Guard | None:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                incidents, silences = await Counter(self._redis, self._names).all()
-                return Kept(incidents, silences, await self._volume(rules))
+                return await self._read(rules)
 
         with contextlib.suppress(*AWAY):
-            self._last = await self._shared.get("kept", ask)
+            self._last = await self._shared.get("volume", ask)
         return self._last
 
-    async def _volume(self, rules: RuleSet) -> Guard | None:
+    async def _read(self, rules: RuleSet) -> Guard | None:
         for part in _volume_parts(rules):
             found: Any = await self._redis.hget(self._names.baselines, kept_as(part, ()))
             if found is None:

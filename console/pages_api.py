@@ -33,13 +33,13 @@ _BEGUN = Cut("payment_cohorts", frozenset({"outcome"}))
 
 async def _payments(desk: Desk, length: str | None, start: str | None, end: str | None) -> PaymentsPage:
     view = view_of(length, start, end, "1h", desk.readings.now_ms())
-    kept = await desk.keeper.kept(desk.rules)
+    volume, ledger = await desk.keeper.volume(desk.rules), desk.incidents.ledger
 
     async def read(series: Series, now_ms: int) -> payments.Held:
         return await payments.read(series, view, now_ms)
 
     def make(now_ms: int, pulse: Pulse, held: payments.Held) -> PaymentsPage:
-        return payments.payments(payments.Facts(now_ms, view, pulse, held, kept.incidents, kept.silences, kept.volume))
+        return payments.payments(payments.Facts(now_ms, view, pulse, held, ledger.incidents, ledger.silences, volume))
 
     return await desk.page(("payments", length, start, end), read, payments.NOTHING, make)
 
@@ -138,13 +138,13 @@ async def system_site(desk: AtDesk, length: Length = None, start: From = None, e
 
 async def _security(desk: Desk, length: str | None, start: str | None, end: str | None) -> SecurityPage:
     view = view_of(length, start, end, "24h", desk.readings.now_ms())
-    kept, firing = await desk.keeper.kept(desk.rules), desk.board.firing()
+    incidents, firing = desk.incidents.ledger.incidents, desk.board.firing()
 
     async def read(series: Series, now_ms: int) -> security.Held:
         return await security.read(series, view, now_ms, bool(firing))
 
     def make(now_ms: int, pulse: Pulse, held: security.Held) -> SecurityPage:
-        return security.security(security.Facts(now_ms, view, pulse, held, desk.rules, firing, kept.incidents))
+        return security.security(security.Facts(now_ms, view, pulse, held, desk.rules, firing, incidents))
 
     return await desk.page(("security", length, start, end), read, security.NOTHING, make)
 

@@ -83,11 +83,11 @@ async def test_the_baseline_that_the_leader_keeps_is_found(settings: Settings) -
     ]  # fmt: skip
     assert settings.redis is not None
     async with Redis.from_url(settings.redis.get_secret_value()) as redis:
-        assert (await Keeper(redis, settings.names).kept(rules)).volume is None
+        assert (await Keeper(redis, settings.names).volume(rules)) is None
         told = json.dumps({"guard": guard.snapshot()}).encode()
         await redis.hset(settings.names.baselines, kept_as(part, ()), zlib.compress(told))
-        found = (await Keeper(redis, settings.names).kept(rules)).volume
+        found = (await Keeper(redis, settings.names).volume(rules))
         assert found is not None
         assert found.usual(traffic.now, HOUR, usual.SURE) == guard.usual(traffic.now, HOUR, usual.SURE)
         await redis.hset(settings.names.baselines, kept_as(part, ()), zlib.compress(b'{"guard": {"format": 99}}'))
-        assert (await Keeper(redis, settings.names).kept(rules)).volume is None, "of another release"
+        assert (await Keeper(redis, settings.names).volume(rules)) is None, "of another release"

@@ -1,5 +1,5 @@
 // SQL over the rollup tables: an editor, the answer as a table and as a chart, statements with a name, files.
-import { ask, page } from './app.js';
+import { ask, page, request } from './app.js';
 import { counts, tidy, TimeChart } from './charts.js';
 import { confirm, Empty, Failed, Section } from './parts.js';
 import { html, useEffect, useRef, useState } from './preact.js';
@@ -88,8 +88,7 @@ function Answer({ answer, as }) {
 
 /** Asks for a file, and hands it to the browser. */
 async function download(sql, form) {
-  const answer = await fetch(`/api/v1/sql?format=${form}`, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Tillwatch-CSRF': document.querySelector('meta[name="csrf"]').content }, body: JSON.stringify({ sql }) });
-  if (!answer.ok) throw new Error((await answer.json()).detail);
+  const answer = await request(`/api/v1/sql?format=${form}`, { send: { sql } });
   const link = document.createElement('a'), address = URL.createObjectURL(await answer.blob());
   link.href = address;
   link.download = `tillwatch.${form}`;

@@ -22,10 +22,9 @@ function listen() {
   for (const [kind, all] of Object.entries(listeners)) for (const then of all) source.addEventListener(kind, then);
 }
 
-/** Asks the server for JSON; raises Error with what is wrong and what to do. `send`: what is posted; `once`: a key with which it
- * is done once, however often it is sent. */
-export async function ask(address, { send, method = send === undefined ? 'GET' : 'POST', signal, once } = {}) {
-  const headers = { Accept: 'application/json', ...(once && { 'Idempotency-Key': once }) };
+/** Sends a question to the server, or what is to be done; raises Error with what is wrong and what to do. `send`: what is posted. */
+export async function request(address, { send, method = send === undefined ? 'GET' : 'POST', signal } = {}) {
+  const headers = { Accept: 'application/json' };
   if (method !== 'GET') {
     headers['Content-Type'] = 'application/json';
     headers['X-Tillwatch-CSRF'] = document.querySelector('meta[name="csrf"]')?.content ?? '';
@@ -37,9 +36,15 @@ export async function ask(address, { send, method = send === undefined ? 'GET' :
     if (error.name === 'AbortError') throw error;
     throw new Error('The console does not answer.');
   }
-  const told = answer.status === 204 ? null : await answer.json().catch(error => { if (answer.ok) throw error; return null; });
-  if (!answer.ok) throw Object.assign(new Error(told?.detail ?? `The console answered ${answer.status}.`), { status: answer.status });
-  return told;
+  if (answer.ok) return answer;
+  const told = await answer.json().catch(() => null);
+  throw Object.assign(new Error(told?.detail ?? `The console answered ${answer.status}.`), { status: answer.status });
+}
+
+/** What the server answers as JSON; null where it says nothing. */
+export async function ask(address, how) {
+  const answer = await request(address, how);
+  return answer.status === 204 ? null : answer.json();
 }
 
 /**
