@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
 from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
@@ -256,7 +256,11 @@ class Desk:
         )
 
     async def page(
-        self, key: Hashable, read: Callable[[Series, int], Awaitable[H]], nothing: H, make: Callable[[int, Pulse, H], P]
+        self,
+        key: Hashable,
+        read: Callable[[Series, int], Coroutine[Any, Any, H]],
+        nothing: H,
+        make: Callable[[int, Pulse, H], P],
     ) -> P:
         """A page, made once for all who ask within a moment: `read` what it is made of, then `make` it of the present, the
         pulse and that. Where the store is away it is made of what was read last (`nothing` at first), and the pulse says so.
@@ -267,7 +271,7 @@ class Desk:
         async def shown() -> P:
             now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
             try:
-                held = await self._pages_aside.run(lambda: _awaited(read(self._series, now_ms)))
+                held = await self._pages_aside.run(lambda: read(self._series, now_ms))
                 self._read[key] = held
                 self._read.move_to_end(key)
                 while len(self._read) > PAGES_KEPT:
@@ -291,9 +295,9 @@ class Desk:
 
         return await self._signals.get("signals", ask)
 
-    async def aside(self, work: Callable[[Redis], Awaitable[H]]) -> H:
+    async def aside(self, work: Callable[[Redis], Coroutine[Any, Any, H]]) -> H:
         """What takes long, where others are answered meanwhile, with a connection for it."""
-        return await self._aside.run(lambda: _awaited(work(self._redis_aside)))
+        return await self._aside.run(lambda: work(self._redis_aside))
 
     async def rows(self, asked: Question) -> dict[str, Any]:
         """The rows of a table. Raises Refused, and what redis raises when it is away."""
@@ -323,7 +327,3 @@ class Desk:
         for one in told.get("states", ()):
             found.setdefault(one["rule"], []).append(one)
         return pulse, found
-
-
-async def _awaited(work: Awaitable[H]) -> H:
-    return await work
