@@ -14,6 +14,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 STALL_LIMIT_S, SLICE_S = 15.0, 0.5
+SWEEP_EVERY_S = 60.0
 EXIT_CRASHED, EXIT_HUNG = 70, 75
 
 
@@ -81,11 +82,19 @@ class ProcessGuard(Guard):
         threading.Thread(target=watch, daemon=True, name="watchdog").start()
 
     def settled(self) -> None:
-        """Cells and events form no cycles, yet Python's collector would walk through all of them again and again: a third of
-        the time on a backlog."""
+        """Events and cells form no cycles, yet Python's collector would walk through all that wait again and again: a fifth of
+        the time on a backlog, even if told to do so seldom. What does form cycles, such as errors and what they point to, is
+        little, and is collected once a minute."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(200_000, 50, 100)
+        gc.disable()
+        loop = asyncio.get_running_loop()
+
+        def sweep() -> None:
+            gc.collect()
+            loop.call_later(SWEEP_EVERY_S, sweep)
+
+        loop.call_later(SWEEP_EVERY_S, sweep)
 
     def end_within(self, seconds: float, safe: Callable[[], bool]) -> None:
         """To the very end of the process, so that a thread which does not let go cannot hold it up either. A client that is

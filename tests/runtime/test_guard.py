@@ -1,4 +1,4 @@
-"""The watchdog of a worker's process: a blocked event loop ends it, having been stopped as a whole does not."""
+"""The guard of a process: a blocked event loop ends it, having been stopped as a whole does not; cycles are collected."""
 
 from __future__ import annotations
 
@@ -67,6 +67,30 @@ asyncio.run(main())
 def test_who_stops_too_slowly_is_ended_and_in_order_if_it_was_only_saying_goodbye(state: str, code: int) -> None:
     done = subprocess.run([sys.executable, "-c", STOPPING, state], capture_output=True, timeout=30, check=False)
     assert done.returncode == code
+
+
+SWEPT = """
+import asyncio, gc, weakref
+from runtime import guard
+guard.SWEEP_EVERY_S = 0.05
+class Ring: pass
+async def main():
+    guard.ProcessGuard().settled()
+    assert not gc.isenabled()
+    for _ in range(2):
+        ring, gone = Ring(), asyncio.Event()
+        ring.itself = ring
+        weakref.finalize(ring, gone.set)
+        del ring
+        assert not gone.is_set()
+        await asyncio.wait_for(gone.wait(), 10)
+asyncio.run(main())
+"""
+
+
+def test_what_points_to_itself_is_collected_now_and_then() -> None:
+    done = subprocess.run([sys.executable, "-c", SWEPT], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_a_blocked_loop_ends_it() -> None:
