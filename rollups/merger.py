@@ -24,6 +24,8 @@ SPANS_KEPT_MS = 30 * 60_000
 """So long the offsets of a bucket's records are known after its cells are forgotten: an alert shows where to look."""
 PAGED_LIMIT = 1_000
 """Old buckets that stay resident after an amendment, at most."""
+FORGOTTEN_LIMIT = 10_000
+"""Rows of which it is known that they were forgotten, at most: a day and more."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,10 @@ class Merger:
         self._buckets: dict[int, dict[str, _Versions]] = {}
         self._spans: dict[int, dict[Source, tuple[int, int]]] = {}
         self._floor: int | None = None
+        """Buckets before it go once they are written."""
+        self._known_from: int | None = None
+        self._forgotten: set[int] = set()
+        """Rows from `_known_from` on that were here and went. Others from there on are nowhere."""
         self._changed: dict[tuple[str, int], set[Key]] = defaultdict(set)
         self._unwritten: dict[str, set[int]] = defaultdict(set)
         self.sources: dict[Source, SourceProgress] = {}
@@ -68,7 +74,7 @@ class Merger:
     def begin(self, floor: int) -> set[int]:
         """What was `put` holds all of the buckets from `floor` on. Returns older buckets that must be `put` of every source,
         because rows are written whole and theirs lack something."""
-        self._floor = floor - floor % ROW_MS + ROW_MS
+        self._floor = self._known_from = floor - floor % ROW_MS + ROW_MS
         rows = {row for rows in self._unwritten.values() for row in rows if row < self._floor}
         return {bucket for row in rows for bucket in range(row, row + ROW_MS, self._bucket_ms)}
 
@@ -76,12 +82,11 @@ class Merger:
 
     def absent(self, buckets: Iterable[int]) -> set[int]:
         """Those buckets that may exist in Redis only. They come in whole rows, since rows are written whole."""
-        if self._floor is None:
-            return set()
         absent: set[int] = set()
         for bucket in buckets:
-            if bucket < self._floor and bucket not in self._buckets:
-                row = bucket - bucket % ROW_MS
+            row = bucket - bucket % ROW_MS
+            before = self._known_from is not None and row < self._known_from
+            if (before or row in self._forgotten) and bucket not in self._buckets:
                 absent.update(range(row, row + ROW_MS, self._bucket_ms))
         return absent - self._buckets.keys()
 
@@ -193,5 +198,9 @@ class Merger:
                 continue
             if row not in busy and row not in pending:
                 del self._buckets[bucket]
+                self._forgotten.add(row)
+        if len(self._forgotten) > FORGOTTEN_LIMIT:
+            self._known_from = sorted(self._forgotten)[len(self._forgotten) // 2]
+            self._forgotten = {row for row in self._forgotten if row >= self._known_from}
         for bucket in [b for b in self._spans if b < self._floor - SPANS_KEPT_MS and b not in self._buckets]:
             del self._spans[bucket]

@@ -22,7 +22,7 @@ from itertools import accumulate
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, earliest_samples
+from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, Sample, earliest_samples
 from rollups.seen import Seen
 from schemas.decode import Decoder, Notes, Record, Refused
 from schemas.tables import FACTS, FOLDS, TABLES, Facts, Fold, Item, Key, Table, Value
@@ -227,20 +227,35 @@ def _order(group: _Group) -> tuple[int, Value]:
 
 def _fold(cell: Cell, items: Sequence[Item], target: _Target) -> None:
     """Adds events to a cell."""
-    columns = tuple(zip(*items, strict=True))
-    times = columns[COHORT if target.by_cohort else TIME]
-    cell.fold(times, [_NO_VALUES if place is None else (columns[place], sketch) for place, sketch in target.measures])
+    at = COHORT if target.by_cohort else TIME
+    times = [item[at] for item in items]
+    cell.fold(
+        times,
+        [
+            _NO_VALUES if place is None else ([item[place] for item in items], sketch)
+            for place, sketch in target.measures
+        ],
+    )
     held = cell.samples
-    if len(held) < KEPT_SAMPLES or min(times) <= held[-1][0]:
-        offered = list(zip(times, columns[ID], columns[IDENTITY], strict=True))
-        if len(held) < KEPT_SAMPLES < len(offered):  # the first few tell how early the others have to be
-            held = earliest_samples([*held, *offered[:KEPT_SAMPLES]])
-        if len(held) == KEPT_SAMPLES:
-            latest = held[-1][0]
-            offered = [sample for sample in offered if sample[0] <= latest]
-        cell.samples = earliest_samples([*held, *offered])
+    if len(held) == KEPT_SAMPLES:
+        latest = held[-1][0]
+        some = [item for item in items if item[at] <= latest] if min(times) <= latest else []
+    elif len(times) > KEPT_SAMPLES:  # the first few tell how early the others have to be
+        latest = sorted(times)[KEPT_SAMPLES - 1]
+        some = [item for item in items if item[at] <= latest]
+    else:
+        some = list(items)
+    if some:
+        kept = _earliest(held, some, at)
+        if len(kept) < KEPT_SAMPLES and len(some) < len(items):  # they were of fewer transactions
+            kept = _earliest(held, items, at)
+        cell.samples = kept
     if target.keeps_recent:
         cell.recent = nlargest(KEPT_RECENT, [*(cell.recent or ()), *times])
+
+
+def _earliest(held: Sequence[Sample], items: Sequence[Item], at: int) -> list[Sample]:
+    return earliest_samples([*held, *[(item[at], item[ID], item[IDENTITY]) for item in items]])
 
 
 class Partition:
@@ -759,10 +774,12 @@ class Partition:
         """Forgets written buckets well behind the watermark; call after a cut has been written."""
         if self.watermark is None:
             return
-        self._settle()  # what was gathered since the cut may be for a bucket that is about to go
         floor = self.watermark - RESIDENT_MS
         floor -= floor % self._bucket_ms
         if self._floor is None or floor > self._floor:
             self._floor = floor
-        for bucket in [b for b in self._pages if b < self._floor and b not in self._changed]:
+        old = {bucket for bucket in self._pages if bucket < self._floor} - self._changed
+        if old:  # but for those that something was gathered for since the cut
+            old.difference_update(*[buckets for pair in self._groups.values() for buckets in pair])
+        for bucket in old:
             del self._pages[bucket]

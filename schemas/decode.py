@@ -321,9 +321,14 @@ def _odd_sides(records: Sequence[Record]) -> list[int]:
     keys = [record.key or b"" for record in records]
     odd = [index for index, key in enumerate(keys) if holds_card(key)] if holds_card(b"\n".join(keys)) else []
     headers = [record.headers for record in records]
-    usual = next(iter(headers), ())  # a producer sends the same ones again and again
-    if headers.count(usual) < len(headers) or (usual and not _structured(usual)):
-        odd += [index for index, one in enumerate(headers) if one and not _structured(one)]
+    usual = next(filter(None, headers), ())  # a producer sends the same ones again and again
+    fine = _structured(usual)
+    if not fine or headers.count(usual) < len(headers):
+        odd += [
+            index
+            for index, one in enumerate(headers)
+            if one and not (fine and one == usual) and not _structured(one)
+        ]
     return odd
 
 

@@ -53,7 +53,6 @@ def test_what_a_source_on_a_backlog_has_come_to_is_not_forgotten_while_another_i
     offered(merger, PAYMENTS, then)
     settled(merger)
     assert merger.absent([then]) == set()
-    assert merger.absent([then - 10 * MINUTE]) == {then - 10 * MINUTE, then - 10 * MINUTE + BUCKET}
 
 
 def test_once_it_has_gone_on_the_bucket_is_forgotten():
@@ -63,6 +62,27 @@ def test_once_it_has_gone_on_the_bucket_is_forgotten():
     merger.progress(PAYMENTS).advance(2, then + 10 * MINUTE, then + 10 * MINUTE, True)
     settled(merger)
     assert then in merger.absent([then])
+
+
+def test_what_was_never_here_is_not_looked_for_unless_it_is_older_than_what_was_loaded():
+    merger, then = Merger(BUCKET), NOW - 60 * MINUTE
+    merger.begin(then - BUCKET)
+    merger.progress(HEALTH).advance(1, NOW - MINUTE // 2, NOW, False)
+    settled(merger)
+    assert merger.absent([then, then + MINUTE]) == set()
+    assert merger.absent([then - 10 * MINUTE]) == {then - 10 * MINUTE, then - 10 * MINUTE + BUCKET}
+
+
+def test_of_very_many_rows_that_were_forgotten_the_older_half_counts_as_older_than_what_was_loaded(monkeypatch):
+    monkeypatch.setattr("rollups.merger.FORGOTTEN_LIMIT", 2)
+    merger, rows = Merger(BUCKET), [NOW - (60 - number) * MINUTE for number in range(3)]
+    merger.progress(HEALTH).advance(1, NOW - MINUTE // 2, NOW, False)
+    for row in rows:
+        offered(merger, PAYMENTS, row)
+    settled(merger)
+    assert merger.absent([rows[0] - MINUTE]) == {rows[0] - MINUTE, rows[0] - MINUTE + BUCKET}
+    assert merger.absent(rows) == {bucket for row in rows for bucket in (row, row + BUCKET)}
+    assert merger.absent([rows[1] + MINUTE // 2]) == set()
 
 
 def test_only_what_is_asked_for_is_added_up():
