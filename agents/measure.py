@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Mapping, Set
+from collections.abc import Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from agents.retry import AWAY, until_done
 from agents.together import Together
 from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
-from rollups.partition import BEAT_MS, Cut, Letter, Page, Partition, Progress
+from rollups.partition import BEAT_MS, Cut, Letter, Met, Page, Partition, Progress
 from rollups.sources import Encoded, Held, Refused, SourceStore, encode, unpacked
 from runtime.clock import Clock
 from runtime.faults import crash_point
@@ -156,12 +156,14 @@ class Measure:
 
     async def _fresh(self, source: Source) -> tuple[Held, Partition]:
         taken = await self._store.take(source, secrets.token_hex(8))
-        fold = self._partition(source, taken.progress, taken.floor)
+        fold = self._partition(source, taken.progress, taken.floor, taken.memory)
         for bucket, page in taken.pages.items():
             fold.put_page(bucket, page, resend=bucket in taken.resend)
         return taken.held, fold
 
-    def _partition(self, source: Source, progress: Progress, floor: int | None) -> Partition:
+    def _partition(
+        self, source: Source, progress: Progress, floor: int | None, memory: Sequence[Met] = ()
+    ) -> Partition:
         settings = self._settings
         return Partition(
             Decoder(self._names.subject(source.topic), self._settings.mask_bytes),
@@ -169,6 +171,7 @@ class Measure:
             lateness_ms=int(settings.lateness * 1000),
             idle_ms=int(settings.idle * 1000),
             progress=progress,
+            memory=memory,
             floor=floor,
         )
 

@@ -5,8 +5,9 @@ when a flush happened or on who folds. Whoever reads the log again from a checkp
 
 Three positions matter, each an offset of the log:
 
-- `warm.offset`: where reading starts after a restart, with the clocks as they were there. Records before the next two
-  only rebuild the memory of ids.
+- `known.offset`: where reading starts after a restart, with the clocks as they were there and the memory of ids, which is
+  written beside the cells, stretch by stretch of the log. Who has lost that starts at `warm.offset`, where it begins:
+  records before the next two only rebuild it.
 - `next`: what is before it is contained in the fast tables' cells (and its dead letters are written).
 - `slow_next`: what is before it is contained in the cells of tables of high cardinality, written less often.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from itertools import accumulate
 from operator import attrgetter, itemgetter
@@ -40,8 +41,6 @@ BLOCK = 512
 """So many records are decoded and folded at once: more would leave the processor's cache between two looks at them."""
 GATHERED = 32000
 """So many records are gathered before they are added to their cells: the more, the fewer times a cell is touched."""
-MARK_MS, MARK_IDS = 5_000, 10_000
-"""A checkpoint is noted this often, in broker time or in ids."""
 FULL_CELLS, FULL_LETTERS, FULL_LETTER_BYTES = 50_000, 1_000, 8 * 1024 * 1024
 """What may wait for a flush; beyond it `full` asks for one."""
 
@@ -67,6 +66,20 @@ class Progress:
     next: int = 0
     slow_next: int = 0
     warm: Checkpoint = Checkpoint()
+    """Where the memory of ids begins."""
+    known: Checkpoint = Checkpoint()
+    """How far it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A part of the memory of ids: those that were met last in a stretch of the log, in that order, and when, by the log's
+    time. since: the clocks at its beginning; end: the offset after it."""
+
+    since: Checkpoint
+    end: int
+    ids: list[str]
+    times: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,10 @@ class Cut:
     letters: list[Letter]
     horizon: int | None
     """Buckets that start before this are beyond the amend horizon and can go."""
+    met: Met | None
+    """What has been added to the memory of ids, if that is written with this cut."""
+    remembered: frozenset[int]
+    """The beginnings of the stretches, with `met`, that make up the memory up to `progress.known`; others can go."""
 
 
 SLOW_TABLES = frozenset(name for name, table in TABLES.items() if table.slow)
@@ -269,21 +286,26 @@ class Partition:
         lateness_ms: int,
         idle_ms: int,
         progress: Progress = Progress(),
+        memory: Sequence[Met] = (),
         floor: int | None = None,
     ) -> None:
-        """`floor`: every bucket from there on is given by `put_page` before the first `apply` (None: there are none)."""
+        """`memory`: the ids from `progress.warm` to `progress.known`, of consecutive stretches. `floor`: every bucket from
+        there on is given by `put_page` before the first `apply` (None: there are none)."""
         self._decoder, self._decode = decoder, decoder.decode
         self._bucket_ms, self._lateness_ms, self._idle_ms = bucket_ms, lateness_ms, idle_ms
-        warm = progress.warm
-        self.position = warm.offset
+        known = progress.known
+        self.position = known.offset
         self.next, self.slow_next = progress.next, progress.slow_next
-        self.watermark, self.newest = warm.watermark, warm.newest
-        self._last_beat, self._active_at, self._log_ms = warm.last_beat, warm.active_at, warm.log_ms
+        self.watermark, self.newest = known.watermark, known.newest
+        self._last_beat, self._active_at, self._log_ms = known.last_beat, known.active_at, known.log_ms
         self._seen = Seen(DEDUPE_IDS)
-        self._marks: deque[tuple[Checkpoint, int]] = deque([(warm, 0)])
-        self._remembered = 0
-        self._slow_since = (warm.log_ms, 0)
-        """The log's time, and how many ids had been remembered, at `slow_next` or before it."""
+        self._marks: deque[tuple[Checkpoint, int]] = deque()
+        """The beginnings of the stretches of which ids are remembered, and the end of the last one that was cut; each with
+        how many meetings of ids there had been."""
+        for some in memory:
+            self._marks.append((some.since, self._seen.met))
+            self._seen.learn(some.ids, some.times)
+        self._marks.append((known, self._seen.met))
         self._floor = floor
         self._pages: dict[int, Page] = {}
         self._changed: set[int] = set()
@@ -344,6 +366,11 @@ class Partition:
         self.position = min(max(self.position, first), end)
         self.next = min(max(self.next, first), end)
         self.slow_next = min(self.slow_next, self.next)
+        marks = self._marks
+        while marks[-1][0].offset > end:  # what was met there is of the next stretch
+            mark, met = marks.pop()
+            if not marks:
+                marks.append((replace(mark, offset=end), met))
 
     def apply(self, records: Sequence[Record], start: int = 0) -> tuple[int, int | None]:
         """Folds records from index `start`; returns (index of the first one not folded, bucket to load or None).
@@ -412,20 +439,16 @@ class Partition:
 
     def _ordinary(self, block: _Block, first: int, last: int) -> int:
         """Folds the events from `first` of a block up to the first odd one, or up to `last`; returns its place."""
-        log_ms = self._log_ms
-        if self.watermark is None:
+        if self.newest is None:  # the first event moves clocks that have not begun
             return first
-        mark_ms, mark_ids = self._next_mark()
-        last = min(last, block.odd[bisect_left(block.odd, first)], first + mark_ids - self._remembered)
+        last = min(last, block.odd[bisect_left(block.odd, first)])
         offsets, stamps = block.offsets[first:last], block.stamps[first:last]
         for bound in (self.next, self.slow_next):  # what goes into the same tables is folded together
             if stamps and offsets[0] < bound <= offsets[-1]:
                 del stamps[bisect_left(offsets, bound) :]
         del stamps[self._seen.new(block.ids[first : first + len(stamps)]) :]
-        if not stamps or max(log_ms, stamps[0]) >= mark_ms:
+        if not stamps:
             return first
-        if max(stamps) >= mark_ms:
-            del stamps[next(place for place, stamp in enumerate(stamps) if stamp >= mark_ms) :]
         last = first + len(stamps)
         events, times, plans = block.events[first:last], block.times[first:last], _PLANS
         facts = [
@@ -445,7 +468,6 @@ class Partition:
         in_order = log_ms <= stamps[0] and stamps == sorted(stamps)  # they are, unless the broker's clock was set back
         log = stamps if in_order else list(accumulate(stamps, max, initial=log_ms))[1:]
         self._seen.add(block.ids[which], log)
-        self._remembered += len(log)
         self._log_ms = log[-1]
         latest = max(times)
         low = latest if latest <= min(stamps) else max(map(min, times, stamps))
@@ -552,9 +574,7 @@ class Partition:
                 if self._absent(cohort):
                     return cohort
 
-        self._mark(offset, log_ms)
         self._log_ms = log_ms
-        self._remembered += 1
         self._seen.meet(identity, log_ms)
         self._advance(ms, record.timestamp)
 
@@ -596,6 +616,7 @@ class Partition:
     def _settle(self) -> None:
         """Adds the gathered events to their cells, in each table in the order of their first events: new cells come in the
         same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
+        self._seen.forget(self._log_ms - DEDUPE_MS)  # a look-up would judge it too old anyhow
         groups, self._groups, self._gathered = self._groups, defaultdict(_groups), 0
         work: defaultdict[tuple[int, str], list[_Group]] = defaultdict(list)
         for step, own_and_cohorts in groups.items():
@@ -703,28 +724,18 @@ class Partition:
     def _clocks(self, offset: int) -> Checkpoint:
         return Checkpoint(offset, self.watermark, self.newest, self._last_beat, self._active_at, self._log_ms)
 
-    def _mark(self, offset: int, log_ms: int) -> None:
-        """Notes a checkpoint now and then, before the clocks move."""
-        mark_ms, mark_ids = self._next_mark()
-        if log_ms >= mark_ms or self._remembered >= mark_ids:
-            self._marks.append((self._clocks(offset), self._remembered))
-            self._seen.forget(log_ms - DEDUPE_MS)  # a look-up would judge it too old anyhow
-
-    def _next_mark(self) -> tuple[int, int]:
-        """When the next checkpoint is due: the log's time, or so many ids remembered."""
-        mark, ids = self._marks[-1]
-        return mark.log_ms + MARK_MS, ids + MARK_IDS
-
-    def _warm(self) -> Checkpoint:
-        """The latest checkpoint from which a reader knows, at `slow_next`, every id that matters there."""
-        marks = self._marks
-        since_ms, since_ids = self._slow_since
-        while len(marks) > 1:
-            following, ids = marks[1]
-            if following.log_ms >= since_ms - DEDUPE_MS and since_ids - ids < DEDUPE_IDS:
-                break
+    def _cut_memory(self) -> Met | None:
+        """What was met since the last stretch was cut, and forgets the stretches of which nothing is remembered. None if this
+        is one of them."""
+        marks, seen = self._marks, self._seen
+        since, met = marks[-1]
+        if since.offset == self.next:
+            return None
+        stretch = Met(since, self.next, *seen.since(met))
+        marks.append((self._clocks(self.next), seen.met))
+        while len(marks) > 1 and marks[1][1] <= seen.first:
             marks.popleft()
-        return marks[0][0]
+        return stretch if len(marks) > 1 else None
 
     # --- flushing -------------------------------------------------------------------------------------------------
 
@@ -756,18 +767,21 @@ class Partition:
             return None
         self._changed = still
         letters, self._letters, self._letter_bytes = self._letters, [], 0
+        met = None
         if slow:
             self.slow_next = self.next
-            self._slow_since = (self._log_ms, self._remembered)
+            met = self._cut_memory()
         first, self._written = self._written, self.next
         clocks = self._clocks(self.next)
         return Cut(
-            progress=Progress(self.next, self.slow_next, self._warm()),
+            progress=Progress(self.next, self.slow_next, self._marks[0][0], self._marks[-1][0]),
             clocks=clocks,
             first=first,
             changes=changes,
             letters=letters,
             horizon=None if self.watermark is None else self.watermark - AMEND_HORIZON_MS - self._bucket_ms,
+            met=met,
+            remembered=frozenset([mark.offset for mark, _ in self._marks][:-1]),
         )
 
     def evict(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 
 class Seen:
@@ -19,9 +20,23 @@ class Seen:
         self._order: deque[str] = deque()
         self._again: Counter[str] = Counter()
         """How often an id is in the order, beside its latest place."""
+        self.first = 0
+        """How many meetings have been forgotten: what was met before then, and not again, is not known any more."""
 
     def __len__(self) -> int:
         return len(self._met)
+
+    @property
+    def met(self) -> int:
+        """How many meetings there have been."""
+        return self.first + len(self._order)
+
+    def since(self, met: int) -> tuple[list[str], list[int]]:
+        """The ids that were met last after so many meetings, in that order, and when: a memory that was then like this one
+        is like it again when it has learnt them."""
+        latest = dict.fromkeys(islice(reversed(self._order), max(self.met - met, 0)))
+        ids = list(latest)[::-1]
+        return ids, [self._met[identity] for identity in ids]
 
     def when(self, identity: str) -> int | None:
         """When an id was met last; None if it is not known (any more)."""
@@ -46,6 +61,14 @@ class Seen:
         while len(self._met) > self._limit:
             self._forget_first()
 
+    def learn(self, ids: Sequence[str], times: Sequence[int]) -> None:
+        """Remembers what another memory gave by `since`."""
+        if self.new(ids) == len(ids):
+            self.add(ids, times)
+        else:
+            for identity, ms in zip(ids, times, strict=True):
+                self.meet(identity, ms)
+
     def meet(self, identity: str, ms: int) -> None:
         """Remembers an id that may be known."""
         if identity in self._met:
@@ -62,6 +85,7 @@ class Seen:
 
     def _forget_first(self) -> None:
         identity = self._order.popleft()
+        self.first += 1
         if identity not in self._again:
             del self._met[identity]
         elif self._again[identity] == 1:

@@ -3,8 +3,10 @@
 Keys of one source share a hash tag (`runtime.names`):
 
 - `state`, a hash: `token` of the owner, `serial` of its last write, `next`, and `clocks`, a JSON object (`slow_next`, `now`,
-  `warm`);
+  `warm`, `known`);
 - `buckets`, a sorted set {bucket: `next` of the last flush that changed it};
+- `ids`, a hash: the memory of ids, one stretch of the log after the other from `warm` to `known`; field: where a stretch begins,
+  value: zlib over msgpack (`rollups.partition.Met`, times as the differences to the one before);
 - a string for each bucket and part, `fast` or `slow` (tables of high cardinality): zlib over JSON
   {"first", "last", "tables": {table: [[key, row]]}}, a row as `rollups.cells.pack` makes it.
 """
@@ -15,14 +17,15 @@ import asyncio
 import heapq
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from rollups.cells import Cell, pack, unpack
-from rollups.partition import RESIDENT_MS, Change, Checkpoint, Cut, Page, Progress
+from rollups.partition import RESIDENT_MS, Change, Checkpoint, Cut, Met, Page, Progress
 from runtime.names import Names, Source
 from schemas.rollup import PackedPage
 from schemas.tables import Key
@@ -31,7 +34,7 @@ EXPIRED_AT_ONCE = 200
 PAGES_AT_ONCE = 500
 ROWS_A_PART = 100
 """What one part of a partial holds at most, so that a message can be filled well."""
-BESIDE_BYTES = 32_768
+BESIDE_BYTES, BESIDE_IDS = 32_768, 500
 """From so much on it is worth a thread to compress."""
 
 _TAKE = """
@@ -40,23 +43,26 @@ return redis.call('HMGET', KEYS[1], 'next', 'clocks')
 """
 
 # A flush of the slow part alone leaves `next` as it is, so it is the serial, one for each write of an owner, that tells a
-# Redis which lost its last second. KEYS: state, buckets, then two for each change (fast, slow), then those of expired
-# buckets. ARGV: token; serial of this owner's last write; serial; next; clocks; number of changes; per change: bucket, fast
-# value or '', slow value or ''; then the expired buckets.
+# Redis which lost its last second. KEYS: state, buckets, ids, then two for each change (fast, slow), then those of expired
+# buckets. ARGV: token; serial of this owner's last write; serial; next; clocks; beginning of a stretch of ids and its value,
+# or '' twice; number of stretches that go; number of changes; the stretches; per change: bucket, fast value or '', slow value
+# or ''; then the expired buckets.
 _WRITE = """
 local held = redis.call('HMGET', KEYS[1], 'token', 'serial')
 if held[1] ~= ARGV[1] then return 'token' end
 if held[2] ~= ARGV[2] and held[2] ~= ARGV[3] then return 'serial' end
 redis.call('HSET', KEYS[1], 'serial', ARGV[3], 'next', ARGV[4], 'clocks', ARGV[5])
-local changes = tonumber(ARGV[6])
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], ARGV[6], ARGV[7]) end
+local gone, changes = tonumber(ARGV[8]), tonumber(ARGV[9])
+for a = 10, 9 + gone do redis.call('HDEL', KEYS[3], ARGV[a]) end
 for i = 1, changes do
-  local a, k = 3 * i + 4, 2 * i + 1
+  local a, k = 3 * i + gone + 7, 2 * i + 2
   redis.call('ZADD', KEYS[2], ARGV[4], ARGV[a])
   if ARGV[a + 1] ~= '' then redis.call('SET', KEYS[k], ARGV[a + 1]) end
   if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k + 1], ARGV[a + 2]) end
 end
-for k = 2 * changes + 3, #KEYS do redis.call('DEL', KEYS[k]) end
-for a = 3 * changes + 7, #ARGV do redis.call('ZREM', KEYS[2], ARGV[a]) end
+for k = 2 * changes + 4, #KEYS do redis.call('DEL', KEYS[k]) end
+for a = 3 * changes + gone + 10, #ARGV do redis.call('ZREM', KEYS[2], ARGV[a]) end
 return 'ok'
 """
 
@@ -82,14 +88,18 @@ class Held:
     buckets: list[int]
     """A heap."""
     known: set[int]
+    stretches: frozenset[int] = frozenset()
+    """The beginnings of the stretches of ids that exist there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What an owner finds: where the source stands, the buckets that must be resident, and those to send again."""
+    """What an owner finds: where the source stands, its memory of ids, the buckets that must be resident, and those to send
+    again."""
 
     held: Held
     progress: Progress
+    memory: list[Met]
     floor: int | None
     pages: dict[int, Page]
     resend: frozenset[int]
@@ -113,8 +123,13 @@ class SourceStore:
         if held.written is None or clocks is None:
             # An emptied Redis: cells that outlived their state would be counted twice.
             await self._forget(held)
-            return Taken(held, Progress(), None, {}, frozenset())
+            return Taken(held, Progress(), [], None, {}, frozenset())
         progress, now = _progress(held.written, clocks)
+        stretches = await self._stretches(source)
+        held.stretches = frozenset(stretches)
+        memory = remembered(progress, stretches)
+        if memory is None:  # the log has them, too
+            progress = replace(progress, known=progress.warm)
         floor = None
         if now.watermark is not None:
             floor = now.watermark - RESIDENT_MS
@@ -122,7 +137,7 @@ class SourceStore:
         resend = frozenset(bucket for bucket, offset in changed.items() if offset >= held.written)
         wanted = {bucket for bucket in changed if floor is None or bucket >= floor} | resend
         pages = {bucket: unpacked(bucket, page) for bucket, page in (await self.pages(source, wanted)).items()}
-        return Taken(held, progress, floor, pages, resend)
+        return Taken(held, progress, memory or [], floor, pages, resend)
 
     async def still_mine(self, held: Held) -> bool:
         """Whether Redis has just what this owner wrote last."""
@@ -139,10 +154,18 @@ class SourceStore:
         while held.buckets and cut.horizon is not None and held.buckets[0] < cut.horizon and len(expired) < EXPIRED_AT_ONCE:
             expired.append(heapq.heappop(held.buckets))
         changing = {one.bucket for one in encoded}
-        keys = [names.source_state(source), names.source_buckets(source)]
+        keys = [names.source_state(source), names.source_buckets(source), names.source_ids(source)]
         values: list[bytes | int] = []
         aside = sum(len(one.fast) + len(one.slow) for one in encoded) > BESIDE_BYTES
         parts = await asyncio.to_thread(squeeze, encoded) if aside else squeeze(encoded)
+        stretch: tuple[int | bytes, bytes] = b"", b""
+        stretches = held.stretches
+        if cut.met is not None:
+            begins = cut.met.since.offset
+            aside = len(cut.met.ids) > BESIDE_IDS
+            stretch = begins, await asyncio.to_thread(pack_met, cut.met) if aside else pack_met(cut.met)
+            stretches |= {begins}
+        forgotten = stretches - cut.remembered
         for one, (fast, slow) in zip(encoded, parts, strict=True):
             keys += (names.source_cells(source, one.bucket, "fast"), names.source_cells(source, one.bucket, "slow"))
             values += (one.bucket, fast, slow)
@@ -150,10 +173,16 @@ class SourceStore:
         for bucket in gone:
             keys += (names.source_cells(source, bucket, "fast"), names.source_cells(source, bucket, "slow"))
         clocks = msgspec.json.encode(
-            {"slow_next": cut.progress.slow_next, "now": asdict(cut.clocks), "warm": asdict(cut.progress.warm)}
+            {
+                "slow_next": cut.progress.slow_next,
+                "now": asdict(cut.clocks),
+                "warm": asdict(cut.progress.warm),
+                "known": asdict(cut.progress.known),
+            }
         )
         serial = held.serial + 1
-        args = [held.token, held.serial, serial, cut.progress.next, clocks, len(encoded), *values, *gone]
+        args = [held.token, held.serial, serial, cut.progress.next, clocks, *stretch]
+        args += [len(forgotten), len(encoded), *forgotten, *values, *gone]
         try:
             answer = await self._write_script(keys=keys, args=args)
         except BaseException:
@@ -162,7 +191,7 @@ class SourceStore:
             raise
         if answer != b"ok":
             raise Refused(answer.decode())
-        held.written, held.serial = cut.progress.next, serial
+        held.written, held.serial, held.stretches = cut.progress.next, serial, stretches - forgotten
         held.known.difference_update(gone)
         for bucket in changing - held.known:
             heapq.heappush(held.buckets, bucket)
@@ -178,7 +207,7 @@ class SourceStore:
             await self._redis.delete(
                 *(names.source_cells(source, bucket, part) for bucket in some for part in ("fast", "slow"))
             )
-        await self._redis.delete(names.source_buckets(source))
+        await self._redis.delete(names.source_buckets(source), names.source_ids(source))
         held.known.clear()
 
     # --- reading, also by evaluate --------------------------------------------------------------------------------
@@ -207,6 +236,12 @@ class SourceStore:
         pairs = cast("list[tuple[bytes, float]]", await self._redis.zrange(key, 0, -1, withscores=True))
         return {int(bucket): int(offset) for bucket, offset in pairs}
 
+    async def _stretches(self, source: Source) -> dict[int, bytes]:
+        """{beginning of a stretch of ids: its value}."""
+        key = self._names.source_ids(source)
+        found = cast("dict[bytes, bytes]", await self._redis.hgetall(key))
+        return {int(begins): value for begins, value in found.items()}
+
     async def pages(self, source: Source, buckets: Iterable[int]) -> dict[int, PackedPage]:
         """The cells of some buckets, packed; a bucket that does not exist gives an empty page."""
         names = self._names
@@ -223,8 +258,30 @@ class SourceStore:
 
 def _progress(written: int, clocks: bytes) -> tuple[Progress, Checkpoint]:
     held: dict[str, Any] = msgspec.json.decode(clocks)
-    warm = Checkpoint(**held["warm"])
-    return Progress(written, held["slow_next"], warm), Checkpoint(**held["now"])
+    warm = held["warm"]
+    known = held.get("known", warm)  # releases that did not write ids
+    return Progress(written, held["slow_next"], Checkpoint(**warm), Checkpoint(**known)), Checkpoint(**held["now"])
+
+
+def remembered(progress: Progress, stretches: Mapping[int, bytes]) -> list[Met] | None:
+    """The memory of ids from `warm` to `known`, of its values by where they begin; None if one is not there."""
+    memory, at = list[Met](), progress.warm.offset
+    while at < progress.known.offset and at in stretches:
+        memory.append(unpack_met(stretches[at]))
+        at = memory[-1].end
+    return memory if at == progress.known.offset else None
+
+
+def pack_met(met: Met) -> bytes:
+    """A stretch of ids as Redis keeps it. A random UUID takes some 24 bytes, and half a microsecond."""
+    steps = [ms - before for before, ms in zip([0, *met.times], met.times, strict=False)]
+    return zlib.compress(msgspec.msgpack.encode(replace(met, times=steps)), 1)
+
+
+def unpack_met(value: bytes) -> Met:
+    """What `pack_met` packed."""
+    met = _met.decode(zlib.decompress(value))
+    return replace(met, times=list(accumulate(met.times)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +333,7 @@ def squeeze(encoded: Sequence[Encoded]) -> list[tuple[bytes, bytes]]:
 
 _encode = msgspec.json.Encoder().encode
 _part = msgspec.json.Decoder(PackedPage)
+_met = msgspec.msgpack.Decoder(Met)
 
 
 def decode(fast: bytes | None, slow: bytes | None) -> PackedPage:

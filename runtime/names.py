@@ -78,6 +78,9 @@ class Names:
     def source_buckets(self, source: Source) -> str:
         return f"{self.namespace}:{{{source}}}:buckets"
 
+    def source_ids(self, source: Source) -> str:
+        return f"{self.namespace}:{{{source}}}:ids"
+
     def source_cells(self, source: Source, bucket: int | str, part: str) -> str:
         """`part` is `fast` or `slow` (tables of high cardinality)."""
         return f"{self.namespace}:{{{source}}}:{part}:{bucket}"

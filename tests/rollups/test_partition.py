@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import rollups.partition
 from rollups.cells import Cell
 from rollups.partition import AMEND_HORIZON_MS, DEDUPE_MS, Page, Partition, Progress
-from rollups.sources import decode, encode, squeeze, unpacked
+from rollups.sources import decode, encode, pack_met, remembered, squeeze, unpacked
 from schemas.decode import Decoder
 from schemas.time import rfc3339
 
@@ -85,6 +86,7 @@ class Redis:
         self.fast: dict[int, bytes] = {}
         self.slow: dict[int, bytes] = {}
         self.letters: list[tuple[int, str]] = []
+        self.stretches: dict[int, bytes] = {}
 
     def flush(self, fold: Partition, slow: bool) -> None:
         cut = fold.cut(slow=slow)
@@ -98,14 +100,22 @@ class Redis:
                 self.slow[change.bucket] = slow
         self.letters += [(letter.record.offset, letter.reason) for letter in cut.letters]
         self.progress = cut.progress
+        if cut.met is not None:
+            self.stretches[cut.met.since.offset] = pack_met(cut.met)
+        self.stretches = {begins: self.stretches[begins] for begins in cut.remembered}
         fold.evict()
 
     def page(self, bucket: int) -> Page:
         return unpacked(bucket, decode(self.fast.get(bucket), self.slow.get(bucket)))
 
-    def load(self) -> Partition:
-        """A new owner's partition: nothing is resident, so every bucket is loaded when it is asked for."""
-        return partition(progress=self.progress, floor=2**62)
+    def load(self, lost: Set[int] = frozenset()) -> Partition:
+        """A new owner's partition: nothing is resident, so every bucket is loaded when it is asked for. lost: stretches of ids
+        that are not there any more."""
+        for begins in lost:
+            del self.stretches[begins]
+        memory = remembered(self.progress, self.stretches)
+        progress = self.progress if memory is not None else replace(self.progress, known=self.progress.warm)
+        return partition(progress=progress, memory=memory or (), floor=2**62)
 
     def cells(self) -> dict[tuple[int, str, Any], Cell]:
         return {
@@ -200,17 +210,26 @@ def test_the_cells_do_not_depend_on_how_the_log_is_cut_into_chunks(seed, sizes):
 @given(
     st.integers(0, 10**6),
     st.lists(
-        st.tuples(st.integers(1, 60), st.sampled_from(["flush", "slow", "crash", "go on"])), min_size=4, max_size=40
+        st.tuples(st.integers(1, 60), st.sampled_from(["flush", "slow", "slow", "crash", "crash", "loss", "go on"])),
+        min_size=4,
+        max_size=40,
     ),
+    st.sampled_from([3, 20, 100_000]),
 )
-def test_whoever_begins_again_from_what_was_written_comes_to_the_same_cells(seed, steps):
-    log = mixed_log(seed, 250)
+def test_whoever_begins_again_from_what_was_written_comes_to_the_same_cells(seed, steps, ids):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rollups.partition, "DEDUPE_IDS", ids)
+        begin_again(mixed_log(seed, 250), steps, random.Random(seed))
+
+
+def begin_again(log: Log, steps: list[tuple[int, str]], rng: random.Random) -> None:
     whole = folded(log)
     redis, fold = Redis(), partition()
     for size, then in steps:
         feed(fold, redis, [r for r in log.records if r.offset >= fold.position][:size])
-        if then == "crash":
-            fold = redis.load()
+        if then in ("crash", "loss"):
+            lost = [begins for begins in redis.stretches if then == "loss" and rng.random() < 0.3]
+            fold = redis.load(frozenset(lost))
         elif then != "go on":
             redis.flush(fold, slow=then == "slow")
     feed(fold, redis, log.records)
@@ -274,6 +293,61 @@ def test_an_id_is_forgotten_after_so_many_others(monkeypatch):
         log.payment(START, id=id)
     redis = folded(log)
     assert sum(counts(redis, "payments").values()) == 7, "the second a is a repeat, the third is not"
+
+
+def test_what_a_new_owner_reads_again_is_what_came_since_the_slow_tables_were_written():
+    log = Log()
+    for number in range(600):
+        log.payment(START + number, id=f"e{number % 580}")
+    redis, fold = Redis(), partition()
+    for end in (200, 400, 500):
+        feed(fold, redis, log.records[fold.position : end])
+        redis.flush(fold, slow=end < 500)
+    fold = redis.load()
+    assert (fold.position, fold.slow_next, fold.next) == (400, 400, 500)
+    feed(fold, redis, log.records[400:])
+    redis.flush(fold, slow=True)
+    assert redis.cells() == folded(log).cells()
+    assert pipeline(redis)["repeat", "payment.succeeded"] == 20
+
+
+def test_of_ids_that_are_forgotten_nothing_is_kept():
+    log = Log()
+    for minute in range(30):
+        log.payment(START + minute * 60_000)
+    log.beat(START + 3_600_000)
+    redis, fold = Redis(), partition()
+    kept = []
+    for record in log.records:
+        feed(fold, redis, [record])
+        redis.flush(fold, slow=True)
+        kept.append(len(redis.stretches))
+    assert max(kept) == DEDUPE_MS // 60_000 + 1
+    assert kept[-1] == 0
+    assert redis.progress.warm == redis.progress.known, "of what has come since an hour there is nothing to know"
+
+
+def test_a_log_that_lost_its_end_is_read_on_with_what_was_known():
+    log = Log()
+    for number in range(60):
+        log.payment(START + number, id=f"e{number}")
+    redis, fold = Redis(), partition()
+    for end in (20, 40, 60):
+        feed(fold, redis, log.records[fold.position : end])
+        redis.flush(fold, slow=True)
+    fold = redis.load()
+    fold.clamp(0, 45)
+    del log.records[45:]
+    for number in range(40, 50):  # five that are in the log, and five that were
+        log.payment(START + number, id=f"e{number}")
+    feed(fold, redis, log.records)
+    redis.flush(fold, slow=True)
+    fold = redis.load()
+    log.payment(START, id="e59")
+    feed(fold, redis, log.records)
+    redis.flush(fold, slow=True)
+    assert sum(counts(redis, "payments").values()) == 60
+    assert pipeline(redis)["repeat", "payment.succeeded"] == 11
 
 
 def test_a_mended_event_counts_under_the_id_of_the_dead_letter_it_was():

@@ -246,6 +246,7 @@ def test_the_docs_tell_every_key():
         names.sources,
         names.source_state(source),
         names.source_buckets(source),
+        names.source_ids(source),
         names.source_cells(source, "BUCKET", "fast"),
         names.source_cells(source, "BUCKET", "slow"),
         *(names.table("TABLE", part) for part in ("writer", "merged", "changed", "stale", "groups")),

@@ -38,3 +38,29 @@ def test_it_knows_what_was_met_last(done, limit):
             expected.popitem(last=False)
         assert {id: seen.when(id) for id in IDS} == {id: expected.get(id) for id in IDS}
         assert len(seen) == len(expected)
+
+
+@given(steps, steps, st.integers(1, 6))
+def test_who_learns_what_was_met_since_knows_the_same(before, after, limit):
+    seen, other = Seen(limit), Seen(limit)
+    for each in (seen, other):
+        go(each, before, 0)
+    met = seen.met
+    go(seen, after, len(before))
+    other.learn(*seen.since(met))
+    now = len(before) + len(after)
+    for each in (seen, other):
+        each.forget(now - 20)  # what is too old may still be there in one of them
+    assert {id: other.when(id) for id in IDS} == {id: seen.when(id) for id in IDS}
+    assert seen.first <= seen.met
+
+
+def go(seen, steps, ms):
+    for ms, (what, with_) in enumerate(steps, ms):
+        if what == "meet":
+            seen.meet(with_, ms)
+        elif what == "add":
+            new = seen.new(with_)
+            seen.add(with_[:new], [ms] * new)
+        else:
+            seen.forget(ms - 20)
