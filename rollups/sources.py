@@ -5,8 +5,8 @@ Keys of one source share a hash tag (`runtime.names`):
 - `state`, a hash: `token` of the owner, `serial` of its last write, `next`, and `clocks`, a JSON object (`slow_next`, `now`,
   `warm`, `known`);
 - `buckets`, a sorted set {bucket: `next` of the last flush that changed it};
-- `ids`, a hash: the memory of ids, one stretch of the log after the other from `warm` to `known`; field: where a stretch begins,
-  value: zlib over msgpack (`rollups.partition.Met`, times as the differences to the one before);
+- `ids`, a hash: the memory of ids, one stretch of the log after the other from `warm` to `known`. Field: where a stretch
+  begins; value: zlib over msgpack (`rollups.partition.Met`, a time as the difference to the one before);
 - a string for each bucket and part, `fast` or `slow` (tables of high cardinality): zlib over JSON
   {"first", "last", "tables": {table: [[key, row]]}}, a row as `rollups.cells.pack` makes it.
 """

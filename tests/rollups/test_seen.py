@@ -55,8 +55,8 @@ def test_who_learns_what_was_met_since_knows_the_same(before, after, limit):
     assert seen.first <= seen.met
 
 
-def go(seen, steps, ms):
-    for ms, (what, with_) in enumerate(steps, ms):
+def go(seen, steps, since_ms):
+    for ms, (what, with_) in enumerate(steps, since_ms):
         if what == "meet":
             seen.meet(with_, ms)
         elif what == "add":
