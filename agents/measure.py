@@ -48,6 +48,9 @@ BACKLOG_FLUSHES = 20
 """On a backlog a flush is due only after so many: each one encodes whole buckets, and evaluate takes them in and writes
 whole rows. Five seconds of a backlog hold some dozen buckets; two hold each of them twice."""
 CONCURRENT = 16
+HELD_UP_S = 5.0
+"""A flush that takes longer is held up by a server that is away: nothing more is folded until it is through. Else memory would
+grow for as long as that lasts; Kafka keeps what comes, and to fold it later costs what it would cost now."""
 
 
 @dataclass(eq=False, slots=True)
@@ -86,6 +89,8 @@ class Measure:
         self._parked: dict[Source, Owned] = {}
         self._flushing = asyncio.Lock()
         self._flushed = asyncio.Condition()
+        self._cut_at = float("inf")
+        """When the flush began that is under way, by the monotonic clock."""
         self._limit = asyncio.Semaphore(CONCURRENT)
         self._beat_at = float("-inf")
         self.flushed_at = 0.0
@@ -211,7 +216,7 @@ class Measure:
                     fold.put_page(missing, await self._page(owned, missing))
                 except NotWanted:  # it went to someone else while Redis was away
                     return
-            elif fold.full:
+            elif self._must_wait(fold):
                 await self._wait_for_flush(owned)
         owned.read_ms = chunk.records[-1].timestamp
 
@@ -221,32 +226,43 @@ class Measure:
         )
         return unpacked(bucket, pages[bucket])
 
+    def _must_wait(self, fold: Partition) -> bool:
+        """Whether as much waits for a flush as may."""
+        return fold.full or time.monotonic() - self._cut_at > HELD_UP_S
+
     async def _wait_for_flush(self, owned: Owned) -> None:
         async with self._flushed:
-            await self._flushed.wait_for(lambda: owned.gone or not owned.fold.full)
+            await self._flushed.wait_for(lambda: owned.gone or not self._must_wait(owned.fold))
 
     # --- flushing -------------------------------------------------------------------------------------------------
 
     async def flush(self, *, slow: bool = False) -> None:
         """Writes everything that changed: dead letters, the script, the partial; then commits for lag tools."""
         async with self._flushing:
-            now = time.monotonic()
-            slow = slow or self._on_backlog()  # then flushes are as rare as those of the slow tables
-            work = []
-            for owned in list(self.owned.values()):
-                if owned.gone or owned.writing:  # or an earlier flush failed half-way, and it is being loaded again
-                    continue
-                cut = owned.fold.cut(slow=slow or now - owned.slow_at >= SLOW_EVERY_S)
-                if cut is not None:
-                    owned.writing = True
-                    if cut.progress.slow_next == cut.progress.next:
-                        owned.slow_at = now
-                    encoded = encode(cut)
-                    work.append((owned, cut, encoded, self._partials(owned, cut, encoded)))
-                    await asyncio.sleep(0)  # a cut is of one partition; the others may go on between two
-            if not work:
-                self.flushed_at = self._clock.now()
-                return
+            self._cut_at = time.monotonic()
+            try:
+                await self._flush(slow)
+            finally:
+                self._cut_at = float("inf")
+        async with self._flushed:  # also where nothing was written: whoever waits may have lost its partition
+            self._flushed.notify_all()
+
+    async def _flush(self, slow: bool) -> None:
+        now = time.monotonic()
+        slow = slow or self._on_backlog()  # then flushes are as rare as those of the slow tables
+        work = []
+        for owned in list(self.owned.values()):
+            if owned.gone or owned.writing:  # or an earlier flush failed half-way, and it is being loaded again
+                continue
+            cut = owned.fold.cut(slow=slow or now - owned.slow_at >= SLOW_EVERY_S)
+            if cut is not None:
+                owned.writing = True
+                if cut.progress.slow_next == cut.progress.next:
+                    owned.slow_at = now
+                encoded = encode(cut)
+                work.append((owned, cut, encoded, self._partials(owned, cut, encoded)))
+                await asyncio.sleep(0)  # a cut is of one partition; the others may go on between two
+        if work:
             # What was cut was fetched before this question, so it is of the log that the answer names.
             try:
                 logs = await until_done(
@@ -259,9 +275,7 @@ class Measure:
             if positions:
                 await self.app.chunks.commit_for_tools(positions)
                 crash_point("after_commit")
-            self.flushed_at = self._clock.now()
-        async with self._flushed:
-            self._flushed.notify_all()
+        self.flushed_at = self._clock.now()
 
     async def _flush_one(
         self, owned: Owned, cut: Cut, encoded: list[Encoded], partials: list[bytes], topic_id: str | None

@@ -41,6 +41,8 @@ HAND_OVER_LIMIT_S = 20.0
 with a backlog that went on and on with 10 s. Who is dead is told by the session, which is shorter. It must be below the limit
 of a request, since joining is one that the broker answers when all have joined."""
 
+NEVER_S = 1e9
+
 
 Headers = Mapping[str, bytes] | list[tuple[str, bytes]]
 
@@ -249,6 +251,9 @@ class ChunkApp(faust.App):
             stream_wait_empty=False,
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=min(1.0, settings.session_timeout / 4),
+            # Whoever does not read for long, as the store is away, is not dead. After 1,000 s aiokafka would leave the group,
+            # and join it again only when it is read from: never, as nothing is read without partitions.
+            broker_max_poll_interval=NEVER_S,
             broker_rebalance_timeout=max(HAND_OVER_LIMIT_S, settings.session_timeout),
             broker_request_timeout=max(30.0, settings.session_timeout * 2),
             broker_max_poll_records=CHUNK_RECORDS,

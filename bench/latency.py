@@ -1,10 +1,10 @@
-"""How soon an alert is on the topic: a real broker, a real store, `tillwatch worker` as it is shipped, light load.
+"""How soon an alert is on the topic: a real broker, a real store, `tillwatch worker` as it is shipped, under load.
 
     python -m bench.latency [--trials N] [--rate N] [--broker kafka|embedded] [--json]
 
-While a few payments a second go by, each trial publishes one critical error of a component of its own, at a random
-moment, and watches the alerts topic until the alert of that component can be read there. The clock runs from just before
-the event is handed to the producer until the consumer has the alert.
+While so many payments a second go by, each trial publishes one of a provider of its own among them, at a random moment and
+into a random partition, and watches the alerts topic until the alert of that provider can be read there. The clock runs
+from just before the event is handed to the producer until the consumer has the alert.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import json
 import platform
 import random
+import secrets
 import statistics
 import sys
 import tempfile
@@ -24,71 +25,68 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pydantic import SecretStr
 
+from bench.measure import cpu_s, machine_s
+from bench.torrent import Torrent
 from local.broker import EmbeddedBroker
 from local.store import EmbeddedStore
 from runtime.kafka import create_topics
 from runtime.settings import Settings
-from schemas.time import rfc3339
-from tests.support.events import encoded, event, succeeded
+from tests.support.events import encoded, succeeded
 from tests.support.kafka import start_kafka
 from tests.support.worker import Worker
 
 PACK = """
 bench:
-  any_error: {condition: "critical_errors > 0", by: [component], severity: low}
+  any_probe: {condition: "payment_volume{method=probe} > 0 in 10 seconds", by: [provider], severity: low}
 """
+PARTITIONS = 8
 TRIAL_LIMIT_S = 15.0
+WARM_S = 5.0
+"""Nothing counts before."""
 PAUSE_S = (0.3, 0.9)
 
 
-async def measure(settings: Settings, trials: int, rate: float) -> list[float]:
-    """Seconds of each trial. Raises TimeoutError if an alert does not come within 15 s."""
-    names = settings.names
+async def measure(settings: Settings, trials: int, rate: float) -> tuple[list[float], float]:
+    """Seconds of each trial, and how many payments a second came meanwhile. Raises TimeoutError if an alert does not come
+    within 15 s."""
+    payments = settings.names.events("payments")
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", linger_ms=0)
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=20)
     await producer.start()
     await consumer.start()
-    load = asyncio.create_task(_load(producer, names.events("payments"), rate))
     try:
-        consumer.assign([TopicPartition(names.alerts, 0)])
+        consumer.assign([TopicPartition(settings.names.alerts, 0)])
         await consumer.seek_to_beginning()
-        found = []
-        for trial in range(trials + 1):
-            await asyncio.sleep(random.uniform(*PAUSE_S))
-            component = f"component-{trial}"
-            error = event("error.raised", time.time(), component=component, critical=True, category="payment")
-            began = time.perf_counter()
-            await producer.send_and_wait(names.events("errors"), encoded(error), key=component.encode())
-            async with asyncio.timeout(TRIAL_LIMIT_S):
-                await _alert(consumer, component)
-            if trial:  # the first one warms up
+        found: list[float] = []
+        async with Torrent(settings.kafka or "", payments, PARTITIONS, rate) as torrent:
+            warm_at = time.perf_counter() + WARM_S
+            while len(found) < trials:
+                await asyncio.sleep(random.uniform(*PAUSE_S))
+                warm = time.perf_counter() >= warm_at
+                provider = f"probe-{secrets.token_hex(4)}"
+                probe = encoded(succeeded(time.time(), provider=provider, method="probe"))
+                began = time.perf_counter()
+                await producer.send_and_wait(payments, probe, partition=random.randrange(PARTITIONS))
+                async with asyncio.timeout(TRIAL_LIMIT_S):
+                    await _alert(consumer, provider)
+                if not warm:
+                    since, sent = time.perf_counter(), torrent.sent
+                    continue
                 found.append(time.perf_counter() - began)
                 if sys.stderr.isatty():
-                    print(f"\r  {trial} of {trials}", end="", file=sys.stderr)
-        return found
+                    print(f"\r  {len(found)} of {trials}", end="", file=sys.stderr)
+            return found, (torrent.sent - sent) / (time.perf_counter() - since)
     finally:
-        load.cancel()
-        await asyncio.gather(load, return_exceptions=True)
         await producer.stop()
         await consumer.stop()
 
 
-async def _alert(consumer: AIOKafkaConsumer, component: str) -> None:
+async def _alert(consumer: AIOKafkaConsumer, provider: str) -> None:
     while True:
         for records in (await consumer.getmany(timeout_ms=20)).values():
             for record in records:
-                if json.loads(record.value)["data"]["group"] == {"component": component}:
+                if json.loads(record.value)["data"]["group"] == {"provider": provider}:
                     return
-
-
-async def _load(producer: AIOKafkaProducer, topic: str, rate: float) -> None:
-    due = time.perf_counter()
-    while True:
-        due += random.expovariate(rate)
-        if due > time.perf_counter():  # else it is behind, and catches up
-            await asyncio.sleep(due - time.perf_counter())
-        now = time.time()
-        await producer.send(topic, encoded(succeeded(now, initiated_at=rfc3339(int(now * 1000) - 900))))
 
 
 def quantile(values: list[float], q: float) -> float:
@@ -112,15 +110,21 @@ def run(broker: str, trials: int, rate: float) -> dict[str, object]:
         settings = Settings(
             kafka=bootstrap, redis=SecretStr(store.url), namespace="bench", data=folder, rules=folder / "rules"
         )
-        asyncio.run(create_topics(settings))
+        asyncio.run(create_topics(settings, PARTITIONS))
         worker = Worker(settings, folder, "worker")
         worker.start()
         stack.callback(worker.stop)
-        found = asyncio.run(measure(settings, trials, rate))
+        began, spent = time.perf_counter(), (cpu_s(worker.pid), machine_s())
+        found, came = asyncio.run(measure(settings, trials, rate))
+        seconds = time.perf_counter() - began
+        busy = [(now - before) / seconds for now, before in zip((cpu_s(worker.pid), machine_s()), spent, strict=True)]
     return {
         "broker": broker,
         "trials": trials,
         "load_events_a_second": rate,
+        "came_a_second": round(came),
+        "worker_cores": round(busy[0], 2),
+        "machine_cores": round(busy[1], 2),
         "p50_ms": round(quantile(found, 0.50) * 1000),
         "p95_ms": round(quantile(found, 0.95) * 1000),
         "p99_ms": round(quantile(found, 0.99) * 1000),

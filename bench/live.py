@@ -183,7 +183,11 @@ def main() -> int:
     try:
         for rate in given.rates:
             one = latency.run("kafka", given.trials, rate)
-            say(f"  beside {rate:,.0f} payments/s: p50 {one['p50_ms']} ms, p95 {one['p95_ms']} ms")
+            say(
+                f"  beside {one['came_a_second']:,} payments/s: p50 {one['p50_ms']} ms, p95 {one['p95_ms']} ms, "
+                f"p99 {one['p99_ms']} ms, most {one['max_ms']} ms; the worker took {one['worker_cores']} cores of "
+                f"{one['machine_cores']} that were busy"
+            )
             latencies.append(one)
         recovered = asyncio.run(recoveries(given.ways, given.rounds))
     except (NoKafka, TimeoutError) as error:

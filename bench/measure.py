@@ -55,7 +55,7 @@ BATCH_BYTES = 16_384
 IN_FLIGHT = 64
 BEAT_EVERY_MS = 5_000
 PROFILES = 8_192
-_HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -173,7 +173,7 @@ async def fill(kafka: str, topic: str, records: Iterable[tuple[int, bytes | None
                 batch = batches.get(partition)
                 if batch is None:
                     batch = batches[partition] = producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=None, headers=_HEADERS) is not None:
+                if batch.append(key=key, value=value, timestamp=None, headers=HEADERS) is not None:
                     break
                 await send(partition)
             ends[partition] += 1

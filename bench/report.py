@@ -412,7 +412,7 @@ def live(result: Result) -> list[str]:
     latencies = [
         [
             f"{one['load_events_a_second']:,.0f}",
-            *(f"{one[name]:,}" for name in ("p50_ms", "p95_ms", "max_ms")),
+            *(f"{one[name]:,}" for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms")),
             f"{one['trials']}",
         ]
         for one in result["latency"]
@@ -424,7 +424,7 @@ def live(result: Result) -> list[str]:
     return [
         taken_on(result),
         "",
-        *table(["payments/s", "p50, ms", "p95, ms", "most, ms", "alerts"], latencies),
+        *table(["payments/s", "p50, ms", "p95, ms", "p99, ms", "most, ms", "alerts"], latencies),
         "",
         *table(["what happens to a worker", "until all up to then is in the merged table"], deaths),
     ]

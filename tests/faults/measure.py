@@ -1,4 +1,4 @@
-"""Figures for docs/guarantees.md: `python -m tests.faults.measure recovery|restart|zombie|outage|merchants|lag`.
+"""Figures for docs/guarantees.md: `python -m tests.faults.measure recovery|restart|zombie|outage|flood|merchants|lag`.
 
 Each starts what it needs on the loopback interface, with the settings that ship unless it says otherwise, and tells its figures
 as JSON.
@@ -26,13 +26,17 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
+from bench.measure import peak_mb
+from bench.torrent import Torrent
 from rollups.tables import TableStore
-from runtime.kafka import create_topics
+from runtime.kafka import EVENT_MESSAGE_BYTES, create_topics
 from runtime.settings import Settings
 from schemas.time import rfc3339
-from tests.integration.tables import owned, redis_of, sent_beyond, written
+from tests.integration.tables import merged, owned, redis_of, sent_beyond, written
 from tests.support.crew import Crew
 from tests.support.events import HEADERS, encoded, event, succeeded
 from tests.support.kafka import KafkaServer, start_kafka
@@ -50,6 +54,9 @@ CALM_PROBES = 20
 RECOVERY_LIMIT_S = 90.0
 TICK_S = 0.05
 POOL = 2_000
+FLOOD_RATE, AHEAD = 200_000.0, 300_000
+"""More a second than any worker folds, but never so many ahead of it that retention takes what it has not read."""
+CAUGHT_UP_LIMIT_S = 300.0
 
 Figures = dict[str, Any]
 
@@ -383,33 +390,113 @@ def _short(source: str) -> str:
 # --- what stays within bounds -----------------------------------------------------------------------------------------
 
 
-async def outage(folder: Path, broker: KafkaServer, given: argparse.Namespace) -> Figures:
-    """Memory of a worker while the store is away and events go on coming."""
-    async with ground(folder, broker) as place:
-        worker = await place.crew.start(place.settings)
-        async with Load(place.settings, given.rate) as load:
-            await pause(20)
-            before = rss_mb(worker.pid)
-            place.store.kill()
-            away, sizes = time.monotonic(), [before]
-            while time.monotonic() - away < given.away:
-                await pause(1)
-                sizes.append(rss_mb(worker.pid))
-            half = sizes[len(sizes) // 2 :]
-            await asyncio.to_thread(place.store.start)
-            _tell(f"{before:.0f} MB before, at most {max(sizes):.0f} MB in {given.away:.0f} s; {load.sent:,} events")
-            back = time.monotonic()
-            sent = load.sent
-        await eventually_async(lambda: _counted(place.settings, sent), "the totals are exact", 300)
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory of a process, each second, in MB."""
+
+    sizes: list[float]
+
+    def figures(self) -> Figures:
+        """`slope`: of the straight line through the second half."""
+        half = self.sizes[len(self.sizes) // 2 :]
+        slope = statistics.linear_regression(range(len(half)), half).slope * 60 if len(half) > 1 else 0.0
         return {
-            "away_s": given.away,
+            "first_mb": round(self.sizes[0]),
+            "most_mb": round(max(self.sizes)),
+            "last_mb": round(self.sizes[-1]),
+            "slope_mb_a_minute": round(slope, 2),
+            "each_half_minute_mb": [round(size) for size in self.sizes[::30]],
+        }
+
+
+async def watched(seconds: float, look: Callable[[], Awaitable[None]] | None = None, **pids: int) -> dict[str, Memory]:
+    """Memory of some processes for so long. `look`: called each second as well."""
+    found = {name: Memory([rss_mb(pid)]) for name, pid in pids.items()}
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        await pause(1)
+        for name, pid in pids.items():
+            found[name].sizes.append(rss_mb(pid))
+        if look is not None:
+            await look()
+        if len(next(iter(found.values())).sizes) % 60 == 1:
+            _tell(", ".join(f"{name} {one.sizes[-1]:.0f} MB" for name, one in found.items()))
+    return found
+
+
+async def outage(folder: Path, broker: KafkaServer, given: argparse.Namespace) -> Figures:
+    """Memory of a worker while the store is away and events go on coming, and how long it takes to catch up."""
+    async with ground(folder, broker) as place:
+        settings = place.settings
+        worker = await place.crew.start(settings)
+        async with Torrent(broker.bootstrap, settings.names.events("payments"), PARTITIONS, given.rate) as torrent:
+            before = (await watched(given.warm, worker=worker.pid))["worker"]
+            counted = torrent.sent
+            place.store.kill()
+            away = (await watched(given.away, worker=worker.pid))["worker"]
+            await asyncio.to_thread(place.store.start)
+        back, waiting = time.monotonic(), torrent.sent - counted
+        catching_up = asyncio.create_task(watched(CAUGHT_UP_LIMIT_S, worker=worker.pid))
+        await merged(settings, torrent.ends, CAUGHT_UP_LIMIT_S)
+        caught_up_s = time.monotonic() - back
+        catching_up.cancel()
+        await _counted(settings, torrent.sent)
+        return {
             "rate": given.rate,
-            "before_mb": round(before),
-            "most_mb": round(max(sizes)),
-            "second_half_grew_mb": round(max(half) - half[0]),
-            "exact_after_s": round(time.monotonic() - back, 1),
+            "away_s": given.away,
+            "before": before.figures(),
+            "away": away.figures(),
+            "waiting": waiting,
+            "caught_up_s": round(caught_up_s, 1),
+            "most_mb": round(peak_mb(worker.pid)),
+            "exact": True,
             "alive": worker.running,
         }
+
+
+async def flood(folder: Path, broker: KafkaServer, given: argparse.Namespace) -> Figures:
+    """Memory of a worker and of the store while there is always more to fold than the worker can. The topic keeps little."""
+    async with ground(folder, broker) as place:
+        settings = place.settings
+        topic = settings.names.events("payments")
+        await keep_little(broker, topic)
+        with place.store.client() as client:  # its file is written anew now and then, as where it ships
+            client.config_set("auto-aof-rewrite-percentage", "100")
+        worker = await place.crew.start(settings)
+        torrent = Torrent(broker.bootstrap, topic, PARTITIONS, FLOOD_RATE, limit=AHEAD)
+
+        async def raise_limit() -> None:
+            told = (await statuses(settings)).get(worker.pid, {"partitions": []})
+            torrent.limit = AHEAD + sum(one["next"] for one in told["partitions"] if one["topic"] == topic)
+
+        async with torrent:
+            began = time.monotonic()
+            memory = await watched(given.flooded, raise_limit, worker=worker.pid, store=place.store.pid)
+            seconds, sent = time.monotonic() - began, torrent.sent
+        await merged(settings, torrent.ends, CAUGHT_UP_LIMIT_S)
+        await _counted(settings, torrent.sent)
+        return {
+            "seconds": round(seconds),
+            "events": torrent.sent,
+            "events_a_second": round(sent / seconds),
+            **{name: one.figures() for name, one in memory.items()},
+            "most_mb": round(peak_mb(worker.pid)),
+            "exact": True,
+            "alive": worker.running,
+        }
+
+
+async def keep_little(broker: KafkaServer, topic: str) -> None:
+    """Lets a topic hold some tens of MB a partition, so that minutes of full load fit any disk."""
+    kept = {"retention.bytes": 48 * 2**20, "segment.bytes": 16 * 2**20, "file.delete.delay.ms": 1_000}
+    usual = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": EVENT_MESSAGE_BYTES}
+    configs = {name: str(value) for name, value in (usual | kept).items()}
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    finally:
+        await admin.close()
 
 
 async def merchants(folder: Path, broker: KafkaServer, given: argparse.Namespace) -> Figures:
@@ -505,7 +592,7 @@ def _tell(line: str) -> None:
 
 
 Measure = Callable[[Path, KafkaServer, argparse.Namespace], Awaitable[Figures]]
-MEASURES: dict[str, Measure] = {one.__name__: one for one in (recovery, restart, zombie, outage, merchants, lag)}
+MEASURES: dict[str, Measure] = {one.__name__: one for one in (recovery, restart, zombie, outage, flood, merchants, lag)}
 
 
 async def _measure(name: str, given: argparse.Namespace) -> Figures:
@@ -530,7 +617,9 @@ def main() -> int:
     parser.add_argument("--session", type=float, default=6.0, help="zombie: session timeout in seconds (6)")
     parser.add_argument("--frozen", type=float, default=30.0, help="zombie: seconds (30)")
     parser.add_argument("--watched", type=float, default=20.0, help="zombie: seconds after it has woken (20)")
-    parser.add_argument("--away", type=float, default=60.0, help="outage: seconds (60)")
+    parser.add_argument("--warm", type=float, default=20.0, help="outage: seconds of load before it (20)")
+    parser.add_argument("--away", type=float, default=600.0, help="outage: seconds (600)")
+    parser.add_argument("--flooded", type=float, default=600.0, help="flood: seconds (600)")
     parser.add_argument("--merchants", type=int, default=100_000, help="merchants: how many (100000)")
     given = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -128,6 +128,7 @@ _COMMON: dict[str, object] = {
     "broker.heartbeat.interval.ms": 500,
     "broker.session.timeout.ms": 2000,  # so long a killed node's ghost keeps it out
     "group.initial.rebalance.delay.ms": 0,
+    "log.retention.check.interval.ms": 10_000,  # a topic that may hold little is to hold little
     "group.min.session.timeout.ms": 1000,  # tests of dead workers need not wait for long
     "num.partitions": 1,
     "offsets.topic.num.partitions": 4,
