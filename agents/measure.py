@@ -210,14 +210,15 @@ class Measure:
         owned.end = max(owned.end, chunk.end)
         index, fold = 0, owned.fold
         while index < len(chunk.records) and not owned.gone and self.owned.get(partition) is owned:
+            if self._must_wait(fold):
+                await self._wait_for_flush(owned)
+                continue
             index, missing = fold.apply(chunk.records, index)
             if missing is not None:
                 try:
                     fold.put_page(missing, await self._page(owned, missing))
                 except NotWanted:  # it went to someone else while Redis was away
                     return
-            elif self._must_wait(fold):
-                await self._wait_for_flush(owned)
         owned.read_ms = chunk.records[-1].timestamp
 
     async def _page(self, owned: Owned, bucket: int) -> Page:

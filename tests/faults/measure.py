@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,10 @@ from bench.measure import peak_mb
 from bench.torrent import Torrent
 from rollups.tables import TableStore
 from runtime.kafka import EVENT_MESSAGE_BYTES, create_topics
+from runtime.names import Source
 from runtime.settings import Settings
 from schemas.time import rfc3339
-from tests.integration.tables import merged, owned, redis_of, sent_beyond, written
+from tests.integration.tables import owned, redis_of, sent_beyond, written
 from tests.support.crew import Crew
 from tests.support.events import HEADERS, encoded, event, succeeded
 from tests.support.kafka import KafkaServer, start_kafka
@@ -437,7 +438,7 @@ async def outage(folder: Path, broker: KafkaServer, given: argparse.Namespace) -
             await asyncio.to_thread(place.store.start)
         back, waiting = time.monotonic(), torrent.sent - counted
         catching_up = asyncio.create_task(watched(CAUGHT_UP_LIMIT_S, worker=worker.pid))
-        await merged(settings, torrent.ends, CAUGHT_UP_LIMIT_S)
+        await _caught_up(settings, torrent.ends)
         caught_up_s = time.monotonic() - back
         catching_up.cancel()
         await _counted(settings, torrent.sent)
@@ -473,7 +474,7 @@ async def flood(folder: Path, broker: KafkaServer, given: argparse.Namespace) ->
             began = time.monotonic()
             memory = await watched(given.flooded, raise_limit, worker=worker.pid, store=place.store.pid)
             seconds, sent = time.monotonic() - began, torrent.sent
-        await merged(settings, torrent.ends, CAUGHT_UP_LIMIT_S)
+        await _caught_up(settings, torrent.ends)
         await _counted(settings, torrent.sent)
         return {
             "seconds": round(seconds),
@@ -484,6 +485,18 @@ async def flood(folder: Path, broker: KafkaServer, given: argparse.Namespace) ->
             "exact": True,
             "alive": worker.running,
         }
+
+
+async def _caught_up(settings: Settings, ends: Mapping[TopicPartition, int]) -> None:
+    """Waits until the merged table of payments contains everything before these offsets."""
+    async with redis_of(settings) as redis:
+
+        async def check() -> bool:
+            offsets = await TableStore(redis, settings.names).merged_offsets("payments")
+            found = {(one.topic, one.partition): offset for name, offset in offsets.items() for one in [Source.parse(name)]}
+            return all(found.get(tuple(tp), 0) >= end for tp, end in ends.items())
+
+        await eventually_async(check, "the table of payments contains it", CAUGHT_UP_LIMIT_S)
 
 
 async def keep_little(broker: KafkaServer, topic: str) -> None:
