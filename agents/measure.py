@@ -16,7 +16,6 @@ from faust.types import TP
 from redis.asyncio import Redis
 
 from agents.retry import AWAY, until_done
-from agents.together import Together
 from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
 from rollups.partition import BEAT_MS, Cut, Letter, Met, Page, Partition, Progress
 from rollups.sources import Encoded, Held, Refused, SourceStore, encode, unpacked
@@ -28,6 +27,7 @@ from runtime.names import Source
 from runtime.retry import NotWanted
 from runtime.settings import Settings
 from runtime.tasks import end
+from runtime.together import Together
 from schemas.deadletter import letter
 from schemas.decode import Decoder
 from schemas.heartbeat import heartbeat
@@ -44,10 +44,10 @@ PART_BYTES = 500_000
 POLL_S = 0.05
 BEAT_LIMIT_S = 3.0
 BEHIND_FLUSHES = 4
-BACKLOG_FLUSHES = 20
-"""On a backlog a flush is due only after so many: each one encodes whole buckets, and evaluate takes them in and writes
+PUT_OFF_S = 4.75
+"""On a backlog a flush is put off, by so much at most: each one encodes whole buckets, and evaluate takes them in and writes
 whole rows. Five seconds of a backlog hold some dozen buckets; two hold each of them twice."""
-CONCURRENT = 16
+CONCURRENT = 32
 HELD_UP_S = 5.0
 """A flush that takes longer is held up by a server that is away: nothing more is folded until it is through. Else memory would
 grow for as long as that lasts; Kafka keeps what comes, and to fold it later costs what it would cost now."""
@@ -250,7 +250,7 @@ class Measure:
 
     async def _flush(self, slow: bool) -> None:
         now = time.monotonic()
-        slow = slow or self._on_backlog()  # then flushes are as rare as those of the slow tables
+        slow = slow or self._put_off() > SLOW_EVERY_S / 2  # then flushes are as rare as those of the slow tables
         work = []
         for owned in list(self.owned.values()):
             if owned.gone or owned.writing:  # or an earlier flush failed half-way, and it is being loaded again
@@ -380,20 +380,23 @@ class Measure:
     async def run(self) -> None:
         """Flushes and beats until cancelled."""
         flush_s = self._settings.flush
-        due = soon = time.monotonic() + flush_s
+        due = time.monotonic() + flush_s
         while True:
             await asyncio.sleep(min(POLL_S, flush_s))
             if self._clock.now() - self._beat_at >= BEAT_MS / 1000:
                 self._beat_at = self._clock.now()
                 await self._beat()
             now = time.monotonic()
-            if now >= due or (now >= soon and not self._on_backlog()):
+            if now >= due + self._put_off():
                 await asyncio.shield(self.flush())  # to be cancelled half-way would lose the cut
-                soon = max(min(due, now) + flush_s, time.monotonic() + flush_s / 2)
-                due = soon + flush_s * (BACKLOG_FLUSHES - 1)
+                due = max(due + flush_s, time.monotonic() + flush_s / 2)
 
-    def _on_backlog(self) -> bool:
-        return any(owned.end - owned.fold.next > CHUNK_RECORDS for owned in self.owned.values())
+    def _put_off(self) -> float:
+        """How many seconds a flush is put off on a backlog: as many as what is read there is late, within bounds. What has
+        waited for long may wait a little longer; what is hardly late, at a rate that is nearly too high, is not made so."""
+        now = time.time()
+        late = [now - owned.read_ms / 1000 for owned in self.owned.values() if owned.end - owned.fold.next > CHUNK_RECORDS]
+        return min(max(late, default=0.0), PUT_OFF_S)
 
     async def _beat(self) -> None:
         """A heartbeat into every partition that is owned. One that cannot be sent is left out: the next will do."""

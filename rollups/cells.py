@@ -159,8 +159,10 @@ class Cell:
         return f"Cell{self._fields()}"
 
 
-def earliest_samples(samples: Iterable[Sample]) -> list[Sample]:
+def earliest_samples(samples: Sequence[Sample]) -> list[Sample]:
     """The earliest sample of each of the first four distinct identities, by (time, id)."""
+    if len(samples) < 2:
+        return list(samples)
     kept: dict[str, Sample] = {}
     for sample in sorted(samples):
         kept.setdefault(sample[2], sample)
@@ -227,7 +229,7 @@ def added(rows: Sequence[Row], bucket: int, *, sketches: bool = True) -> Cell:
         if len(known) == len(rows):
             cell.times = [bucket + ms for ms in _flat(known)]
     samples = _many_samples.decode(_joined([row.samples for row in rows]))
-    cell.samples = [(bucket + ms, event_id, identity) for ms, event_id, identity in earliest_samples(_flat(samples))]
+    cell.samples = [(bucket + ms, event_id, identity) for ms, event_id, identity in earliest_samples(list(_flat(samples)))]
     recent = [row.recent for row in rows if isinstance(row.recent, list)]
     if recent:
         cell.recent = [bucket + ms for ms in nlargest(KEPT_RECENT, _flat(recent))]
@@ -236,6 +238,8 @@ def added(rows: Sequence[Row], bucket: int, *, sketches: bool = True) -> Cell:
 
 def tallied(rows: Sequence[Row], *, sketches: bool = True) -> Cell:
     """The count and the stats of `added`, and nothing else: what a row of a merged table holds. Rows of any buckets."""
+    if len(rows) == 1:
+        return Cell(count=rows[0].count, times=None, stats=[_total((stat,), sketches) for stat in rows[0].stats])
     columns = zip_longest(*[row.stats for row in rows], fillvalue=0)
     return Cell(
         count=sum([row.count for row in rows]), times=None, stats=[_total(column, sketches) for column in columns]
@@ -256,9 +260,12 @@ def _total(column: Iterable[StatRow | int], sketch: bool) -> Stat:
             if high is None or most > high:
                 high = most
             if sketch and isinstance(flat := _bins.decode(packed), list):
-                each = iter(flat)
-                for index, hits in zip(each, each, strict=True):
-                    bins[index] = bins.get(index, 0) + hits
+                if bins:
+                    each = iter(flat)
+                    for index, hits in zip(each, each, strict=True):
+                        bins[index] = bins.get(index, 0) + hits
+                else:
+                    bins = dict(zip(flat[::2], flat[1::2], strict=True))
     return Stat(n, total, low, high, bins or None)
 
 

@@ -34,7 +34,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice, pairwise
 from math import gcd
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -128,19 +128,26 @@ def decode_rows(table: Table, value: bytes, *, sketches: bool = True) -> dict[Ke
 
 def _numbered(keys: Sequence[Key], dimensions: int) -> tuple[list[list[Value]], list[tuple[int, ...]]]:
     """The distinct values of each dimension, and each key as indexes into them."""
-    distinct, places = [], []
+    distinct: list[list[Value]] = []
+    places: list[list[int]] = []
     for at in range(dimensions):
-        # By type as well: 1 and True are equal, and two values here.
-        values = sorted({(type(key[at]).__name__, key[at]) for key in keys}, key=_by_type)
-        index = {value: place for place, value in enumerate(values)}
-        distinct.append([value for _, value in values])
-        places.append([index[type(key[at]).__name__, key[at]] for key in keys])
+        column = [key[at] for key in keys]
+        if {bool, int} <= set(map(type, column)):  # 1 and True are equal, and two values here
+            tagged = [(type(value), value) for value in column]
+            values = sorted(set(tagged), key=lambda one: _by_type(one[1]))
+            index: dict[Any, int] = {value: place for place, value in enumerate(values)}
+            distinct.append([value for _, value in values])
+            places.append([index[value] for value in tagged])
+        else:
+            plain = sorted(set(column), key=_by_type)
+            index = {value: place for place, value in enumerate(plain)}
+            distinct.append(plain)
+            places.append([index[value] for value in column])
     return distinct, list(zip(*places, strict=True))
 
 
-def _by_type(item: tuple[str, Value]) -> tuple[str, str | int]:
-    name, value = item
-    return (name, "" if value is None else value)
+def _by_type(value: Value) -> tuple[str, str | int]:
+    return (type(value).__name__, "" if value is None else value)
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import Any, cast
@@ -27,6 +27,7 @@ from redis.asyncio import Redis
 from rollups.cells import Cell, pack, unpack
 from rollups.partition import RESIDENT_MS, Change, Checkpoint, Cut, Met, Page, Progress
 from runtime.names import Names, Source
+from runtime.together import Together
 from schemas.rollup import PackedPage
 from schemas.tables import Key
 
@@ -65,6 +66,14 @@ for k = 2 * changes + 4, #KEYS do redis.call('DEL', KEYS[k]) end
 for a = 3 * changes + gone + 10, #ARGV do redis.call('ZREM', KEYS[2], ARGV[a]) end
 return 'ok'
 """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """What a script is called with."""
+
+    keys: list[str]
+    args: list[str | int | bytes]
 
 
 class Refused(RuntimeError):
@@ -112,6 +121,7 @@ class SourceStore:
         self._redis, self._names, self._bucket_ms = redis, names, bucket_ms
         self._take_script = redis.register_script(_TAKE)
         self._write_script = redis.register_script(_WRITE)
+        self._writes = Together(self._write_together)
 
     async def take(self, source: Source, token: str) -> Taken:
         """Makes the holder of `token` the owner: from here on, whoever owned the source before is refused."""
@@ -184,7 +194,9 @@ class SourceStore:
         args = [held.token, held.serial, serial, cut.progress.next, clocks, *stretch]
         args += [len(forgotten), len(encoded), *forgotten, *values, *gone]
         try:
-            answer = await self._write_script(keys=keys, args=args)
+            answer = await self._writes.ask(_Call(keys, args))
+            if isinstance(answer, Exception):
+                raise answer
         except BaseException:
             for bucket in expired:
                 heapq.heappush(held.buckets, bucket)
@@ -199,6 +211,13 @@ class SourceStore:
         for bucket in expired:
             if bucket in changing:
                 heapq.heappush(held.buckets, bucket)
+
+    async def _write_together(self, calls: Set[_Call]) -> Mapping[_Call, Any]:
+        """One round trip for all that write at the same time; each has an answer, or an error, of its own."""
+        async with self._redis.pipeline(transaction=False) as together:
+            for call in calls:
+                await self._write_script(keys=call.keys, args=call.args, client=together)
+            return dict(zip(calls, await together.execute(raise_on_error=False), strict=True))
 
     async def _forget(self, held: Held) -> None:
         names, source = self._names, held.source

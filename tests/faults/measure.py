@@ -58,6 +58,7 @@ POOL = 2_000
 FLOOD_RATE, AHEAD = 200_000.0, 300_000
 """More a second than any worker folds, but never so many ahead of it that retention takes what it has not read."""
 CAUGHT_UP_LIMIT_S = 300.0
+CURVE_S = 30
 
 Figures = dict[str, Any]
 
@@ -393,35 +394,37 @@ def _short(source: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of a process, each second, in MB."""
+    """Resident memory of a process in MB, about each second: (seconds since the first look, size)."""
 
-    sizes: list[float]
+    sizes: list[tuple[float, float]]
 
     def figures(self) -> Figures:
         """`slope`: of the straight line through the second half."""
         half = self.sizes[len(self.sizes) // 2 :]
-        slope = statistics.linear_regression(range(len(half)), half).slope * 60 if len(half) > 1 else 0.0
+        slope = statistics.linear_regression(*zip(*half, strict=True)).slope * 60 if len(half) > 1 else 0.0
+        each = itertools.groupby(self.sizes, key=lambda one: one[0] // CURVE_S)
         return {
-            "first_mb": round(self.sizes[0]),
-            "most_mb": round(max(self.sizes)),
-            "last_mb": round(self.sizes[-1]),
+            "first_mb": round(self.sizes[0][1]),
+            "most_mb": round(max(size for _, size in self.sizes)),
+            "last_mb": round(self.sizes[-1][1]),
             "slope_mb_a_minute": round(slope, 2),
-            "each_half_minute_mb": [round(size) for size in self.sizes[::30]],
+            "each_half_minute_mb": [round(next(some)[1]) for _, some in each],
         }
 
 
 async def watched(seconds: float, look: Callable[[], Awaitable[None]] | None = None, **pids: int) -> dict[str, Memory]:
     """Memory of some processes for so long. `look`: called each second as well."""
-    found = {name: Memory([rss_mb(pid)]) for name, pid in pids.items()}
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        await pause(1)
+    found = {name: Memory([]) for name in pids}
+    began = told = time.monotonic()
+    while (now := time.monotonic()) - began < seconds:
         for name, pid in pids.items():
-            found[name].sizes.append(rss_mb(pid))
+            found[name].sizes.append((now - began, rss_mb(pid)))
+        if now - told >= 60:
+            told = now
+            _tell(", ".join(f"{name} {one.sizes[-1][1]:.0f} MB" for name, one in found.items()))
         if look is not None:
             await look()
-        if len(next(iter(found.values())).sizes) % 60 == 1:
-            _tell(", ".join(f"{name} {one.sizes[-1]:.0f} MB" for name, one in found.items()))
+        await pause(1)
     return found
 
 
@@ -437,10 +440,8 @@ async def outage(folder: Path, broker: KafkaServer, given: argparse.Namespace) -
             away = (await watched(given.away, worker=worker.pid))["worker"]
             await asyncio.to_thread(place.store.start)
         back, waiting = time.monotonic(), torrent.sent - counted
-        catching_up = asyncio.create_task(watched(CAUGHT_UP_LIMIT_S, worker=worker.pid))
         await _caught_up(settings, torrent.ends)
         caught_up_s = time.monotonic() - back
-        catching_up.cancel()
         await _counted(settings, torrent.sent)
         return {
             "rate": given.rate,
