@@ -30,6 +30,7 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -147,39 +148,41 @@ def _profile(rng: random.Random, merchant: str | None = None) -> tuple[str, int]
 
 
 async def fill(kafka: str, topic: str, records: Iterable[tuple[int, bytes | None, bytes]]) -> dict[int, int]:
-    """Writes (partition, key, value) to a topic that is empty; returns the end of each partition."""
-    ends = Counter[int]()
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks=1, max_batch_size=BATCH_BYTES, linger_ms=0)
+    """Writes (partition, key, value) to a topic; returns the offset after the last one in each partition."""
+    return await send(kafka, topic, batches(records))
+
+
+def batches(records: Iterable[tuple[int, bytes | None, bytes]]) -> Iterator[tuple[int, BatchBuilder]]:
+    """(partition, batch) of records as `fill` takes them."""
+    filling: dict[int, BatchBuilder] = {}
+    for partition, key, value in records:
+        while True:
+            batch = filling.setdefault(partition, BatchBuilder(BATCH_BYTES, 0))
+            if batch.append(key=key, value=value, timestamp=None, headers=HEADERS) is not None:
+                break
+            yield partition, filling.pop(partition)
+    yield from filling.items()
+
+
+async def send(kafka: str, topic: str, made: Iterable[tuple[int, BatchBuilder]]) -> dict[int, int]:
+    """Writes batches; returns as `fill` does, when all are acknowledged."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks=1)
     await producer.start()
     room = asyncio.Semaphore(IN_FLIGHT)
-    sent: set[asyncio.Future[object]] = set()
+    ends = Counter[int]()
 
-    async def send(partition: int) -> None:
-        batch = batches.pop(partition)
-        await room.acquire()
-        future = await producer.send_batch(batch, topic, partition=partition)
-        sent.add(future)
-        future.add_done_callback(done)
-
-    def done(future: asyncio.Future[object]) -> None:
-        room.release()
-        if future.exception() is None:
-            sent.discard(future)
+    async def acknowledged(partition: int, batch: BatchBuilder, future: asyncio.Future[RecordMetadata]) -> None:
+        try:
+            ends[partition] = max(ends[partition], (await future).offset + batch.record_count())
+        finally:
+            room.release()
 
     try:
-        batches: dict[int, BatchBuilder] = {}
-        for partition, key, value in records:
-            while True:
-                batch = batches.get(partition)
-                if batch is None:
-                    batch = batches[partition] = producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=None, headers=HEADERS) is not None:
-                    break
-                await send(partition)
-            ends[partition] += 1
-        for partition in list(batches):
-            await send(partition)
-        await asyncio.gather(*sent)
+        async with asyncio.TaskGroup() as sending:
+            for partition, batch in made:
+                await room.acquire()
+                future = await producer.send_batch(batch, topic, partition=partition)
+                sending.create_task(acknowledged(partition, batch, future))
     finally:
         await producer.stop()
     return dict(ends)
@@ -265,7 +268,7 @@ async def repetition(
             merged_at = await merged(redis, settings, sources)
             whole_cpu, whole_served = spent_s() - taken[1], sum(map(cpu_s, servers)) - taken[2]
             whole_others = machine_s() - taken[3] - whole_cpu - whole_served
-        await _compare(redis, settings, produced)
+        await compare(redis, settings, produced)
         events, seconds, cpu, served, machine = (last[n] - first[n] for n in range(5))
         return Figures(
             events=int(events),
@@ -311,7 +314,7 @@ async def merged(redis: Redis, settings: Settings, sources: dict[Source, int]) -
     raise Failed(f"not merged within {MERGED_LIMIT_S:g} s")
 
 
-async def _compare(redis: Redis, settings: Settings, produced: Produced) -> None:
+async def compare(redis: Redis, settings: Settings, produced: Produced) -> None:
     """Raises Failed unless the merged table of payments holds what was produced, no more and no less."""
     outcomes, amount = Counter[str](), 0
     async for rows in TableStore(redis, settings.names).chunks("payments", "10s"):
