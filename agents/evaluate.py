@@ -45,6 +45,9 @@ T = TypeVar("T")
 
 JUDGE_EVERY_S, JUDGE_LATEST_S = 0.1, 1.0
 """What several partitions flush together is judged together; on a backlog, where each has much to flush, as late as that."""
+JUDGE_REST = 4
+"""On a backlog the rest after it is so many times as long as it took, up to the limit for rows: many partitions change the same
+cells one after the other."""
 WRITE_EVERY_S, WRITE_LATEST_S = 1.0, 5.0
 """Rows are written this often; while more partials are waiting or records of a backlog, which would change them again, as
 late as that."""
@@ -344,12 +347,15 @@ class Evaluate:
 
     async def run(self) -> None:
         """Judges what time alone changes, and writes rows, until cancelled."""
-        worked_at = float("-inf")
+        worked_at, took = float("-inf"), 0.0
         while True:
             await asyncio.sleep(JUDGE_EVERY_S)
-            if not self._behind or time.monotonic() - worked_at >= JUDGE_LATEST_S:
+            began = time.monotonic()
+            rest = max(JUDGE_LATEST_S, min(JUDGE_REST * took, WRITE_LATEST_S)) if self._behind else 0.0
+            if began - worked_at >= rest:
                 await self._work(write=True)
                 worked_at = time.monotonic()
+                took = worked_at - began
 
     async def flush(self) -> None:
         """Judges and writes everything now."""

@@ -265,9 +265,10 @@ class Measure:
                 await asyncio.sleep(0)  # a cut is of one partition; the others may go on between two
         if work:
             # What was cut was fetched before this question, so it is of the log that the answer names.
+            topics = {owned.tp.topic for owned, *_ in work}
             try:
                 logs = await until_done(
-                    "asking which logs the topics are", lambda: self._logs.ask(self._topics), lambda: bool(self.owned)
+                    "asking which logs the topics are", lambda: self._logs.ask(topics), lambda: bool(self.owned)
                 )
             except NotWanted:
                 return
