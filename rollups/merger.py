@@ -141,11 +141,12 @@ class Merger:
         for (table, bucket), keys in changed.items():
             if tables is not None and table not in tables:
                 continue
-            versions = self._buckets[bucket][table].values()
+            found: dict[Key, list[Row]] = {key: [] for key in keys}
+            for rows in self._buckets[bucket][table].values():
+                for key in keys & rows.keys():
+                    found[key].append(rows[key])
             sketches = sketched is None or table in sketched
-            result[table, bucket] = {
-                key: added([rows[key] for rows in versions if key in rows], bucket, sketches=sketches) for key in keys
-            }
+            result[table, bucket] = {key: added(some, bucket, sketches=sketches) for key, some in found.items()}
         return result
 
     def take_rows(self) -> dict[str, dict[int, dict[Key, Cell]]]:
