@@ -57,9 +57,7 @@ class Stat:
 
     def fold(self, values: Sequence[int | None], sketch: bool) -> None:
         """Adds the values of some events, None where one has none; into the sketch if there is to be one."""
-        found: Sequence[int] = values  # type: ignore[assignment]
-        if None in values:
-            found = [value for value in values if value is not None]
+        found: Sequence[Any] = [value for value in values if value is not None] if None in values else values
         if not found:
             return
         self.n += len(found)

@@ -194,7 +194,7 @@ class SourceStore:
         args = [held.token, held.serial, serial, cut.progress.next, clocks, *stretch]
         args += [len(forgotten), len(encoded), *forgotten, *values, *gone]
         try:
-            answer = await self._writes.ask(_Call(keys, args))
+            answer: Any = await self._writes.ask(_Call(keys, args))
             if isinstance(answer, Exception):
                 raise answer
         except BaseException:
