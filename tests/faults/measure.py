@@ -51,7 +51,8 @@ PARTITIONS = 8
 PROBE_EVERY_S = 0.25
 PROMPT_S = 2.0
 """An alert that comes within this of its event was not held up."""
-CALM_PROBES = 20
+CALM_PROBES, UNTOLD_PROBES = 20, 10
+"""So many probes are looked at, and so many that were sent after them are not yet."""
 RECOVERY_LIMIT_S = 90.0
 TICK_S = 0.05
 POOL = 2_000
@@ -204,7 +205,7 @@ class Probes:
     def calm(self) -> bool:
         """Whether each of the latest probes was told in time."""
         now = time.time()
-        some = self.all[-CALM_PROBES - 10 : -10]
+        some = self.all[-CALM_PROBES - UNTOLD_PROBES : -UNTOLD_PROBES]
         return len(some) == CALM_PROBES and not any(one.told_s is None or one.late(now) for one in some)
 
     def held_up_until(self, since: float) -> float:
@@ -252,7 +253,7 @@ async def recovery(folder: Path, broker: KafkaServer, given: argparse.Namespace)
                 led = bool((await statuses(place.settings)).get(victim.pid, {}).get("leader"))
                 killed, sent = time.time(), load.sent
                 os.kill(victim.pid, signal.SIGKILL)
-                await pause(PROMPT_S * 1.5)
+                await pause((CALM_PROBES + UNTOLD_PROBES) * PROBE_EVERY_S)  # what is looked at then was sent since
                 await eventually_async(probes.calm, "alerts come in time again", RECOVERY_LIMIT_S)
                 seconds = probes.held_up_until(killed) - killed
                 rate = (load.sent - sent) / (time.time() - killed)
