@@ -26,7 +26,7 @@ from bench.measure import HEADERS, Mix, Produced, backlog
 from rollups.merger import Merger
 from rollups.partition import Partition
 from rollups.rows import encode_rows
-from rollups.sources import Encoded, encode, squeeze
+from rollups.sources import Encoded, encode, pack_met, squeeze
 from runtime.guard import ProcessGuard
 from runtime.names import Source
 from schemas.decode import Decoder
@@ -116,6 +116,8 @@ def flushed(folds: list[Partition], sources: list[Source], merger: Merger, watch
             encoded = encode(cut)
         with stage("squeeze"):
             squeeze(encoded)
+            if cut.met is not None:
+                pack_met(cut.met)
         with stage("partials"):
             head = Partial(str(source), "token", cut.progress.next, cut.clocks.watermark, cut.clocks.newest, False)
             messages = encode_partials(head, parts_of(encoded), PART_BYTES)
