@@ -228,8 +228,8 @@ class Measure:
         return unpacked(bucket, pages[bucket])
 
     def _must_wait(self, fold: Partition) -> bool:
-        """Whether as much waits for a flush as may."""
-        return fold.full or time.monotonic() - self._cut_at > HELD_UP_S
+        """Whether as much waits for a flush as may. What is still being read again cannot be cut, and adds nothing."""
+        return (fold.full and not fold.catching_up) or time.monotonic() - self._cut_at > HELD_UP_S
 
     async def _wait_for_flush(self, owned: Owned) -> None:
         async with self._flushed:

@@ -11,10 +11,11 @@ from faust.types import TP
 from redis.asyncio import Redis
 
 import agents.measure
+import rollups.partition
 from agents.measure import Measure, Owned
 from agents.transport import Chunk
 from local.process import free_port
-from rollups.partition import Cut, Partition
+from rollups.partition import Cut, Page, Partition, Progress
 from rollups.sources import Encoded, Held, SourceStore
 from runtime.clock import ManualClock
 from runtime.guard import Guard
@@ -115,3 +116,23 @@ async def test_whoever_loses_its_partition_meanwhile_goes_on(measure: Measure, m
     measure._store.back.set()  # type: ignore[attr-defined]
     await asyncio.gather(folding, flushing, revoked)
     assert owned.fold.next == 3
+
+
+async def test_what_is_read_again_does_not_wait_for_a_flush_that_cannot_come(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((tp, owned),) = measure.owned.items()
+    await measure.process(tp, chunk(0, 3))
+    cut = owned.fold.cut(slow=True)
+    assert cut is not None
+    owned.fold = Partition(
+        Decoder("payments", b"-" * 32), bucket_ms=5_000, lateness_ms=30_000, idle_ms=60_000, progress=Progress(3, 3)
+    )
+    monkeypatch.setattr(rollups.partition, "FULL_CELLS", 1)
+    for change in cut.changes:
+        owned.fold.put_page(change.bucket, Page(change.cells), resend=True)
+    assert owned.fold.full
+
+    await measure.process(tp, chunk(0, 3))
+
+    assert not owned.fold.catching_up
