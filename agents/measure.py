@@ -42,7 +42,7 @@ ASSIGN_WAIT_S = 10.0
 PART_BYTES = 500_000
 """Size from which a partial is split; the broker's limit is 1 MiB."""
 POLL_S = 0.05
-BEAT_LIMIT_S = 3.0
+BEAT_LIMIT_S, BEAT_AGAIN_S = 3.0, 1.0
 BEHIND_FLUSHES = 4
 PUT_OFF_S = 4.75
 """On a backlog a flush is put off, by so much at most: each one encodes whole buckets, and evaluate takes them in and writes
@@ -93,7 +93,8 @@ class Measure:
         """When the flush began that is under way, by the monotonic clock."""
         self._limit = asyncio.Semaphore(CONCURRENT)
         self._beat_at = float("-inf")
-        self.flushed_at = 0.0
+        self.flushed_at = self.beaten_at = 0.0
+        """When everything was written last, and when the broker last took a heartbeat into every partition (epoch seconds)."""
         self.app = ChunkApp(self._names.group("measure"), settings, kafka, list(self._topics), self, guard)
 
     # --- ownership ------------------------------------------------------------------------------------------------
@@ -400,12 +401,16 @@ class Measure:
         return min(max(late, default=0.0), PUT_OFF_S)
 
     async def _beat(self) -> None:
-        """A heartbeat into every partition that is owned. One that cannot be sent is left out: the next will do."""
-        value = heartbeat(f"/{self._names.namespace}/worker", int(self._clock.now() * 1000))
+        """A heartbeat into every partition that is owned. One that cannot be sent is left out: the next, which is due soon
+        then, will do."""
+        now = self._clock.now()
+        value = heartbeat(f"/{self._names.namespace}/worker", int(now * 1000))
         try:
             async with asyncio.timeout(BEAT_LIMIT_S):
                 await asyncio.gather(*(self._send(tp.topic, None, value, tp.partition, None) for tp in self.owned))
+            self.beaten_at = now
         except AWAY as error:
+            self._beat_at = self._clock.now() - BEAT_MS / 1000 + BEAT_AGAIN_S
             log.info("heartbeats not sent: %s", error or type(error).__name__)
 
 

@@ -160,6 +160,7 @@ class Worker:
                 for owned in self.measure.owned.values()
             ],
             "last_flush_at": self.measure.flushed_at,
+            "last_beat_at": self.measure.beaten_at,
             "leader": self.evaluate.leader,
             "leader_lag": max(self.evaluate.end - self.evaluate.offset, 0) if self.evaluate.leader else 0,
             "table_watermarks": {table: one.watermark_ms for table, one in progress.items()},

@@ -68,6 +68,7 @@ class IncidentDesk:
         self.ledger = Ledger(self._changed)
         self.following = Following(self.ledger, settings, self._counter.all)
         self.duty = DutyBook(settings.teams)
+        self._followed_ms: int | None = None
         self.services: Callable[[], Awaitable[list[str]]] = _none
         """What the public page calls its services."""
         self._frozen: set[str] = set()
@@ -85,9 +86,16 @@ class IncidentDesk:
     def _now_ms(self) -> int:
         return self._readings.now_ms()
 
+    def _as_of_ms(self) -> int | None:
+        """Up to when changes were told: now, while they are."""
+        if self.following.followed:
+            self._followed_ms = self._now_ms()
+        return self._followed_ms
+
     @property
     def open(self) -> OpenIncidents:
-        """How many are open, and how bad the worst is."""
+        """How many are open, and how bad the worst is; every tick asks."""
+        self._as_of_ms()
         return people.open_ones(self.ledger.open)
 
     # --- looking ------------------------------------------------------------------------------------------------------
@@ -293,7 +301,7 @@ class IncidentDesk:
             sentence=sentence,
             why=people.list_why(self.ledger.open) if self.ledger.known else ["Look again in a moment."],
             now=now_ms,
-            as_of=now_ms if self.following.followed else None,
+            as_of=self._as_of_ms(),
             open=self._rows(begun),
             last=self._rows(rest[:limit]),
             next=rest[limit - 1].number if len(rest) > limit else None,
@@ -312,7 +320,7 @@ class IncidentDesk:
             sentence=people.sentence(incident, now_ms),
             why=people.why(incident),
             now=now_ms,
-            as_of=now_ms if self.following.followed else None,
+            as_of=self._as_of_ms(),
             may=who.may("responder"),
             me=who.name,
             acts=people.acts(incident),

@@ -242,7 +242,7 @@ def _tiles(facts: Facts) -> list[Tile]:
             note="Last 5 min; target above 95" + NB + "%", trend=_trend(facts, _success),
         ),
         Tile(
-            name="Payments a minute", figure=grouped(round(now.finished / 5)), unit="",
+            name="Payments a minute", figure=grouped(round(now.finished / 5)) if facts.held is not NOTHING else "–", unit="",
             state="ok" if now.finished else "nodata", note=f"Last hour {usual}",
             trend=_trend(facts, lambda figures: figures.finished, NEVER),
         ),

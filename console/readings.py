@@ -36,6 +36,8 @@ SILENT_AFTER_S = 10.0
 """A worker tells of itself every second; its word goes after 15 s."""
 STALLED_AFTER_S = 15.0
 """A worker that has not flushed for so long waits for something."""
+UNHEARD_AFTER_S = 10.0
+"""A worker sends a heartbeat through the broker every 5 s; where none was taken for so long, nothing comes from there."""
 LOOK_EVERY_S, LOOK_AGAIN_S = 10.0, 2.0
 """How often workers are looked for among all keys of the store, of which there may be hundreds of thousands; sooner where one
 that was known is gone."""
@@ -127,9 +129,14 @@ def pulse_of(
         for one in alive
         if one["partitions"] and one["last_flush_at"] and now_ms / 1000 - one["last_flush_at"] > STALLED_AFTER_S
     ]
-    if late or stalled:
+    unheard = [one for one in alive if one["partitions"] and 0 < one.get("last_beat_at", 0.0) < now_ms / 1000 - UNHEARD_AFTER_S]
+    if late or stalled or unheard:
         marks = [mark for mark in leader["table_watermarks"].values() if mark is not None]
-        why = f"{len(late)} partitions wait to be read" if late else "a worker has not written for a while"
+        why = (
+            f"{len(late)} partitions wait to be read" if late
+            else "the broker takes nothing from a worker" if unheard
+            else "a worker has not written for a while"
+        )  # fmt: skip
         return Pulse("behind", why, min(marks, default=known), alive, leader)
     orphans = _orphans(alive, partitions)
     if orphans:

@@ -44,7 +44,7 @@ def rules_page(now_ms: int, pulse: Pulse, rules: RuleSet, standings: Standings, 
         why=[_why(found, learning, problems)],
         as_of=pulse.as_of_ms,
         now=now_ms,
-        tiles=_tiles(found, histories),
+        tiles=_tiles(found, histories, judged),
         rules=found,
         marks=_MARKS,
         history=histories,
@@ -74,9 +74,14 @@ def _why(found: Sequence[RuleInForce], learning: Sequence[RuleInForce], problems
     return " ".join(said)
 
 
-def _tiles(found: Sequence[RuleInForce], histories: Mapping[str, RuleHistory]) -> list[Tile]:
+def _tiles(found: Sequence[RuleInForce], histories: Mapping[str, RuleHistory], judged: bool) -> list[Tile]:
+    """`judged`: whether somebody judges rules now; where nobody does, none is not known."""
+
     def tile(name: str, number: int, note: str, state: Mark = "ok") -> Tile:
-        return Tile(name=name, figure=str(number), unit="", state=state, note=note, trend=[])
+        known = judged or number > 0
+        return Tile(
+            name=name, figure=str(number) if known else "–", unit="", state=state if known else "nodata", note=note, trend=[]
+        )
 
     states = [one.state for one in found]
     brief = sum(one.brief for one in histories.values())

@@ -378,6 +378,7 @@ def blanks(page: StatusPage, now_ms: int, zone: tzinfo) -> dict[str, str]:
         "why": why,
         "body": "\n".join(sections),
         "as_of": as_of,
+        "age": "" if page.as_of is None else str(max(now_ms - page.as_of, 0) / 1000),
     }
 
 

@@ -9,7 +9,7 @@ from console.desk import Desk
 from console.pages import status_page
 from console.status import StatusPage, blanks, feed
 
-CACHED = {"Cache-Control": "public, max-age=10"}
+CACHED = {"Cache-Control": "public, max-age=2"}
 public = APIRouter(tags=["public"])
 
 

@@ -492,7 +492,9 @@ def _errors_tile(facts: Facts, behind: Mark) -> Tile:
         for cells in (facts.held.recent_errors, facts.held.errors_before)
     )
     known = bool(facts.held.errors) or any(facts.held.answers.values())
-    week = f"; last week {figure(before / 60, 1, 1)}" if facts.held.errors_before else ""
+    hours = usual.weeks_before(window_of(facts.now_ms, NOW_MS))[0].window  # one, or two around a full hour
+    minutes = (hours.end_ms - hours.start_ms) / MINUTE_MS
+    week = f"; last week {figure(before / minutes, 1, 1)}" if facts.held.errors_before else ""
     return Tile(
         name="Errors a minute", figure=figure(raised / (NOW_MS / MINUTE_MS), 1, 1) if known else "–", unit="",
         state=behind if known else "nodata", note=f"Last 5 min{week}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from console.overview import Facts, Held, overview, windows
+from console.overview import NOTHING, Facts, Held, overview, windows
 from console.readings import MINUTE_MS, Pulse
 from console.shapes import Overview
 from console.words import duration, grouped, plain
@@ -92,6 +92,9 @@ def test_what_is_not_known_is_a_dash_and_never_zero() -> None:
     found = page([], {})
     assert [(tile.figure, tile.state) for tile in found.tiles[:3]] == [("–", "nodata"), ("0", "nodata"), ("–", "nodata")]
     assert set(found.success) == {None}
+    blind = Pulse("blind", "the store does not answer", None)
+    unread = overview(Facts(NOW_MS, blind, NOTHING, [], 38))
+    assert {tile.figure for tile in unread.tiles} == {"–"}, "not one of them was read"
 
 
 def test_a_trend_has_gaps_before_the_first_minute_and_where_the_open_one_says_too_little() -> None:

@@ -88,6 +88,13 @@ def test_a_worker_that_has_not_flushed_waits_for_something(ago_s: float, state: 
     assert pulse(status(WALL_S, last_flush_at=NOW_MS / 1000 - ago_s)).state == state
 
 
+@pytest.mark.parametrize(("ago_s", "state"), [(10.0, "live"), (10.1, "behind")])
+def test_a_worker_of_which_the_broker_takes_no_heartbeat_hears_nothing_from_it(ago_s: float, state: str) -> None:
+    found = pulse(status(WALL_S, last_beat_at=NOW_MS / 1000 - ago_s))
+    assert found.state == state, "though it had nothing to write"
+    assert state == "live" or found.as_of_ms == NOW_MS - 30_000
+
+
 def test_a_partition_that_nobody_reads_is_told() -> None:
     found = pulse(status(WALL_S), partitions={"t.payments.v1": 2})
     assert (found.state, found.detail) == ("behind", "nobody reads t.payments.v1/1")

@@ -68,3 +68,4 @@ def test_nothing_is_called_quiet_that_nobody_judges() -> None:
     page = rules_page(NOW_MS, Pulse("down", "no worker says that it works", NOW_MS - 90_000), RULES, {}, [])
     assert page.state == "stale"
     assert {one.state for one in page.rules if one.enabled} == {"unknown"}
+    assert {(tile.figure, tile.state) for tile in page.tiles} == {("–", "nodata")}

@@ -230,8 +230,10 @@ async def test_anybody_may_ask_and_the_answer_may_be_kept(desk: Desk, held: Held
         for path, kind in kinds.items():
             answer = await anybody.get(path)
             assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, kind)
-            assert answer.headers["cache-control"] == "public, max-age=10"
-        assert "Everything works." in (await anybody.get("/status")).text
+            assert answer.headers["cache-control"] == "public, max-age=2"
+        page = (await anybody.get("/status")).text
+        assert "Everything works." in page
+        assert re.search(r'<main class="pub" data-age="[0-2]\.\d', page), "how old it is, for the script to add to"
         assert (await anybody.get("/status.json")).json()["services"][0]["name"] == "Card payments"
         assert (await anybody.get("/api/v1/incidents")).status_code == 401
     await access.close()
