@@ -270,6 +270,8 @@ class Desk:
 
         async def shown() -> P:
             now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
+            if pulse.state == "blind":  # who does not answer is not waited for twice
+                return make(now_ms, pulse, self._read.get(key, nothing))
             try:
                 held = await self._pages_aside.run(lambda: read(self._series, now_ms))
                 self._read[key] = held
@@ -277,8 +279,7 @@ class Desk:
                 while len(self._read) > PAGES_KEPT:
                     self._read.popitem(last=False)
             except AWAY as error:
-                if pulse.state != "blind":
-                    pulse = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
+                pulse = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
                 held = self._read.get(key, nothing)
             return make(now_ms, pulse, held)
 

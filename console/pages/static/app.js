@@ -105,8 +105,11 @@ export function page(View, { pushed = null, every_s = 5 } = {}) {
   onView(() => { press(); again(); });
   if (pushed) on(pushed, event => take(JSON.parse(event.data)));
   else {
-    setInterval(() => document.hidden || asking || again(), every_s * 1000);
-    on('alert', () => document.hidden || asking || again());
+    const soon = () => document.hidden || asking || again();
+    setInterval(soon, every_s * 1000);
+    on('alert', soon);
+    let pulse = null;  // that the figures are of now no more, or again, is no matter of the next time
+    on('tick', event => { const { state } = JSON.parse(event.data), other = pulse !== null && state !== pulse; pulse = state; if (other) soon(); });
   }
   document.addEventListener('visibilitychange', () => document.hidden || pushed || again());
   watch(on, ask);

@@ -1,7 +1,7 @@
 // The public page, kept fresh without losing the place: what the server sends now takes the place of what it sent. What grows
 // old, because nothing is measured or nobody answers, is not shown as well any longer.
 const EVERY_MS = 4_000;
-/** Seconds: what was measured is up to 6 s old when it is sent, and looked for again after 4. */
+/** Seconds: what was measured is up to 4 s old when it is sent, and asked for again after 4. */
 const OLD_S = 13;
 const main = document.querySelector('main');
 let heard = performance.now(), asking = false;
@@ -11,7 +11,7 @@ async function again() {
   const asked = performance.now();
   asking = true;
   try {
-    const answer = await fetch('/status', { headers: { Accept: 'text/html' } });
+    const answer = await fetch('/status', { headers: { Accept: 'text/html' }, cache: 'no-cache' });
     if (answer.ok) take(new DOMParser().parseFromString(await answer.text(), 'text/html'), asked);
   } catch { /* the next time */ } finally { asking = false; }
 }
