@@ -29,9 +29,10 @@ STATUS = "status"
 WATCH = """() => {
     const tiles = [...document.querySelectorAll('.tile')].map(tile => ({
         state: tile.dataset.s, figure: tile.querySelector('.fig').textContent, says: tile.querySelector('dt').textContent }));
-    const green = document.querySelectorAll('.pub [data-s="ok"]').length;
-    const old = tiles.length ? tiles.every(tile => tile.state === 'stale') : !green;
-    const fresh = tiles.length ? tiles.every(tile => tile.state !== 'stale') : green > 0;
+    const verdict = document.querySelector('.pub .verdict')?.dataset.s;
+    const old = tiles.length ? tiles.every(tile => tile.state === 'stale')
+        : verdict === 'nodata' && !document.querySelector('.pub [data-s="ok"]');
+    const fresh = tiles.length ? tiles.every(tile => tile.state !== 'stale') : verdict !== 'nodata';
     const told = window.told ??= {};
     if (old) told.old ??= Date.now();
     if (fresh) told.fresh ??= Date.now();
@@ -42,7 +43,7 @@ WATCH = """() => {
     return { tiles, old: told.old ?? null, fresh: told.fresh ?? null, wrong: told.wrong ?? null };
 }"""
 """What stands on the tiles, when all of them said first that they are old, or that none is, and any that says too much. Of the
-public page: when nothing was green any more, and when something was."""
+public page: when it said that nothing is known, and when it did not."""
 
 
 def pid_of(demo: Demo, part: str) -> int:
@@ -85,15 +86,17 @@ class Tabs:
 @asynccontextmanager
 async def tabs(demo: Demo, browser: Browser) -> AsyncIterator[Tabs]:
     seen = {name: await see(browser) for name in (*PAGES, STATUS)}
-    for name, one in seen.items():
-        await one.page.goto(demo.address + (PLACES[name].address if name in PLACES else "/status"))
-        if name in PLACES:
-            await settled(one)
-    found = Tabs(demo, seen)
-    await found.all("fresh", 60)
-    yield found
-    for one in seen.values():
-        await one.page.context.close()
+    try:
+        for name, one in seen.items():
+            await one.page.goto(demo.address + (PLACES[name].address if name in PLACES else "/status"))
+            if name in PLACES:
+                await settled(one)
+        found = Tabs(demo, seen)
+        await found.all("fresh", 60)
+        yield found
+    finally:
+        for one in seen.values():
+            await one.page.context.close()
 
 
 def slowest(times: Mapping[str, float], since: float) -> str:

@@ -18,7 +18,7 @@ export const OLD_S = 10;
 
 /** A figure with its trend and what it is compared with. `age`: how old it is, in seconds. */
 export function Tile({ one, age }) {
-  const stale = age != null && age > OLD_S, state = stale ? 'stale' : one.state;
+  const stale = age != null && (age > OLD_S || one.state === 'stale'), state = stale ? 'stale' : one.state;
   const figure = stale && /^0(\.0+)?$/.test(one.figure) ? '–' : one.figure;  // a zero that is not known to be one now is none
   const word = stale ? html`<${Mark} state="stale" word=${`${duration(age)} old`} />`
     : state === 'ok' ? age != null && html`<span class="muted">${duration(age)} old</span>` : html`<${Mark} state=${state} />`;
