@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose
 from typing import Any
@@ -38,15 +38,19 @@ def leaves(tree: Any, path: str = "") -> dict[str, Any]:
     if path.rpartition("/")[2] in SENTENCES:
         return {path: "".join(one for one in tree if isinstance(one, str))}
     if any(isinstance(one, Mapping | list) for one in tree):
-        return {
-            at: leaf for nth, one in enumerate(tree) for at, leaf in leaves(one, f"{path}/{_called(one, nth)}").items()
-        }
+        named = zip(called(tree), tree, strict=True)
+        return {at: leaf for name, one in named for at, leaf in leaves(one, f"{path}/{name}").items()}
     return {path: tree}
 
 
-def _called(one: Any, nth: int) -> str:
-    known = one if isinstance(one, Mapping) else {}
-    return next((str(known[label]) for label in LABELS if isinstance(known.get(label), str)), str(nth))
+def called(items: Sequence[Any]) -> list[str]:
+    """What the items of a list are called: the second of a name has a number to it."""
+    names: list[str] = []
+    for nth, one in enumerate(items):
+        known = one if isinstance(one, Mapping) else {}
+        name = next((str(known[label]) for label in LABELS if isinstance(known.get(label), str)), str(nth))
+        names.append(name if name not in names else f"{name} {nth}")
+    return names
 
 
 def numeric(leaf: Any) -> bool:

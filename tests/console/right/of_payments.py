@@ -109,14 +109,14 @@ async def overview(known: Known, page: Figures) -> None:
     page.says("why", f"{len(firing) - 1} more", f"{probed['up']} of {probed['probed']} components")
     page.says("sentence", percent(firing[0]["data"]["value"], 0))
     shown = sorted(known.firing, key=lambda one: bool(one["data"]["inhibited_by"]))[:6]
-    page.are({"alerts": {one["data"]["rule"]: {"summary": one["data"]["summary"]} for one in shown}}, "the rules")
+    page.are({"alerts": [{name: one["data"][name] for name in ("rule", "summary")} for one in shown]}, "the rules")
     page.are({"pipeline": stations(known)}, "the worker")
     page.are(
         {
-            "incidents": {
-                short_title(one): {"number": one.number, "lasted_s": lasted_s(one)}
+            "incidents": [
+                {"title": short_title(one), "number": one.number, "lasted_s": lasted_s(one)}
                 for one in worst_first(known.incidents)[:5]
-            }
+            ]
         },
         "the notifier",
     )

@@ -18,7 +18,7 @@ from tests.console.right.asking import (
     mean,
     share,
 )
-from tests.console.right.figures import Figures
+from tests.console.right.figures import Figures, called
 from tests.console.right.known import (
     LATEST,
     WEEK,
@@ -100,9 +100,13 @@ async def security(known: Known, page: Figures) -> None:
     who = await asked.groups(
         "actors_10s", (minute - 59 * MINUTE, minute + MINUTE), columns(n=count()), ("kind", "actor")
     )
-    for case in told["cases"]:
-        alert = next(one["data"] for one in known.firing if one["data"]["rule"] == case["rule"])
-        at, signals = f"cases/{case['rule']}", {part.signal.name for part in known.rule(case["rule"]).parts}
+    for name, case in zip(called(told["cases"]), told["cases"], strict=True):
+        alert = next(
+            one["data"]
+            for one in known.firing
+            if (one["data"]["rule"], one["data"]["group"]) == (case["rule"], case["group"])
+        )
+        at, signals = f"cases/{name}", {part.signal.name for part in known.rule(case["rule"]).parts}
         wanted = {SECURITY_KINDS[signal] for signal in signals if signal in SECURITY_KINDS}
         found = [[actor, row["n"]] for (kind, actor), row in who["kind", "actor"].items() if kind in wanted]
         page.are({f"{at}/value": alert["value"], f"{at}/summary": alert["summary"]}, "the rules")
@@ -110,21 +114,14 @@ async def security(known: Known, page: Figures) -> None:
         page.are(
             {f"{at}/actors/{nth}": one for nth, one in enumerate(sorted(found, key=lambda one: (-one[1], one[0])))}
         )
-        page.are({f"{at}/group/{name}": str(value) for name, value in alert["group"].items()}, "the rules")
+        page.are({at: {"group": alert["group"]}}, "the rules")
     ours = [
         one
         for one in known.incidents
         if {*one.rules} & known.about([*SECURITY_SIGNALS.values(), "security_violations", "failed_policy_checks"])
     ]
-    page.are(
-        {
-            "under_way": {
-                one.title: {"number": one.number}
-                for one in sorted(ours, key=lambda one: (not one.open, -one.since_ms))[:8]
-            }
-        },
-        "the notifier",
-    )
+    under_way = sorted(ours, key=lambda one: (not one.open, -one.since_ms))[:8]
+    page.are({"under_way": [{"title": one.title, "number": one.number} for one in under_way]}, "the notifier")
     waiting = sum(one.open and one.acknowledged_ms is None for one in ours)
 
     # signatures and compliance
