@@ -443,11 +443,10 @@ async def test_who_takes_nothing_is_let_go(desk: Desk, app: Gate, monkeypatch: p
 
 
 def test_the_description_in_the_repository_is_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert openapi.difference() == [], "run 'python -m console.openapi'"
-    assert openapi.main(["--check"]) == 0
+    assert openapi.main(["--check"]) == 0, "run 'python -m console.openapi'"
     other = tmp_path / "openapi.json"
     other.write_text(openapi.FILE.read_text().replace("/livez", "/livid", 1))
-    assert any("+" in line and "livez" in line for line in openapi.difference(other))
+    assert any("+" in line and "livez" in line for line in openapi.difference(other, openapi.documents()[openapi.FILE]))
 
 
 async def test_it_is_served_and_every_route_says_what_it_does(client: httpx.AsyncClient) -> None:

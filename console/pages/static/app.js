@@ -5,30 +5,53 @@ import { Icon, OLD_S, Words } from './parts.js';
 import { clock, duration, plain, zone } from './text.js';
 import { look, onView, range, view } from './view.js';
 
+/** @import { Part, State } from './parts.js' */
+/** @typedef {{ state: State, sentence: (string | number)[], why: (string | number)[], as_of: number | null, now: number }} Page */
+
 const STALE_S = 60, FAILED_S = 10;
-const $ = id => document.getElementById(id);
-const first = $('first'), { page: NAME, ranges = '' } = document.body.dataset;
+
+/**
+ * What is in the page: every page is made from one shell.
+ * @param {string} id
+ */
+const part = id => /** @type {HTMLElement} */ (document.getElementById(id));
+const first = part('first'), { page: NAME, ranges = '' } = document.body.dataset;
+/** @type {Record<string, ((event: MessageEvent) => void)[]>} */
 const listeners = {};
+/** @type {EventSource | null} */
 let source = null;
 
-/** Listens to one kind of the server's messages: one stream a tab, whoever asks. */
+/**
+ * Listens to one kind of the server's messages: one stream a tab, whoever asks.
+ * @param {string} kind
+ * @param {(event: MessageEvent) => void} then
+ */
 export function on(kind, then) {
   (listeners[kind] ??= []).push(then);
   source?.addEventListener(kind, then);
 }
 
 function listen() {
-  source = new EventSource('/api/v1/events');
-  for (const [kind, all] of Object.entries(listeners)) for (const then of all) source.addEventListener(kind, then);
+  const begun = source = new EventSource('/api/v1/events');
+  for (const [kind, all] of Object.entries(listeners)) for (const then of all) begun.addEventListener(kind, then);
 }
 
-/** Sends a question to the server, or what is to be done; raises Error with what is wrong and what to do. `send`: what is posted. */
-export async function request(address, { send, method = send === undefined ? 'GET' : 'POST', signal } = {}) {
+/** @typedef {{ send?: unknown, once?: string, method?: string, signal?: AbortSignal }} How send: what is posted; once: what is sent again with it is done once */
+
+/**
+ * Sends a question to the server, or what is to be done; raises Error with what is wrong and what to do.
+ * @param {string} address
+ * @param {How} [how]
+ * @returns {Promise<Response>}
+ */
+export async function request(address, { send, once, method = send === undefined ? 'GET' : 'POST', signal } = {}) {
+  /** @type {Record<string, string>} */
   const headers = { Accept: 'application/json' };
   if (method !== 'GET') {
     headers['Content-Type'] = 'application/json';
-    headers['X-Tillwatch-CSRF'] = document.querySelector('meta[name="csrf"]')?.content ?? '';
+    headers['X-Tillwatch-CSRF'] = /** @type {HTMLMetaElement | null} */ (document.querySelector('meta[name="csrf"]'))?.content ?? '';
   }
+  if (once) headers['Idempotency-Key'] = once;
   let answer;
   try {
     answer = await fetch(address, { method, headers, signal, cache: 'no-cache', body: send === undefined ? undefined : JSON.stringify(send) });
@@ -41,24 +64,44 @@ export async function request(address, { send, method = send === undefined ? 'GE
   throw Object.assign(new Error(told?.detail ?? `The console answered ${answer.status}.`), { status: answer.status });
 }
 
-/** What the server answers as JSON; null where it says nothing. */
+/**
+ * What the server answers as JSON; null where it says nothing.
+ * @param {string} address
+ * @param {How} [how]
+ * @returns {Promise<any>}
+ */
 export async function ask(address, how) {
   const answer = await request(address, how);
   return answer.status === 204 ? null : answer.json();
 }
 
 /**
- * Runs a page. View: a component of `{ told, age, error }`, with what the server told, how old that is in seconds, and what went
- * wrong with the last question. pushed: the kind of message that brings the whole page; otherwise it is asked for every `every_s`.
+ * What the server told, how old that is in seconds, and what went wrong with the last question.
+ * @template T
+ * @typedef {{ told: T, age: number | null, error: string | null }} Seen
+ */
+
+/**
+ * Runs a page. pushed: the kind of message that brings the whole page; otherwise it is asked for every `every_s`.
+ * @template {Page} T
+ * @param {(seen: Seen<T>) => Part} View
+ * @param {{ pushed?: string | null, every_s?: number }} [how]
  */
 export function page(View, { pushed = null, every_s = 5 } = {}) {
-  const root = $('page');
-  let told = JSON.parse(first.textContent), heard = performance.now(), error = null, asking = null, said = '';
+  const root = part('page');
+  /** @type {T} */
+  let told = JSON.parse(first.textContent ?? '');
+  /** @type {string | null} */
+  let error = null;
+  /** @type {AbortController | null} */
+  let asking = null;
+  let heard = performance.now(), said = '';
 
   // The server's clock and ours may differ: only what passed since it told is ours.
   const age = () => told.as_of == null ? null : (told.now - told.as_of + performance.now() - heard) / 1000;
   const show = () => { render(html`<${View} told=${told} age=${age()} error=${error} />`, root); fresh(); };
 
+  /** @param {T} next */
   function take(next) { told = next; heard = performance.now(); error = null; show(); }
 
   async function again() {
@@ -78,28 +121,32 @@ export function page(View, { pushed = null, every_s = 5 } = {}) {
 
   function fresh() {
     const seconds = age(), state = seconds === null ? 'nodata' : seconds > OLD_S ? 'stale' : 'ok';
-    $('main').classList.toggle('stale', state === 'stale');
-    const box = $('fresh');
+    part('main').classList.toggle('stale', state === 'stale');
+    const box = part('fresh');
     box.dataset.s = state;
-    render(seconds === null ? html`<${Icon} name="nodata" /> No data yet`
+    render(seconds === null || told.as_of === null ? html`<${Icon} name="nodata" /> No data yet`
       : html`${state === 'stale' && html`<${Icon} name="stale" />`} Data to <b>${clock(told.as_of, true)}</b> · ${duration(seconds)} old · ${zone()}`, box);
-    const lost = seconds !== null && seconds > STALE_S && !['stale', 'behind'].includes(told.state);
-    if (lost) say('stale', ['Nothing is known since ', told.as_of, '.'], ['Until then: ', ...told.sentence]);
+    const since = seconds !== null && seconds > STALE_S && !['stale', 'behind'].includes(told.state) ? told.as_of : null;
+    if (since !== null) say('stale', ['Nothing is known since ', since, '.'], ['Until then: ', ...told.sentence]);
     else say(told.state, told.sentence, told.why);
   }
 
+  /**
+   * @param {State} state
+   * @param {(string | number)[]} sentence
+   * @param {(string | number)[]} why
+   */
   function say(state, sentence, why) {
-    const now = JSON.stringify([state, sentence, why]), box = $('verdict');
+    const now = JSON.stringify([state, sentence, why]), box = document.getElementById('verdict');
     if (now === said || !box) return;  // a verdict is announced once
     said = now;
     box.dataset.s = state;
-    render(html`<${Icon} name=${state} />`, box.querySelector('.mark'));
-    render(html`<${Words} parts=${sentence} />`, box.querySelector('h1'));
-    render(html`<${Words} parts=${why} />`, box.querySelector('.why'));
+    const shown = { '.mark': html`<${Icon} name=${state} />`, h1: html`<${Words} parts=${sentence} />`, '.why': html`<${Words} parts=${why} />` };
+    for (const [name, words] of Object.entries(shown)) { const place = box.querySelector(name); if (place) render(words, place); }
     document.title = `${plain(sentence)} · Tillwatch`;
   }
 
-  for (const part of [root, $('fresh'), ...($('verdict')?.querySelectorAll('.mark, h1, .why') ?? [])]) part.replaceChildren();
+  for (const place of [root, part('fresh'), ...document.querySelectorAll('#verdict :is(.mark, h1, .why)')]) place.replaceChildren();
   show();
   setInterval(show, 1000);
   onView(() => { press(); again(); });
@@ -121,22 +168,31 @@ const pathOf = () => location.pathname.split('/').slice(2).map(part => `/${part}
 
 // --- the bar: lengths of time ------------------------------------------------------------------------------------------
 
+/**
+ * @param {string} name of a `data-` attribute
+ * @returns {NodeListOf<HTMLElement>}
+ */
+const buttons = name => document.querySelectorAll(`[data-${name}]`);
+
 function press() {
   const now = view(), chosen = now.get('from') ? 'span' : now.get('range') ?? ranges.split(' ')[0];
-  for (const button of document.querySelectorAll('[data-range]')) button.setAttribute('aria-pressed', String(button.dataset.range === chosen));
-  const brushed = $('brushed');
+  for (const button of buttons('range')) button.setAttribute('aria-pressed', String(button.dataset.range === chosen));
+  const brushed = document.getElementById('brushed'), from = now.get('from'), to = now.get('to');
   if (!brushed) return;
-  brushed.hidden = !now.get('from');
-  if (now.get('from')) brushed.firstChild.textContent = `${clock(Date.parse(now.get('from')))} to ${clock(Date.parse(now.get('to')))} `;
+  brushed.hidden = !from;
+  if (from && to) brushed.querySelector('span')?.replaceChildren(`${clock(Date.parse(from))} to ${clock(Date.parse(to))} `);
 }
 
-for (const button of document.querySelectorAll('[data-range]')) button.addEventListener('click', () => range(button.dataset.range));
-$('brushed')?.addEventListener('click', () => look({ from: null, to: null }));
+for (const button of buttons('range')) button.addEventListener('click', () => range(button.dataset.range));
+document.getElementById('brushed')?.addEventListener('click', () => look({ from: null, to: null }));
 press();
 
 // --- the theme and the keys --------------------------------------------------------------------------------------------
 
-const dialog = $('keys'), own = {};
+const dialog = /** @type {HTMLDialogElement} */ (part('keys'));
+/** @type {Record<string, () => unknown>} */
+const own = {};
+/** @type {Record<string, () => void>} */
 const does = {
   theme() {
     const next = document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark';
@@ -148,7 +204,10 @@ const does = {
 };
 let going = 0;
 
-/** What single letters do on this page, besides what they do everywhere: `{ a: [what it does, function] }`. */
+/**
+ * What single letters do on this page, besides what they do everywhere: for each what it does, in words, and the doing.
+ * @param {Record<string, [string, () => unknown]>} map
+ */
 export function keys(map) {
   for (const [key, [what, does]] of Object.entries(map)) {
     if (!own[key]) {
@@ -156,23 +215,27 @@ export function keys(map) {
       kbd.textContent = key;
       dt.append(kbd);
       dd.append(what);
-      dialog.querySelector('dl').prepend(dt, dd);
+      dialog.querySelector('dl')?.prepend(dt, dd);
     }
     own[key] = does;
   }
 }
 
-/** Next and previous row of what can be opened. */
+/**
+ * Next and previous row of what can be opened.
+ * @param {1 | -1} by
+ */
 function step(by) {
-  const rows = [...document.querySelectorAll('#page [data-row]')], at = rows.indexOf(document.activeElement);
+  const rows = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('#page [data-row]'))], at = rows.findIndex(one => one === document.activeElement);
   rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? 0 : at + by))]?.focus();
 }
 
-for (const button of document.querySelectorAll('[data-do]')) button.addEventListener('click', () => does[button.dataset.do]());
+for (const button of buttons('do')) button.addEventListener('click', () => does[button.dataset.do ?? '']?.());
 addEventListener('keydown', event => {
-  if (event.target.closest?.('input, textarea, select, dialog, [contenteditable]') || event.metaKey || event.ctrlKey || event.altKey) return;
+  const typing = event.target instanceof Element && event.target.closest('input, textarea, select, dialog, [contenteditable]');
+  if (typing || event.metaKey || event.ctrlKey || event.altKey) return;
   const key = event.key;
-  if (/^[0-9]$/.test(key) && performance.now() - going < 900) document.querySelector(`a[data-key="${key}"]`)?.click();
+  if (/^[0-9]$/.test(key) && performance.now() - going < 900) /** @type {HTMLElement | null} */ (document.querySelector(`a[data-key="${key}"]`))?.click();
   else if (key === 'g') going = performance.now();
   else if (key === 't') does.theme();
   else if (key === '?') does.keys();

@@ -4,46 +4,88 @@ import { clock, duration, NB, number } from './text.js';
 import uPlot from './uplot.js';
 import { span } from './view.js';
 
+/** @import { Values } from './small.js' */
+/** @import { Part } from './parts.js' */
+/** @typedef {{ name: string, values: Values, color?: string, width?: number, dash?: number[] }} Line the first is in ink unless said */
+/** @typedef {{ at: number, kind: 'deploy' | 'incident' | 'config', label: string }} Mark */
+/** @typedef {{ from: number, to: number, label?: string }} Quiet where nothing is known */
+/**
+ * @typedef {object} Chart
+ * @property {string} title
+ * @property {Part} [unit]
+ * @property {number} ends when the first bucket ends
+ * @property {number} step how long each lasts (ms)
+ * @property {Line[]} lines
+ * @property {number[]} splits the ticks of the axis, the first and last of which are its ends
+ * @property {{ low: Values, high: Values } | null} [band] what is usual
+ * @property {boolean} [deficit] whether the area below it is filled
+ * @property {(value: number) => string} [told] a value as it is written
+ * @property {(value: number) => string} [tick] and so at the axis
+ * @property {{ at: number, label: string }} [limit]
+ * @property {Mark[]} [marks]
+ * @property {Quiet[]} [quiet]
+ * @property {boolean} [frozen] whether nothing can be brushed
+ * @property {string} [sync] charts whose cursors move together: those of a page unless said
+ * @property {number} [height]
+ * @property {number} [wide] of twelve columns
+ * @property {Part} [children]
+ */
+
+/** @param {string} name */
 const token = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/**
+ * @param {Values} values
+ * @returns {number[]}
+ */
 const known = values => values.filter(value => value != null);
 
-/** Where an axis of shares (0 to 1) begins, and its steps: one of a few, so that noise does not become mountains. */
+/**
+ * Where an axis of shares (0 to 1) begins, and its steps: one of a few, so that noise does not become mountains.
+ * @param {Values[]} series
+ */
 export function shares(...series) {
   const least = Math.min(1, ...known(series.flat()));
   const [floor, steps] = [[.9, 5], [.8, 4], [.5, 5], [0, 4]].find(([from]) => from <= least - .01) ?? [0, 4];
   return Array.from({ length: steps + 1 }, (_, step) => floor + (1 - floor) * step / steps);
 }
 
-/** An axis from 0 to a round number above everything, in four or five steps. */
+/**
+ * An axis from 0 to a round number above everything, in four or five steps.
+ * @param {number} least
+ * @param {Values[]} series
+ */
 export function counts(least, ...series) {
   const most = Math.max(least, ...known(series.flat())), power = 10 ** Math.floor(Math.log10(most / 4));
-  const step = [1, 2, 2.5, 5, 10].map(one => one * power).find(one => one * 5 >= most);
+  const step = [1, 2, 2.5, 5].map(one => one * power).find(one => one * 5 >= most) ?? 10 * power;
   return Array.from({ length: Math.ceil(most / step) + 1 }, (_, at) => at * step);
 }
 
 /**
- * One or more lines over time.
- *
- * ends: when the first bucket ends; step: how long each lasts (ms). lines: `[{ name, values, color, width, dash }]`, the first in
- * ink unless said. band: `{ low, high }`, what is usual; deficit: whether the area below it is filled. splits: the ticks of the
- * axis, the first and last of which are its ends. told, tick: a value as it is written, and so at the axis. limit: `{ at, label }`. marks: `[{ at, kind,
- * label }]`, kind deploy, incident or config. quiet: `[{ from, to, label }]`, where nothing is known. The cursor moves in all
- * charts of a page; what is brushed becomes the time of the page.
+ * One or more lines over time. The cursor moves in all charts of a page; what is brushed becomes the time of the page.
+ * @extends {Component<Chart, { at: number | null, twin: boolean }>}
  */
 export class TimeChart extends Component {
+  /** @param {Chart} props */
   constructor(props) {
     super(props);
     this.state = { at: null, twin: false };
     this.remake = () => { this.unmake(); this.make(); };
+    /** @type {uPlot | null} */
+    this.plot = null;
+    /** @type {HTMLElement | null} */
+    this.box = null;
+    /** @type {(Mark & { row: number, flip: boolean })[]} */
+    this.placed = [];
+    this.laneHeight = 0;
+    this.sized = new ResizeObserver(() => {
+      if (!this.plot) this.make();
+      else if (this.box?.clientWidth !== this.plot.width) this.remake();
+    });
   }
 
   componentDidMount() {
     this.make();
-    this.sized = new ResizeObserver(() => {
-      if (!this.plot) this.make();
-      else if (this.box.clientWidth !== this.plot.width) this.remake();
-    });
-    this.sized.observe(this.box);
+    if (this.box) this.sized.observe(this.box);
     addEventListener('tillwatch:theme', this.remake);
   }
 
@@ -53,28 +95,41 @@ export class TimeChart extends Component {
     this.unmake();
   }
 
+  /** @param {Readonly<Chart>} before */
   componentDidUpdate(before) {
     if (!this.plot) return;
-    const { lines, ends, step, splits } = this.props;
-    if (lines.length !== before.lines.length || JSON.stringify(splits) !== JSON.stringify(before.splits)) this.remake();
-    else if (JSON.stringify([lines.map(one => one.values), ends, step]) !== JSON.stringify([before.lines.map(one => one.values), before.ends, before.step])) this.plot.setData(this.data());
+    const frame = (/** @type {Chart} */ { lines, splits, marks }) => JSON.stringify([lines.length, splits, marks]);
+    const drawn = (/** @type {Chart} */ { lines, ends, step, band, limit, quiet }) => JSON.stringify([lines.map(one => one.values), ends, step, band, limit, quiet]);
+    if (frame(this.props) !== frame(before)) this.remake();
+    else if (drawn(this.props) !== drawn(before)) this.plot.setData(this.data());
   }
 
   times() { const { ends, step, lines } = this.props; return lines[0].values.map((_, at) => (ends + at * step) / 1000); }
+  /** @returns {Values[]} */
   data() { return [this.times(), ...this.props.lines.map(one => one.values)]; }
+  /**
+   * Both ends of the axis.
+   * @returns {[number, number]}
+   */
+  reached() { const { splits } = this.props; return [splits[0], splits[splits.length - 1]]; }
   unmake() { this.plot?.destroy(); this.plot = null; }
+  /** @param {number | null | undefined} value */
   told(value) { return value == null ? 'no data' : (this.props.told ?? String)(value); }
+  /**
+   * @param {Line} one
+   * @param {number} at
+   */
   color(one, at) { return one.color ?? (at === 0 ? '--ink' : `--s${at}`); }
 
   make() {
-    const { lines, step, splits, height = 216, sync = 'page' } = this.props, width = this.box.clientWidth;
-    if (!width || this.plot || !lines[0]?.values.length) return;
+    const { lines, step, height = 216, sync = 'page' } = this.props, width = this.box?.clientWidth;
+    if (!this.box || !width || this.plot || !lines[0]?.values.length) return;
     const font = `11.5px ${token('--sans')}`, narrow = width < 460, pen = { stroke: token('--ink-3'), font };
     this.plot = new uPlot({
       width, height, legend: { show: false }, padding: [this.lane(width), 10, 0, 0],
       cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 7 }, sync: { key: sync } },
       select: { show: true },
-      scales: { x: { time: true }, y: { range: () => [this.props.splits[0], this.props.splits.at(-1)] } },
+      scales: { x: { time: true }, y: { range: () => this.reached() } },
       axes: [
         { ...pen, grid: { show: false }, ticks: { stroke: token('--line-2'), width: 1, size: 4 }, gap: 4, size: 26, space: narrow ? 64 : 90, values: (_, all) => all.map(at => this.tick(at * 1000)) },
         { ...pen, grid: { stroke: token('--grid'), width: 1 }, ticks: { show: false }, gap: 6, size: 48, splits: () => this.props.splits, values: (_, all) => all.map(this.props.tick ?? (value => this.told(value))) },
@@ -94,16 +149,22 @@ export class TimeChart extends Component {
     }, this.data(), this.box);
   }
 
+  /** @param {number} ms */
   tick(ms) {
     const { step, lines } = this.props;
     if (step * lines[0].values.length > 2 * 86_400_000) return new Date(ms).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
     return clock(ms, step < 30_000).slice(step < 30_000 ? -8 : -5);
   }
 
-  /** The height of the lane above the plot: marks take the first row where their labels do not touch. */
+  /**
+   * The height of the lane above the plot: marks take the first row where their labels do not touch.
+   * @param {number} width
+   */
   lane(width) {
-    const { marks = [] } = this.props, [from, to] = this.reach(), rows = [];
-    const pen = document.createElement('canvas').getContext('2d');
+    const { marks = [] } = this.props, [from, to] = this.reach();
+    /** @type {[number, number][][]} */
+    const rows = [];
+    const pen = /** @type {CanvasRenderingContext2D} */ (document.createElement('canvas').getContext('2d'));
     pen.font = `600 11.5px ${token('--sans')}`;
     this.placed = marks.filter(one => one.at >= from && one.at <= to).sort((a, b) => a.at - b.at).map(one => {
       const x = 48 + (width - 58) * (one.at - from) / Math.max(1, to - from), wide = pen.measureText(one.label).width + 14, flip = x + wide > width;
@@ -117,15 +178,22 @@ export class TimeChart extends Component {
     return this.laneHeight;
   }
 
-  reach() { const times = this.times(); return [times[0] * 1000, times.at(-1) * 1000]; }
+  reach() { const times = this.times(); return [times[0] * 1000, times[times.length - 1] * 1000]; }
 
+  /** @param {uPlot} plot */
   under(plot) {
     const { band, deficit, lines, quiet = [] } = this.props, { ctx, bbox } = plot, times = this.times();
-    const x = at => plot.valToPos(at, 'x', true), y = value => plot.valToPos(value, 'y', true);
+    const x = (/** @type {number} */ at) => plot.valToPos(at, 'x', true), y = (/** @type {number | null} */ value) => plot.valToPos(value ?? 0, 'y', true);
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
+    /**
+     * @param {Values} upper
+     * @param {Values} lower
+     * @param {number} from
+     * @param {number} to
+     */
     const area = (upper, lower, from, to) => {
       const shape = new Path2D();
       for (let at = from; at <= to; at++) shape[at === from ? 'moveTo' : 'lineTo'](x(times[at]), y(upper[at]));
@@ -139,10 +207,11 @@ export class TimeChart extends Component {
         ctx.fill(area(band.high, band.low, from, to));
       }
       const values = lines[0].values;
-      if (deficit) for (const [from, to] of runs(times, at => values[at] != null && band.low[at] != null && values[at] < band.low[at])) {
+      const below = (/** @type {number} */ at) => { const value = values[at], low = band.low[at]; return value != null && low != null && value < low; };
+      if (deficit) for (const [from, to] of runs(times, below)) {
         const a = Math.max(0, from - (band.low[from - 1] == null ? 0 : 1)), b = Math.min(times.length - 1, to + (band.low[to + 1] == null ? 0 : 1));
         ctx.fillStyle = token('--deficit');
-        ctx.fill(area(band.low, band.low.map((low, at) => values[at] == null ? low : Math.min(low, values[at])), a, b));
+        ctx.fill(area(band.low, band.low.map((low, at) => { const value = values[at]; return low == null || value == null ? low : Math.min(low, value); }), a, b));
       }
     }
     ctx.strokeStyle = token('--line-2');
@@ -159,11 +228,13 @@ export class TimeChart extends Component {
     ctx.restore();
   }
 
+  /** @param {uPlot} plot */
   over(plot) {
     const { limit } = this.props, { ctx, bbox } = plot, r = devicePixelRatio;
     ctx.save();
     ctx.textBaseline = 'middle';
-    if (limit && limit.at >= this.props.splits[0] && limit.at <= this.props.splits.at(-1)) {
+    const [low, high] = this.reached();
+    if (limit && limit.at >= low && limit.at <= high) {
       const y = plot.valToPos(limit.at, 'y', true);
       ctx.strokeStyle = ctx.fillStyle = token('--ink-2');
       ctx.lineWidth = r;
@@ -174,7 +245,7 @@ export class TimeChart extends Component {
       ctx.textAlign = 'left';
       ctx.fillText(limit.label, bbox.left + 4 * r, y + (y - bbox.top < 20 * r ? 9 : -8) * r);
     }
-    for (const one of this.placed) {
+    for (const one of this.placed.filter(mark => mark.at >= this.reach()[0])) {
       const x = plot.valToPos(one.at / 1000, 'x', true), y = bbox.top - this.laneHeight * r + (one.row * 16 + 9) * r, half = 4 * r;
       ctx.strokeStyle = ctx.fillStyle = token(one.kind === 'incident' ? '--failing' : '--ink-2');
       ctx.lineWidth = r;
@@ -193,6 +264,7 @@ export class TimeChart extends Component {
     ctx.restore();
   }
 
+  /** @param {number | null} at */
   move(at) {
     if (!this.plot) return;
     if (at === null) this.plot.setCursor({ left: -10, top: -10 });
@@ -200,11 +272,13 @@ export class TimeChart extends Component {
     this.setState({ at });
   }
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     const last = this.props.lines[0].values.length - 1, at = this.state.at ?? last;
-    const to = { ArrowLeft: Math.max(0, at - 1), ArrowRight: Math.min(last, at + 1), Home: 0, End: last }[event.key];
+    /** @type {Record<string, number>} */
+    const places = { ArrowLeft: Math.max(0, at - 1), ArrowRight: Math.min(last, at + 1), Home: 0, End: last }, to = places[event.key];
     if (to !== undefined) this.move(to);
-    else if (event.key === 'Escape') { this.move(null); this.box.blur(); }
+    else if (event.key === 'Escape') { this.move(null); this.box?.blur(); }
     else if (event.key === 'v') this.setState({ twin: !this.state.twin });
     else return;
     event.preventDefault();
@@ -214,7 +288,7 @@ export class TimeChart extends Component {
   readout() {
     const { lines, band } = this.props, latest = lines[0].values.findLastIndex(value => value != null), at = this.state.at ?? latest;
     if (at < 0 || at >= lines[0].values.length) return null;
-    return html`<span class="readout num">until ${clock(this.times()[at] * 1000, this.props.step < 30_000)} ${lines.map((one, nth) => html`${lines.length > 1 && html`<i ref=${dot => { if (dot) dot.style.background = `var(${this.color(one, nth)})`; }}></i>${one.name} `}<b>${this.told(one.values[at])}</b> `)}
+    return html`<span class="readout num">until ${clock(this.times()[at] * 1000, this.props.step < 30_000)} ${lines.map((one, nth) => html`${lines.length > 1 && html`<i ref=${(/** @type {HTMLElement | null} */ dot) => { if (dot) dot.style.background = `var(${this.color(one, nth)})`; }}></i>${one.name} `}<b>${this.told(one.values[at])}</b> `)}
       ${band?.low[at] != null ? html`· usual ${this.told(band.low[at])} to ${this.told(band.high[at])}` : null}</span>`;
   }
 
@@ -232,17 +306,23 @@ export class TimeChart extends Component {
     </table></div>`;
   }
 
+  /** @param {Readonly<Chart>} props */
   render({ title, unit, wide = 12, children }) {
     return html`<section class=${`sec c${wide}`} aria-label=${title}>
       <header><h2>${title}</h2>${unit && html`<span class="unit">${unit}</span>`}${this.readout()}</header>
-      <div class="plot" ref=${box => { this.box = box; }} tabindex="0" role="img" aria-label=${this.alt()} onKeyDown=${event => this.key(event)} onBlur=${() => this.move(null)}></div>
+      <div class="plot" ref=${(/** @type {HTMLElement | null} */ box) => { this.box = box; }} tabindex="0" role="img" aria-label=${this.alt()} onKeyDown=${(/** @type {KeyboardEvent} */ event) => this.key(event)} onBlur=${() => this.move(null)}></div>
       ${this.state.twin && this.table()}${children}
     </section>`;
   }
 }
 
-/** Where a condition holds without a break: `[[first, last]]`. */
+/**
+ * Where a condition holds without a break: the first and the last of each run.
+ * @param {readonly unknown[]} all
+ * @param {(at: number) => boolean} holds
+ */
 function runs(all, holds) {
+  /** @type {[number, number][]} */
   const found = [];
   for (let at = 0; at < all.length; at++) {
     if (!holds(at)) continue;
@@ -253,8 +333,14 @@ function runs(all, holds) {
   return found;
 }
 
-/** A number at an axis, with no more places than it has. */
+/**
+ * A number at an axis, with no more places than it has.
+ * @param {number} value
+ */
 export const tidy = value => number(value, Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 2 : 1);
 
-/** A share at an axis. */
+/**
+ * A share at an axis.
+ * @param {number} value
+ */
 export const whole = value => `${Math.round(value * 100)}${NB}%`;

@@ -4,23 +4,33 @@ import { Columns, Mark, Section, Time } from './parts.js';
 import { html, useState } from './preact.js';
 import { duration, NB } from './text.js';
 
+/** @import { Checklists as Lists, ItemTold } from './api.js' */
+/** @import { Page, Seen } from './app.js' */
+/** @import { State } from './parts.js' */
+
+/** @type {Record<string, string>} */
 const NAMES = { daily: 'Each day', weekly: 'Each week', monthly: 'Each month' };
+/** @type {Record<string, [State, string]>} */
 const STATES = { done: ['ok', 'Done'], attention: ['degraded', 'Look'], open: ['nodata', 'To do'] };
+/** @type {{ again: () => Promise<void> } | null} */
 let shown = null;
 
+/** @param {{ one: ItemTold }} props */
 function Who({ one }) {
   if (one.state !== 'done') return null;
   const by = one.by === 'tillwatch' ? 'by itself' : `by ${one.by}`;
   return html`<span class="muted">${by}${one.by !== 'tillwatch' && one.at ? html`, <${Time} ms=${Date.parse(one.at)} />` : null}</span>`;
 }
 
+/** @param {{ one: ItemTold }} props */
 function Item({ one }) {
-  const [note, write] = useState(''), [busy, set] = useState(false), [wrong, say] = useState(null);
+  const [note, write] = useState(''), [busy, set] = useState(false), [wrong, say] = useState(/** @type {string | null} */ (null));
   const [state, word] = STATES[one.state], person = one.state === 'done' && one.by !== 'tillwatch';
+  /** @param {boolean} done */
   async function tick(done) {
     set(true);
     say(null);
-    try { await ask(`/api/v1/checklists/${one.key}`, { send: { done, note } }); write(''); await shown.again(); }
+    try { await ask(`/api/v1/checklists/${one.key}`, { send: { done, note } }); write(''); await shown?.again(); }
     catch (problem) { say(problem.message); }
     finally { set(false); }
   }
@@ -29,8 +39,8 @@ function Item({ one }) {
     <div class="muted">${one.why}</div>
     ${one.evidence && html`<div>${one.evidence}${one.evidence_age_s != null && html` <span class="muted">${duration(one.evidence_age_s)} old</span>`}</div>`}
     ${one.note && html`<div>“${one.note}”</div>`}
-    ${one.state !== 'done' && html`<form class="tick" onSubmit=${event => { event.preventDefault(); tick(true); }}>
-      <input type="text" maxlength="500" value=${note} onInput=${event => write(event.target.value)} aria-label=${`Note on: ${one.title}`} placeholder="Note" />
+    ${one.state !== 'done' && html`<form class="tick" onSubmit=${(/** @type {SubmitEvent} */ event) => { event.preventDefault(); tick(true); }}>
+      <input type="text" maxlength="500" value=${note} onInput=${(/** @type {{ target: HTMLInputElement }} */ event) => write(event.target.value)} aria-label=${`Note on: ${one.title}`} placeholder="Note" />
       <button class="btn" disabled=${busy}>${one.state === 'attention' ? 'Seen' : 'Done'}</button>
     </form>`}
     ${person && html`<button class="btn plain" disabled=${busy} onClick=${() => tick(false)} aria-label=${`Take back: ${one.title}`}>Take back</button>`}
@@ -38,6 +48,7 @@ function Item({ one }) {
   </li>`;
 }
 
+/** @param {Seen<Lists & Page>} seen */
 const Checklists = ({ told }) => html`<${Columns}>${told.lists.map(many => html`<${Section} key=${many.kind} title=${NAMES[many.kind]}
   unit=${`${many.title} · ${many.done} of${NB}${many.items.length} done`} wide=${4}>
   <ul class="ticks">${many.items.map(one => html`<${Item} key=${`${one.key}/${many.name}`} one=${one} />`)}</ul>

@@ -7,25 +7,41 @@ import { Columns, Empty, Icon, Mark, Meter, Rule, Section, Slip, Table, Time } f
 import { html } from './preact.js';
 import { clock, duration, NB, number, percent } from './text.js';
 
+/** @import { Act, ActionCall, ChangeBefore, EvidenceAtOnset, MemberAlert, Room as Told, Similar, SliceShare, TimelineEntry } from './api.js' */
+/** @import { Seen } from './app.js' */
+/** @import { Field } from './form.js' */
+/** @import { Column, Part } from './parts.js' */
+/** @typedef {{ text: string, waits?: boolean, failed?: boolean }} Outcome what came of it */
+
 const SEVERITIES = ['critical', 'high', 'medium', 'low'];
 const SHOWN = 14, MOST_SERVICES = 20;
-const at = text => Date.parse(text);
+const at = (/** @type {string} */ text) => Date.parse(text);
+/** @type {Record<string, string>} */
 const ICONS = {
   opened: 'failing', reopened: 'failing', resolved: 'ok', undelivered: 'degraded', delivered: 'bell', paged: 'bell', escalated: 'bell', triggered: 'bell',
   silenced: 'maint', published: 'globe', impact: 'bolt', action: 'bolt', severity: 'flag', alerted: 'bell',
 };
+/** @type {Record<string, [icon: string, word: string]>} */
 const CHANGES = { 'deploy.released': ['deploy', 'Deploy'], 'flag.flipped': ['flag', 'Flag'], 'config.changed': ['config', 'Setting'], 'maintenance.started': ['maint', 'Maintenance began'], 'maintenance.ended': ['maint', 'Maintenance ended'] };
-let shown = SHOWN, people = false, said = null, current = null;
+let shown = SHOWN, people = false;
+/** @type {Outcome | null} */
+let said = null;
+/** @type {Told | null} */
+let current = null;
 
 // --- acting ------------------------------------------------------------------------------------------------------------
 
 const once = () => globalThis.crypto?.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 
-async function send(address, what, method) {
+/**
+ * @param {string} address
+ * @param {unknown} what
+ */
+async function send(address, what) {
   said = { text: 'Asking the notifier …' };
   again();
   try {
-    const answer = await ask(address, { send: what, once: once(), ...(method && { method }) });
+    const answer = await ask(address, { send: what, once: once() });
     said = { text: answer.text, waits: answer.done === null };
   } catch (error) {
     said = { text: error.message, failed: true };
@@ -33,13 +49,14 @@ async function send(address, what, method) {
   await again();
 }
 
-const tell = (action, what = {}) => send(`/api/v1/incidents/${current.incident.id}/${action}`, what);
-const line = (name, label, more) => ({ name, label, ...more });
-const note = line('text', 'What is to be said of it', { kind: 'area' });
+const tell = (/** @type {string} */ action, what = {}) => send(`/api/v1/incidents/${current?.incident.id}/${action}`, what);
+/** @type {Field} */
+const note = { name: 'text', label: 'What is to be said of it', kind: 'area' };
 
+/** @type {Record<string, (told: Told) => Promise<unknown>>} */
 const ASKED = {
   async assign({ people }) {
-    const found = await question({ title: 'Hand over', fields: [line('text', 'To whom', { options: people, required: true })], verb: 'Hand over' });
+    const found = await question({ title: 'Hand over', fields: [{ name: 'text', label: 'To whom', options: people, required: true }], verb: 'Hand over' });
     return found && tell('assign', found);
   },
   async escalate() {
@@ -50,9 +67,9 @@ const ASKED = {
     const found = await question({
       title: 'Status and severity', text: 'A severity that you set holds until an alert is worse than all were.', verb: 'Set it',
       fields: [
-        line('status', 'Status', { kind: 'pick', options: [['', `as it is: ${incident.status}`], ['investigate', 'investigating: looking for the cause'], ['mitigate', 'mitigated: customers no longer feel it']] }),
-        line('severity', 'Severity', { kind: 'pick', options: SEVERITIES.map((one, level) => [one, `P${level} ${one}`]), value: incident.severity }),
-        line('text', 'What is to be said of it', { kind: 'area' }),
+        { name: 'status', label: 'Status', kind: 'pick', options: [['', `as it is: ${incident.status}`], ['investigate', 'investigating: looking for the cause'], ['mitigate', 'mitigated: customers no longer feel it']] },
+        { name: 'severity', label: 'Severity', kind: 'pick', options: SEVERITIES.map((one, level) => [one, `P${level} ${one}`]), value: incident.severity },
+        note,
       ],
     });
     if (!found) return;
@@ -63,7 +80,7 @@ const ASKED = {
   async resolve({ incident }) {
     const going = incident.active_alerts;
     const text = going ? `${going} ${going === 1 ? 'alert still fires' : 'alerts still fire'}: people are asked again if it goes on.` : 'Nothing of it fires any more.';
-    const found = await question({ title: 'Resolve', text, fields: [line('text', 'What ended it', { kind: 'area' })], verb: 'Resolve' });
+    const found = await question({ title: 'Resolve', text, fields: [{ ...note, label: 'What ended it' }], verb: 'Resolve' });
     return found && tell('resolve', found);
   },
   async reopen() {
@@ -75,13 +92,14 @@ const ASKED = {
     return found && tell('review', found);
   },
   async judge({ incident }) {
-    const rules = [['', 'all of its alerts'], ...incident.rules.map(rule => {
+    /** @type {[string, string][]} */
+    const rules = incident.rules.flatMap(rule => {
       const member = incident.members.find(one => one.rule === rule);
-      return [member ? `${member.pack}/${rule}` : '', rule];
-    }).filter(([full]) => full)];
+      return member ? [[`${member.pack}/${rule}`, rule]] : [];
+    });
     const found = await question({
       title: 'Right or wrong', text: 'Accuracy and false alarms are counted from this.', verb: 'Say so',
-      fields: [line('text', 'Somebody had to see to it', { kind: 'pick', options: [['right', 'yes: it was right'], ['wrong', 'no: it was a false alarm']] }), line('rule', 'Which', { kind: 'pick', options: rules })],
+      fields: [{ name: 'text', label: 'Somebody had to see to it', kind: 'pick', options: [['right', 'yes: it was right'], ['wrong', 'no: it was a false alarm']] }, { name: 'rule', label: 'Which', kind: 'pick', options: [['', 'all of its alerts'], ...rules] }],
     });
     return found && tell('judge', { text: found.text, rules: found.rule ? [found.rule] : [] });
   },
@@ -90,11 +108,11 @@ const ASKED = {
     const found = await question({
       title: 'Post update', text: 'On the public status page, in the words of customers: what they can do, no names of providers.', verb: 'Publish',
       fields: [
-        line('title', 'Headline, while it is so', { value: last?.title ?? '', most: 140 }),
-        line('text', 'Update', { kind: 'area', required: true }),
-        line('felt', 'What customers feel', { kind: 'pick', value: last?.felt ?? (incident.severity === 'critical' ? 'failing' : 'degraded'), options: [['failing', 'they cannot pay'], ['degraded', 'they get through, with trouble'], ['ok', 'nothing any more']] }),
-        ...(services.length ? [line('services', 'Affected', { kind: 'many', options: services.slice(0, MOST_SERVICES), value: last?.services ?? [] })] : []),
-        line('next', 'Next update', { kind: 'pick', value: '15', options: [['', 'no promise'], ['15', 'within 15 min'], ['30', 'within 30 min'], ['60', 'within an hour']] }),
+        { name: 'title', label: 'Headline, while it is so', value: last?.title ?? '', most: 140 },
+        { name: 'text', label: 'Update', kind: 'area', required: true },
+        { name: 'felt', label: 'What customers feel', kind: 'pick', value: last?.felt ?? (incident.severity === 'critical' ? 'failing' : 'degraded'), options: [['failing', 'they cannot pay'], ['degraded', 'they get through, with trouble'], ['ok', 'nothing any more']] },
+        ...(services.length ? [/** @type {Field} */ ({ name: 'services', label: 'Affected', kind: 'many', options: services.slice(0, MOST_SERVICES), value: last?.services ?? [] })] : []),
+        { name: 'next', label: 'Next update', kind: 'pick', value: '15', options: [['', 'no promise'], ['15', 'within 15 min'], ['30', 'within 30 min'], ['60', 'within an hour']] },
       ],
     });
     if (!found) return null;
@@ -106,20 +124,21 @@ const ASKED = {
     const matchers = [`rule=${rule}`, ...Object.entries(group).filter(([, value]) => value != null).map(([name, value]) => `${name}=${value}`)];
     const found = await question({
       title: 'Silence', text: 'What matches all of these pages nobody. It is recorded, and its end is told.', verb: 'Silence',
-      fields: [line('matchers', 'Matchers, with blanks between them', { value: matchers.join(' '), required: true, most: 1000 }), line('lasts', 'For', { kind: 'pick', value: '3600', options: [['1800', '30 min'], ['3600', '1 h'], ['7200', '2 h'], ['28800', '8 h'], ['86400', '1 day']] }), line('reason', 'Why', { required: true })],
+      fields: [{ name: 'matchers', label: 'Matchers, with blanks between them', value: matchers.join(' '), required: true, most: 1000 }, { name: 'lasts', label: 'For', kind: 'pick', value: '3600', options: [['1800', '30 min'], ['3600', '1 h'], ['7200', '2 h'], ['28800', '8 h'], ['86400', '1 day']] }, { name: 'reason', label: 'Why', required: true }],
     });
     return found && send('/api/v1/silences', { matchers: found.matchers.trim().split(/\s+(?=[\w]+!?=)/), lasts_s: Number(found.lasts), reason: found.reason });
   },
 };
 
-const act = one => one && current.may && (ASKED[one.do] ?? (() => tell(one.do)))(current);
-const doing = name => () => act(current.acts.find(one => one.do === name));
+const act = (/** @type {Act | undefined} */ one) => one && current?.may && (ASKED[one.do] ?? (() => tell(one.do)))(current);
+const doing = (/** @type {string} */ name) => () => act(current?.acts.find(one => one.do === name));
 
 // --- showing -----------------------------------------------------------------------------------------------------------
 
-const clockOf = (name, value) => html`<div>${name}<b>${value}</b></div>`;
-const after = seconds => seconds === null ? '–' : `+${Math.abs(seconds) < 10 ? `${number(seconds, 1)}${NB}s` : duration(seconds)}`;
+const clockOf = (/** @type {string} */ name, /** @type {Part} */ value) => html`<div>${name}<b>${value}</b></div>`;
+const after = (/** @type {number | null} */ seconds) => seconds === null ? '–' : `+${Math.abs(seconds) < 10 ? `${number(seconds, 1)}${NB}s` : duration(seconds)}`;
 
+/** @param {{ told: Told, age: number | null }} props */
 function Clocks({ told, age }) {
   const { clocks, impact, lasted_s, resolved_at } = told.incident;
   const why = told.may ? null : 'This takes a responder.';
@@ -134,8 +153,12 @@ function Clocks({ told, age }) {
   </div>`;
 }
 
-/** Messages that got through at once are one entry. */
+/**
+ * Messages that got through at once are one entry.
+ * @param {TimelineEntry[]} timeline
+ */
 function entries(timeline) {
+  /** @type {TimelineEntry[]} */
   const found = [];
   for (const one of timeline) {
     const last = found.at(-1);
@@ -145,6 +168,7 @@ function entries(timeline) {
   return found;
 }
 
+/** @param {{ one: TimelineEntry, last: boolean }} props */
 function Entry({ one, last }) {
   const icon = one.by_person && !['published', 'resolved'].includes(one.kind) ? 'person' : /\bby (phone|sms)\b/.test(one.text) ? 'phone' : ICONS[one.kind] ?? 'bell';
   const state = one.kind === 'undelivered' ? 'degraded' : one.kind === 'resolved' || one.kind === 'acknowledged' ? 'ok' : one.kind === 'opened' || one.kind === 'reopened' ? 'failing' : null;
@@ -154,17 +178,18 @@ function Entry({ one, last }) {
   return html`<li data-s=${state} class=${last ? 'onset' : null}><time datetime=${one.at}>${clock(at(one.at), true).slice(-8)}</time><${Icon} name=${icon} /><div>${words}</div></li>`;
 }
 
+/** @param {{ told: Told }} props */
 function Timeline({ told }) {
   const { timeline, timeline_more } = told.incident, all = entries(people ? timeline.filter(one => one.by_person) : timeline);
-  const add = async event => {
+  const add = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
-    const field = event.target.elements.text, text = field.value.trim();
+    const field = /** @type {HTMLInputElement} */ (document.getElementById('note')), text = field.value.trim();
     if (!text) return;
     field.value = '';
     await tell('note', { text });
     if (said?.failed) field.value = text;
   };
-  const only = (name, which) => html`<button aria-pressed=${people === which} onClick=${() => { people = which; again(); }}>${name}</button>`;
+  const only = (/** @type {string} */ name, /** @type {boolean} */ which) => html`<button aria-pressed=${people === which} onClick=${() => { people = which; again(); }}>${name}</button>`;
   return html`<${Section} title="Timeline" unit="newest first" end=${html`<span class="seg">${only('All', false)}${only('People', true)}</span>`}>
     ${told.may && html`<form class="note-in" onSubmit=${add}><input id="note" name="text" aria-label="Add a note" placeholder="Add a note" maxlength="2000" autocomplete="off" /><button class="btn">Add <kbd>n</kbd></button></form>`}
     <ol class="tl">${all.slice(0, shown).map(one => html`<${Entry} key=${one.at + one.text} one=${one} last=${one.kind === 'opened'} />`)}</ol>
@@ -173,43 +198,47 @@ function Timeline({ told }) {
   <//>`;
 }
 
-const UNITS = { ratio: value => percent(value, value < .1 ? 1 : 0), s: value => value == null ? '–' : value < 1 ? `${number(value * 1000)}${NB}ms` : `${number(value, 1)}${NB}s`, count: value => number(value) };
-const written = unit => UNITS[unit] ?? (value => number(value, Number.isInteger(value) ? 0 : 2));
+/** @type {Record<string, (value: number) => string>} */
+const UNITS = { ratio: value => percent(value, value < .1 ? 1 : 0), s: value => value < 1 ? `${number(value * 1000)}${NB}ms` : `${number(value, 1)}${NB}s`, count: value => number(value) };
+const written = (/** @type {string} */ unit) => UNITS[unit] ?? (value => number(value, Number.isInteger(value) ? 0 : 2));
 
+/** @param {{ evidence: EvidenceAtOnset | null }} props */
 function Evidence({ evidence }) {
   if (!evidence) return html`<${Section} title="Evidence"><${Empty}>What it rested on was not kept.<//><//>`;
   const { chart, slip, window: judged, threshold, unit } = evidence, bad = at(evidence.first_bad_at ?? judged.start), fired = at(evidence.detected_at);
-  const splits = chart && counts(chart.limited && threshold || 0, chart.points, chart.usual ?? []), most = splits?.at(-1);
-  const sum = [slip.decision, slip.decision === slip.words ? '' : 'yes'];
+  const splits = chart ? counts(chart.limited && threshold || 0, chart.points, chart.usual ?? []) : [], most = splits.at(-1) ?? 0;
   const frozen = html`<p class="frozen">${slip.words}. ${evidence.samples.length ? `Events: ${evidence.samples.slice(0, 3).join(', ')}. ` : ''}${evidence.sources.length ? `Partitions ${[...new Set(evidence.sources.map(one => one.partition))].join(', ')}.` : ''}</p>`;
   return html`<${Columns}>
     ${chart ? html`<${TimeChart} title="Evidence, frozen at onset" unit=${`${chart.title}, ${duration(chart.step_s)} buckets; band = the half hour before`} wide=${7} height=${214} frozen sync="onset"
       ends=${at(chart.start) + chart.step_s * 1000} step=${chart.step_s * 1000} splits=${splits} told=${written(unit)} tick=${unit === 'ratio' && most >= .1 ? whole : written(unit)}
       lines=${[{ name: chart.title, values: chart.points, color: '--failing-mark' }]}
-      band=${chart.usual ? { low: chart.points.map(() => chart.usual[0]), high: chart.points.map(() => chart.usual[1]) } : undefined}
+      band=${chart.usual ? { low: chart.points.map(() => chart.usual?.[0] ?? null), high: chart.points.map(() => chart.usual?.[1] ?? null) } : undefined}
       limit=${threshold == null || !chart.limited ? undefined : { at: threshold, label: `rule: ${written(unit)(threshold)}` }}
       marks=${[{ at: bad, kind: 'config', label: 'first bad event' }, { at: fired, kind: 'incident', label: `fires ${clock(fired, true).slice(-8)}` }]}>
         ${chart.final ? null : html`<p class="frozen">Still coming in: it is kept as it is a few minutes after the onset.</p>`}<//>`
       : html`<${Section} title="Evidence, frozen at onset" wide=${7}><${Empty}>No figures are left of that time.<//><//>`}
     <${Section} title="Why it fired" unit=${`judged ${clock(at(judged.start), true).slice(-8)} to ${clock(at(judged.end), true).slice(-8)}`} wide=${5}>
-      <${Slip} rows=${slip.lines.map(one => [one.label, one.value])} sum=${slip.decision === slip.words ? null : sum} state="failing" />
+      <${Slip} rows=${slip.lines.map(one => [one.label, one.value])} sum=${slip.decision === slip.words ? null : [slip.decision, 'yes']} state="failing" />
       ${frozen}
     <//>
   <//>`;
 }
 
-const named = dimensions => Object.entries(dimensions).map(([name, value]) => `${name}=${value ?? 'none'}`).join(' × ') || 'everything';
+const named = (/** @type {Record<string, unknown>} */ dimensions) => Object.entries(dimensions).map(([name, value]) => `${name}=${value ?? 'none'}`).join(' × ') || 'everything';
+/** @type {Column<SliceShare>[]} */
 const SLICES = [
   { name: 'Slice', cell: one => html`<b>${named(one.dimensions)}</b>` },
-  { name: 'Wrong', right: true, cell: one => one.all ? html`${percent(one.wrong / one.all, 0)}<span class="sub">${number(one.wrong)} of ${number(one.all)}</span>` : number(one.wrong) },
+  { name: 'Wrong', right: true, cell: one => one.all && one.wrong !== null ? html`${percent(one.wrong / one.all, 0)}<span class="sub">${number(one.wrong)} of ${number(one.all)}</span>` : number(one.wrong) },
   { name: 'Share of it', cell: one => html`<span class="share"><${Meter} share=${one.share} state=${one.share >= .9 ? 'failing' : null} /><span class="r num">${percent(one.share, 0)}</span></span>` },
 ];
+/** @type {Column<Similar>[]} */
 const SIMILAR = [
   { name: 'When', cell: one => html`<b>${one.number}</b><span class="sub">${clock(at(one.opened_at))}</span>` },
   { name: 'What', cell: one => html`${one.title}<span class="sub">${one.why}</span>` },
   { name: 'Lasted', right: true, cell: one => one.lasted_s === null ? 'open' : duration(one.lasted_s) },
   { name: 'What ended it', cell: one => one.ended_by || '–' },
 ];
+/** @type {Column<MemberAlert>[]} */
 const ALERTS = [
   { name: 'Alert', cell: one => html`<code>${one.rule}</code><span class="sub">${named(one.group)}</span>` },
   { name: 'State', cell: one => html`<${Mark} state=${one.active ? one.severity === 'critical' ? 'failing' : 'degraded' : 'ok'} word=${one.active ? one.pages ? 'Fires' : 'Fires, pages nobody' : 'Over'} />` },
@@ -217,18 +246,21 @@ const ALERTS = [
   { name: 'Judged', cell: one => one.judgement ?? '–' },
 ];
 
+/** @type {Column<ActionCall>[]} */
 const CALLS = [
   { name: 'Action', cell: one => html`<code>${one.name}</code><span class="sub">${one.trial ? 'dry run of a ' : ''}${one.means}</span>` },
   { name: 'State', cell: one => html`${one.state}${one.by && html`<span class="sub">by ${one.by}</span>`}` },
   { name: 'Why', cell: one => html`${one.why}${one.detail && html`<span class="sub">${one.detail}</span>`}` },
-  { name: '', right: true, cell: one => one.state === 'waiting' && current.may ? html`<button class="btn" onClick=${() => tell('approve', { text: one.key })}>Approve</button> <button class="btn" onClick=${() => tell('refuse', { text: one.key })}>Refuse</button>` : null },
+  { name: '', right: true, cell: one => one.state === 'waiting' && current?.may ? html`<button class="btn" onClick=${() => tell('approve', { text: one.key })}>Approve</button> <button class="btn" onClick=${() => tell('refuse', { text: one.key })}>Refuse</button>` : null },
 ];
 
+/** @param {{ one: ChangeBefore }} props */
 function Change({ one }) {
   const [icon, word] = CHANGES[one.kind] ?? ['config', one.kind], before = one.before_s;
   return html`<li><${Icon} name=${icon} /><div>${word} <b>${one.component}</b><small>${one.text}</small></div><span class="ago num">${duration(Math.abs(before))} ${before < 0 ? 'after' : 'before'}</span></li>`;
 }
 
+/** @param {Seen<Told>} seen */
 function Room({ told, age, error }) {
   current = told;
   const { incident } = told, { evidence, changes, similar, runbook, members, updates, calls } = incident;
@@ -251,7 +283,7 @@ function Room({ told, age, error }) {
         ${updates.length ? html`<${Rule} /><${Section} title="What customers were told" unit="on the status page, latest first">${updates.map(one => html`<div class="upd"><time class="num"><${Time} ms=${at(one.at)} /></time><div>${one.title && html`<b>${one.title}</b> `}${one.text}</div></div>`)}<//>` : null}
         <${Rule} />
         <${Columns}>
-          <${Section} title="Similar incidents" unit="same rule, slice or place" wide=${7}><${Table} columns=${SIMILAR} rows=${similar} open=${one => `/incidents/${one.number}`} empty="None like it is known." label="Similar incidents" /><//>
+          <${Section} title="Similar incidents" unit="same rule, slice or place" wide=${7}><${Table} columns=${SIMILAR} rows=${similar} open=${(/** @type {Similar} */ one) => `/incidents/${one.number}`} empty="None like it is known." label="Similar incidents" /><//>
           <${Section} title="Runbook" wide=${5} end=${runbook && html`<a href=${runbook.url ?? `/runbooks/${runbook.name}`}>${runbook.title}</a>`}>${runbook ? html`<${Book} book=${runbook} />` : html`<${Empty}>Its rule names none.<//>`}<//>
         <//>
       </div>

@@ -5,11 +5,16 @@ import { html } from './preact.js';
 import { duration } from './text.js';
 import { look, view } from './view.js';
 
+/** @import { IncidentRow, IncidentsPage } from './api.js' */
+/** @import { Seen } from './app.js' */
+/** @import { Column } from './parts.js' */
+
 const STATES = ['open', 'over', 'triggered', 'acknowledged', 'investigating', 'mitigated', 'resolved', 'reviewed'];
 const SEVERITIES = ['critical', 'high', 'medium', 'low'];
 
-const head = title => title.split(':')[0].replace(/\.$/, '');
-const who = one => one.assignee ?? (one.escalation ? `the ${one.escalation} is asked` : 'nobody is asked');
+const head = (/** @type {string} */ title) => title.split(':')[0].replace(/\.$/, '');
+const who = (/** @type {IncidentRow} */ one) => one.assignee ?? (one.escalation ? `the ${one.escalation} is asked` : 'nobody is asked');
+/** @type {Column<IncidentRow>[]} */
 const OPEN = [
   { name: '#', cell: one => html`<a href=${`/incidents/${one.number}`}>${one.number}</a>` },
   { name: 'Level', cell: one => html`<${Mark} state=${one.state} word=${one.level} />` },
@@ -19,6 +24,7 @@ const OPEN = [
   { name: 'Since', hide: true, cell: one => html`<span class="num"><${Time} ms=${Date.parse(one.since)} seconds /></span>` },
   { name: 'Open for', right: true, cell: one => duration(one.lasted_s) },
 ];
+/** @type {Column<IncidentRow>[]} */
 const LAST = [
   OPEN[0],
   { name: 'Level', cell: one => one.level },
@@ -27,17 +33,19 @@ const LAST = [
   { name: 'Began', hide: true, cell: OPEN[5].cell },
   { name: 'Lasted', right: true, cell: one => duration(one.lasted_s) },
 ];
-const room = one => `/incidents/${one.number}`;
+const room = (/** @type {IncidentRow} */ one) => `/incidents/${one.number}`;
 
-const Filter = ({ name, label, options }) => html`<label class="pick">${label} <select class="field" value=${view().get(name) ?? ''} onChange=${event => look({ [name]: event.target.value || null, before: null })}>
+/** @param {{ name: string, label: string, options: string[] }} props */
+const Filter = ({ name, label, options }) => html`<label class="pick">${label} <select class="field" value=${view().get(name) ?? ''} onChange=${(/** @type {{ target: HTMLSelectElement }} */ event) => look({ [name]: event.target.value || null, before: null })}>
   <option value="">all</option>${options.map(one => html`<option value=${one}>${one}</option>`)}</select></label>`;
 
+/** @param {Seen<IncidentsPage>} seen */
 const Incidents = ({ told, age, error }) => html`
   ${error && html`<p class="err"><${Mark} state="failing" word="Not loaded" /> ${error}</p>`}
-  <${Tiles} tiles=${told.tiles} age=${age > OLD_S ? age : null} />
+  <${Tiles} tiles=${told.tiles} age=${age !== null && age > OLD_S ? age : null} />
   <p class="frozen">Incidents of the last 30 days that people were told of; false alarms as people judged them.</p>
   <${Section} title="Open now" unit="worst first" end=${html`<${Filter} name="state" label="Status" options=${STATES} /> <${Filter} name="severity" label="Severity" options=${SEVERITIES} />`}>
-    <${Table} columns=${OPEN} rows=${told.open} open=${room} state=${one => one.state} empty="None is open." label="Open incidents" />
+    <${Table} columns=${OPEN} rows=${told.open} open=${room} state=${(/** @type {IncidentRow} */ one) => one.state} empty="None is open." label="Open incidents" />
   <//>
   <${Rule} />
   <${Section} title="The last ones" unit="90 days are kept" end=${view().get('before') && html`<button class="btn" onClick=${() => look({ before: null })}>The latest</button>`}>

@@ -6,7 +6,12 @@ import { html } from './preact.js';
 import { spark } from './small.js';
 import { duration, number } from './text.js';
 
-const aged = seconds => seconds == null ? '–' : duration(seconds);
+/** @import { Lines, PipelinePage, SourceSeen, TopicLag, Worker as Process } from './api.js' */
+/** @import { Seen } from './app.js' */
+/** @import { Column } from './parts.js' */
+
+const aged = (/** @type {number | null} */ seconds) => seconds == null ? '–' : duration(seconds);
+/** @type {Column<Process>[]} */
 const WORKERS = [
   { name: 'Process', cell: one => html`<b>${one.name}</b>` },
   { name: 'Role', cell: one => one.role },
@@ -15,6 +20,7 @@ const WORKERS = [
   { name: 'Wrote', right: true, hide: true, cell: one => one.flushed_s == null ? '–' : `${aged(one.flushed_s)} ago` },
   { name: 'State', cell: one => html`<${Mark} state=${one.state} /> ${one.detail}` },
 ];
+/** @type {Column<TopicLag>[]} */
 const TOPICS = [
   { name: 'Topic', cell: one => html`<code>${one.topic}</code>` },
   { name: 'Partitions', right: true, hide: true, cell: one => one.partitions },
@@ -23,6 +29,7 @@ const TOPICS = [
   { name: 'Watermark', right: true, cell: one => one.watermark_s == null ? '–' : `${aged(one.watermark_s)} old` },
   { name: 'State', cell: one => html`<${Mark} state=${one.state} />` },
 ];
+/** @type {Column<SourceSeen>[]} */
 const SOURCES = [
   { name: 'Source', cell: one => html`<code>${one.source}</code>` },
   { name: 'A minute', cell: one => html`<div class="spark">${spark(one.per_minute)}</div>` },
@@ -30,17 +37,19 @@ const SOURCES = [
   { name: 'Last', right: true, cell: one => one.age_s == null ? '–' : one.age_s ? `${aged(one.age_s)} ago` : 'now' },
   { name: 'State', cell: one => html`<${Mark} state=${one.state} word=${one.state === 'nodata' ? 'Silent' : undefined} />` },
 ];
+/** @type {Column<{ name: string, count: number }>[]} */
 const REASONS = [{ name: 'Reason', cell: one => html`<code>${one.name}</code>` }, { name: 'Records', right: true, cell: one => number(one.count) }];
-const list = counted => Object.entries(counted).map(([name, count]) => ({ key: name, name, count }));
-const lines = of => Object.entries(of.lines).map(([name, values]) => ({ name, values }));
+const list = (/** @type {Record<string, number>} */ counted) => Object.entries(counted).map(([name, count]) => ({ key: name, name, count }));
+const lines = (/** @type {Lines} */ of) => Object.entries(of.lines).map(([name, values]) => ({ name, values }));
 
+/** @param {Seen<PipelinePage>} seen */
 const Pipeline = ({ told, age }) => html`
   <${Tiles} tiles=${told.tiles} age=${age} />
   <${Section} title="From the producers to the page"><${Pipe} stations=${told.stations} /><//>
   <${Rule} />
   <${Columns}>
     <${TimeChart} title="Events" unit="a second, all sources" wide=${6} ends=${told.events.ends} step=${told.events.step}
-      lines=${lines(told.events)} splits=${counts(10, ...Object.values(told.events.lines))} told=${value => number(value, value < 10 ? 1 : 0)} tick=${tidy} />
+      lines=${lines(told.events)} splits=${counts(10, ...Object.values(told.events.lines))} told=${(/** @type {number} */ value) => number(value, value < 10 ? 1 : 0)} tick=${tidy} />
     <${TimeChart} title="Refused and repeated" unit=${`in ${duration(told.refused.step / 1000)}`} wide=${6} ends=${told.refused.ends} step=${told.refused.step}
       lines=${lines(told.refused)} splits=${counts(4, ...Object.values(told.refused.lines))} told=${value => number(value)} />
   <//>

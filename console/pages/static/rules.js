@@ -5,9 +5,15 @@ import { html } from './preact.js';
 import { duration } from './text.js';
 import { look, view } from './view.js';
 
-const WORDS = { firing: 'Firing', no_data: 'No data', behind: 'Behind', unknown: 'Unknown', learning: 'Learning', pending: 'Pending', disabled: 'Off', ok: 'OK' };
-const where = group => Object.entries(group).map(([name, value]) => `${name} ${value}`).join(', ') || 'everything';
+/** @import { RuleHistory, RuleInForce, RulesPage } from './api.js' */
+/** @import { Seen } from './app.js' */
+/** @import { Column, State } from './parts.js' */
 
+/** @type {Record<string, string>} */
+const WORDS = { firing: 'Firing', no_data: 'No data', behind: 'Behind', unknown: 'Unknown', learning: 'Learning', pending: 'Pending', disabled: 'Off', ok: 'OK' };
+const where = (/** @type {Record<string, unknown>} */ group) => Object.entries(group).map(([name, value]) => `${name} ${value}`).join(', ') || 'everything';
+
+/** @param {{ one: RuleInForce, past?: RuleHistory, marks: Record<string, State> }} props */
 function Details({ one, past, marks }) {
   return html`<div class="detail">
     <p>${one.explanation}</p><p class="soft">${one.resolves}</p>
@@ -22,10 +28,12 @@ function Details({ one, past, marks }) {
   </div>`;
 }
 
+/** @param {Seen<RulesPage>} seen */
 function Rules({ told, age }) {
   const asked = view().get('rule'), only = view().get('state');
   const rows = told.rules.filter(one => !only || one.state === only).map(one => ({ ...one, key: `${one.pack}/${one.rule}` }));
   const chosen = told.rules.find(one => one.rule === asked);
+  /** @type {Column<RuleInForce>[]} */
   const columns = [
     { name: 'State', cell: one => html`<${Mark} state=${told.marks[one.state]} word=${WORDS[one.state]} />` },
     { name: 'Level', cell: one => one.level },
@@ -35,14 +43,14 @@ function Rules({ told, age }) {
     { name: 'Brief', right: true, hide: true, cell: one => told.history[one.rule]?.brief ?? 0 },
     { name: 'Last', right: true, cell: one => told.history[one.rule]?.last ? html`<${Time} ms=${told.history[one.rule].last} />` : '–' },
   ];
-  const states = [...new Set(told.rules.map(one => one.state))];
-  const choose = html`<span class="seg">${[null, ...states].map(one => html`<button aria-pressed=${String(only === one)} onClick=${() => look({ state: one })}>${one ? WORDS[one] : 'All'}</button>`)}</span>`;
+  const states = [null, ...new Set(told.rules.map(one => one.state))];
+  const choose = html`<span class="seg">${states.map(one => html`<button aria-pressed=${String(only === one)} onClick=${() => look({ state: one })}>${one ? WORDS[one] : 'All'}</button>`)}</span>`;
   return html`
     <${Tiles} tiles=${told.tiles} age=${age} />
     ${told.problems.length > 0 && html`<${Section} title="Not in force" unit="what is wrong in the packs"><ul class="plain">${told.problems.map(one => html`<li><${Mark} state="degraded" word="Left out" /> ${one}</li>`)}</ul><//><${Rule} />`}
     ${chosen && html`<${Section} title=${chosen.rule} unit=${`${chosen.level}, pack ${chosen.pack}`} end=${html`<button class="btn plain" onClick=${() => look({ rule: null })}>Close</button>`}><${Details} one=${chosen} past=${told.history[chosen.rule]} marks=${told.marks} /><//><${Rule} />`}
     <${Section} title="Rules" unit=${html`the gravest first; history ${told.since ? html`since <${Time} ms=${told.since} />, among the last 2,000 alerts` : 'begins with the first alert'}`} end=${choose}>
-      ${rows.length ? html`<${Table} columns=${columns} rows=${rows} open=${one => () => { look({ rule: one.rule }); scrollTo(0, 0); }} label="Rules" />` : html`<${Empty}>No rule is in this state.<//>`}
+      ${rows.length ? html`<${Table} columns=${columns} rows=${rows} open=${(/** @type {RuleInForce} */ one) => () => { look({ rule: one.rule }); scrollTo(0, 0); }} label="Rules" />` : html`<${Empty}>No rule is in this state.<//>`}
     <//>`;
 }
 

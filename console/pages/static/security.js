@@ -5,11 +5,21 @@ import { html } from './preact.js';
 import { bars } from './small.js';
 import { clock, duration, number, percent } from './text.js';
 
+/** @import { Case as Loud, Compliance, Seen as Kind, SecurityPage, Signatures } from './api.js' */
+/** @import { Seen } from './app.js' */
+/** @import { Column } from './parts.js' */
+/** @typedef {{ told: SecurityPage }} Told */
+
 const UNKNOWN = 'Not known: it could not be read.';
-const shown = told => told.live ? `last ${duration((told.end - told.start) / 1000)}` : `${clock(told.start)} to ${clock(told.end)}`;
-const at = ms => ms == null ? html`<span class="muted">–</span>` : html`<span class="num"><${Time} ms=${ms} /></span>`;
+const shown = (/** @type {SecurityPage} */ told) => told.live ? `last ${duration((told.end - told.start) / 1000)}` : `${clock(told.start)} to ${clock(told.end)}`;
+const at = (/** @type {number | null} */ ms) => ms == null ? html`<span class="muted">–</span>` : html`<span class="num"><${Time} ms=${ms} /></span>`;
+/** @param {{ of: Kind, name: string }} props */
 const Bars = ({ of, name }) => html`<div class="bars wide" role="img" aria-label=${`${name}: at most ${Math.max(0, ...of.bars.filter(value => value !== null))} in a bar${of.limit === null ? '' : `, the limit is ${of.limit}`}`}>${bars(of.bars, { limit: of.limit })}</div>`;
 
+/**
+ * @param {SecurityPage} told
+ * @returns {Column<Kind>[]}
+ */
 const kinds = told => [
   { name: 'Kind', cell: one => html`${one.name}${one.rule && html`<span class="sub">${one.rule}</span>`}` },
   { name: `${shown(told)}, ${duration(told.bar / 1000)} a bar`, cell: one => html`<${Bars} of=${one} name=${one.name} />` },
@@ -18,6 +28,7 @@ const kinds = told => [
   { name: 'Last week', right: true, hide: true, cell: one => html`<span class="muted">${one.before === null ? '–' : `about ${number(one.before)}`}</span>` },
   { name: 'State', cell: one => one.state ? html`<${Mark} state=${one.state} />` : html`<span class="muted">no rule</span>` },
 ];
+/** @type {Column<Signatures>[]} */
 const SIGNATURES = [
   { name: 'Provider', cell: one => html`<b>${one.provider}</b>` },
   { name: 'Received', right: true, cell: one => number(one.received) },
@@ -26,6 +37,7 @@ const SIGNATURES = [
   { name: 'Last invalid', right: true, cell: one => at(one.last) },
   { name: 'State', cell: one => html`<${Mark} state=${one.state} />` },
 ];
+/** @type {Column<Compliance>[]} */
 const COMPLIANCE = [
   { name: 'Area', cell: one => html`<b>${one.area}</b>` },
   { name: 'Check', cell: one => one.name },
@@ -35,7 +47,10 @@ const COMPLIANCE = [
   { name: 'Last seen', right: true, hide: true, cell: one => at(one.last) },
 ];
 
-/** The arithmetic of an alert, and who did most of it. */
+/**
+ * The arithmetic of an alert, and who did most of it.
+ * @param {{ one: Loud }} props
+ */
 function Case({ one }) {
   const span = one.window_s > 0 ? ` in ${duration(one.window_s)}` : '';
   const group = Object.entries(one.group), compare = one.over ? '>' : '≤';
@@ -45,6 +60,7 @@ function Case({ one }) {
     <p class="say"><code>${one.rule}</code> ${one.summary}</p>`;
 }
 
+/** @param {Told} props */
 const UnderWay = ({ told }) => told.under_way.length ? html`<ul class="changes">${told.under_way.map(one => html`<li key=${one.id} data-s=${one.open ? 'degraded' : 'ok'}>
   <${Mark} state=${one.open ? 'degraded' : 'ok'} word="" />
   <div><a href=${`/incidents/${one.id}`}>Incident ${one.number}</a>: ${one.title}
@@ -52,6 +68,7 @@ const UnderWay = ({ told }) => told.under_way.length ? html`<ul class="changes">
   <span class="ago num">${one.open ? `open ${duration((told.now - one.since) / 1000)}` : one.resolved === null ? one.status : html`closed <${Time} ms=${one.resolved} />`}</span>
 </li>`)}</ul>` : html`<${Empty}>${told.known ? 'No incident about security is known.' : UNKNOWN}<//>`;
 
+/** @param {Seen<SecurityPage>} seen */
 const Security = ({ told, age, error }) => html`
   ${error && html`<${Failed} why=${error} />`}
   <${Tiles} tiles=${told.tiles} age=${told.live ? age : null} />

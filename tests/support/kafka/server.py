@@ -8,19 +8,19 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Protocol, Self
 
 from local.broker import cluster_at
 from local.process import Process, StartFailed, free_port, quiet_environment
+from tests.support.fetch import CACHE, NotFetched, brought
 from tests.support.wait import eventually
 
 KAFKA_VERSION = "4.3.1"
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 _POM = Path(__file__).with_name("pom.xml")
-_CACHE = Path(__file__).resolve().parents[3] / ".cache" / "kafka"
+_CACHE = CACHE / "kafka"
 _DOWNLOAD_LIMIT_S = 600.0
 _READY_WITHIN_S = 60.0
 
@@ -165,28 +165,17 @@ def new_enough_java() -> str:
 
 def fetched(pom: Path) -> Path:
     """The folder of the jars that a POM asks for, fetched by Maven the first time. Raises NoKafka where that cannot be."""
-    jars = _CACHE / hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
-    if jars.is_dir():
-        return jars
     maven = shutil.which("mvn")
-    if maven is None:
-        raise NoKafka("no mvn")
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix="fetching-", dir=_CACHE))
+
+    def command(fresh: Path) -> list[str]:
+        if maven is None:
+            raise NotFetched("no mvn")
+        return [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"]
+
     try:
-        done = subprocess.run(
-            [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"],
-            capture_output=True, text=True, timeout=_DOWNLOAD_LIMIT_S, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise NoKafka(f"Maven could not fetch {pom.parent.name}: {(done.stdout + done.stderr).strip()[-500:]}")
-        fresh.chmod(0o755)
-        fresh.rename(jars)
-    except subprocess.TimeoutExpired:
-        raise NoKafka(f"Maven did not fetch {pom.parent.name} within {_DOWNLOAD_LIMIT_S:.0f} s") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return jars
+        return brought(_CACHE / hashlib.sha256(pom.read_bytes()).hexdigest()[:12], command, _DOWNLOAD_LIMIT_S)
+    except NotFetched as error:
+        raise NoKafka(f"Maven could not fetch {pom.parent.name}: {error}") from None
 
 
 # --- in a container ---------------------------------------------------------------------------------------------------
