@@ -41,6 +41,7 @@ from console.shapes import (
     PipelinePage,
     PlacedAlert,
     Problem,
+    RuleInFull,
     Rules,
     RulesPage,
     SecurityFigures,
@@ -184,6 +185,12 @@ async def rules(desk: AtDesk) -> Rules:
         as_of=pulse.as_of_ms,
         stale=pulse.state != "live",
     )
+
+
+@api.get("/rules/{rule}", tags=["rules and alerts"])
+async def one_rule(desk: AtDesk, rule: Annotated[str, Path(max_length=128, description="its name")]) -> RuleInFull:
+    """A rule in force: how it stands, what it told of late, and how well it serves whoever is on call."""
+    return await desk.rule(rule)
 
 
 @api.get("/alerts", tags=["rules and alerts"])

@@ -16,13 +16,14 @@ from agents.rulebook import Rulebook
 from console import health, kpis, pipeline_page, signals
 from console import overview as first_page
 from console.aside import Aside
-from console.board import KEPT, Board, Follower, Message
+from console.board import KEPT, Board, Event, Follower, Message
 from console.checklist_desk import ChecklistDesk
 from console.incident_desk import IncidentDesk
 from console.kept import Keeper
 from console.kpis import Seen
 from console.live import Live
 from console.overview import Facts
+from console.problems import unknown
 from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
 from console.rules_page import rules_page
 from console.saved import Saved
@@ -35,6 +36,7 @@ from console.shapes import (
     Overview,
     Page,
     PipelinePage,
+    RuleInFull,
     RulesPage,
     SqlTable,
     Tick,
@@ -221,10 +223,32 @@ class Desk:
 
         async def shown() -> RulesPage:
             pulse, standings = await self.standings()
-            alerts = [post.event for post in self.board.before(None, lambda _: True, KEPT)]
-            return rules_page(self.readings.now_ms(), pulse, self.rules, standings, alerts)
+            records = self.incidents.records()
+            return rules_page(self.readings.now_ms(), pulse, self.rules, standings, self._alerts(), records)
 
         return cast(RulesPage, await self._shown.get("rules", shown))
+
+    async def rule(self, name: str) -> RuleInFull:
+        """One rule, with what the last alerts and the incidents tell of it. Raises Refused."""
+        page = await self.rules_page()
+        rule = next((one for one in page.rules if one.rule == name), None)
+        if rule is None:
+            raise unknown("rule", name, sorted(one.rule for one in page.rules), 404)
+        pulse = await self.readings.pulse()
+        return RuleInFull(
+            rule=rule,
+            history=page.history.get(name),
+            history_since=page.since,
+            record=page.records.rules.get(f"{rule.pack}/{name}"),
+            record_since=page.records.since,
+            followed=page.records.followed,
+            as_of=pulse.as_of_ms,
+            stale=pulse.state != "live",
+        )
+
+    def _alerts(self) -> list[Event]:
+        """The last alert events, the latest first."""
+        return [post.event for post in self.board.before(None, lambda _: True, KEPT)]
 
     async def pipeline(self, view: View) -> PipelinePage:
         """How far everything is."""
@@ -232,7 +256,7 @@ class Desk:
             notifiers = await self.readings.notifiers()
         except AWAY:
             notifiers = []
-        alerts = [post.event for post in self.board.before(None, lambda _: True, KEPT)]
+        alerts = self._alerts()
 
         def made(now_ms: int, pulse: Pulse, steps: pipeline_page.Steps) -> PipelinePage:
             return pipeline_page.pipeline_page(

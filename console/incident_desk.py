@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
-from console import evidence, operations
+from console import evidence, operations, scores
 from console import incidents as people
 from console.board import Board, Message
 from console.duty import DutyBook
@@ -33,7 +33,7 @@ from console.ledger import Following, Ledger
 from console.problems import Refused
 from console.readings import AWAY, Readings, window_of
 from console.runbooks import runbook
-from console.shapes import OpenIncidents
+from console.shapes import OpenIncidents, RuleRecords
 from console.who import Who
 from notifier.silences import BadSilence, check, matcher
 from notifier.store import Counter
@@ -276,6 +276,15 @@ class IncidentDesk:
             if "webhook" in directory.channels:
                 return "[channels.webhook] of teams.toml: one signed POST for each message"
         return None
+
+    def records(self) -> RuleRecords:
+        """What the incidents tell of the rules."""
+        incidents, now_ms = self.ledger.incidents, self._now_ms()
+        return RuleRecords(
+            rules=scores.records(incidents, now_ms),
+            since=scores.known_since(incidents, now_ms),
+            followed=self.following.followed,
+        )
 
     def operations(self, length_ms: int) -> OperationsFigures:
         """How the incidents that opened in the window that ends now are handled."""

@@ -27,6 +27,7 @@ from console.incident_shapes import (
 from console.shapes import Mark, OpenIncidents, Span, Words
 from console.slip import slip
 from console.words import counted, duration
+from notifier.policy import CLOSED_KEPT_MS, CLOSED_MOST
 from schemas.incident import SYSTEM, Incident, Onset, Silence, matcher_text
 from schemas.severity import SEVERITIES
 
@@ -194,6 +195,13 @@ def silence_row(one: Silence) -> SilenceRow:
         reason=one.reason,
         phase=one.phase,
     )
+
+
+def known_from(incidents: Iterable[Incident], now_ms: int) -> int:
+    """Since when every incident is known, of all that are kept; those before may have been removed."""
+    closed = [one.opened_ms for one in incidents if not one.open]
+    kept = now_ms - CLOSED_KEPT_MS
+    return max(kept, min(closed)) if len(closed) >= CLOSED_MOST else kept
 
 
 # --- times ------------------------------------------------------------------------------------------------------------

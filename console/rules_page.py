@@ -1,14 +1,15 @@
-"""The page of rules: what each means, how it stands, and what it has told of late. Pure."""
+"""The page of rules: what each means, how it stands, what it has told of late, and what came of it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from console.board import Event
 from console.overview import doubt
 from console.readings import Pulse
-from console.shapes import Mark, RuleHistory, RuleInForce, RulesPage, RuleState, Tile, Words
+from console.shapes import Mark, RuleHistory, RuleInForce, RuleRecords, RulesPage, RuleState, Tile, Words
 from console.words import counted
 from rules.engine import GRAVEST
 from rules.loader import RuleSet
@@ -27,7 +28,9 @@ BRIEF_S = 120.0
 Standings = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def rules_page(now_ms: int, pulse: Pulse, rules: RuleSet, standings: Standings, told: Iterable[Event]) -> RulesPage:
+def rules_page(
+    now_ms: int, pulse: Pulse, rules: RuleSet, standings: Standings, told: Iterable[Event], records: RuleRecords
+) -> RulesPage:
     """`standings`: the states of each rule that is not well; `told`: the last alert events, the latest first."""
     judged = pulse.state in ("live", "behind") and pulse.leader is not None
     alerts = list(told)
@@ -48,7 +51,8 @@ def rules_page(now_ms: int, pulse: Pulse, rules: RuleSet, standings: Standings, 
         rules=found,
         marks=_MARKS,
         history=histories,
-        since=min((epoch_ms(one["time"]) for one in alerts), default=None),
+        since=earliest(alerts),
+        records=records,
         problems=problems,
     )
 
@@ -95,39 +99,62 @@ def _tiles(found: Sequence[RuleInForce], histories: Mapping[str, RuleHistory], j
     ]
 
 
+@dataclass(slots=True)
+class _Told:
+    """What the alerts told of one rule so far. lasted, silent: how long episodes took, and how long there were no data (ms)."""
+
+    episodes: int = 0
+    explained: int = 0
+    withdrawn: int = 0
+    last: int | None = None
+    lasted: list[int] = field(default_factory=list)
+    silences: int = 0
+    silent: int = 0
+
+
 def history(alerts: Iterable[Event]) -> dict[str, RuleHistory]:
     """What the alerts tell of each rule. An episode is a rule and group from firing until it is resolved; one that another
-    explained, that was of the past or was taken back pages nobody, and is counted apart."""
-    found: dict[str, dict[str, Any]] = {}
+    explained, that was of the past or was taken back pages nobody, and is counted apart. There are no data from `no_data` until
+    anything else is told."""
+    found: dict[str, _Told] = {}
     begun: dict[str, int] = {}
+    silent: dict[str, int] = {}
     for event in sorted(alerts, key=lambda one: str(one["time"])):
         data, at = event["data"], epoch_ms(event["time"])
-        one = found.setdefault(
-            str(data["rule"]), {"episodes": 0, "explained": 0, "withdrawn": 0, "brief": 0, "last": None, "durations": []}
-        )
+        one = found.setdefault(str(data["rule"]), _Told())
         transition, mark = str(event["type"]).rpartition(".")[2], str(data["fingerprint"])
-        if transition == "firing":
+        one.silent += at - silent.pop(mark, at)
+        if transition == "no_data":
+            silent[mark] = at
+            one.silences += 1
+        elif transition == "firing":
             begun[mark] = at
-            one["episodes"] += 1
-            one["explained"] += bool(data.get("inhibited_by") or data.get("historical"))
-            one["last"] = at
+            one.episodes += 1
+            one.explained += bool(data.get("inhibited_by") or data.get("historical"))
+            one.last = at
         elif transition in ("resolved", "retracted"):
-            one["withdrawn"] += transition == "retracted"
+            one.withdrawn += transition == "retracted"
             start = begun.pop(mark, None)
             if start is not None:
-                one["durations"].append((at - start) / 1000)
-                one["brief"] += at - start < BRIEF_S * 1000
+                one.lasted.append(at - start)
     return {
         name: RuleHistory(
-            episodes=one["episodes"],
-            explained=one["explained"],
-            withdrawn=one["withdrawn"],
-            brief=one["brief"],
-            median_s=sorted(one["durations"])[len(one["durations"]) // 2] if one["durations"] else None,
-            last=one["last"],
+            episodes=one.episodes,
+            explained=one.explained,
+            withdrawn=one.withdrawn,
+            brief=sum(ms < BRIEF_S * 1000 for ms in one.lasted),
+            median_s=sorted(one.lasted)[len(one.lasted) // 2] / 1000 if one.lasted else None,
+            last=one.last,
+            no_data=one.silences,
+            no_data_s=one.silent / 1000,
         )
         for name, one in found.items()
     }
+
+
+def earliest(alerts: Iterable[Event]) -> int | None:
+    """The time of the first of these alerts (epoch ms), None where there is none."""
+    return min((epoch_ms(one["time"]) for one in alerts), default=None)
 
 
 def in_force(rule: Rule, standings: Iterable[Mapping[str, Any]], judged: bool) -> RuleInForce:

@@ -348,7 +348,8 @@ class Overview(Page):
 
 class RuleHistory(Shape):
     """What the last alert events tell of a rule: how often it fired, how often that paged nobody or was taken back, how often
-    it was over within 2 minutes, how long it took (median, seconds), and when it fired last (epoch ms)."""
+    it was over within 2 minutes, how long it took (median, seconds), when it fired last (epoch ms), and how often and how long
+    (seconds, of what is over) there were no data to judge."""
 
     episodes: int
     explained: int
@@ -356,6 +357,43 @@ class RuleHistory(Shape):
     brief: int
     median_s: float | None
     last: int | None
+    no_data: int
+    no_data_s: float
+
+
+class RuleScore(Shape):
+    """What came of the incidents of a window that a rule had a part in and that people were told of; medians in seconds, null
+    where there is nothing to judge."""
+
+    incidents: int
+    taken: int = Field(description="somebody acknowledged them")
+    over: int
+    by_itself: int = Field(description="of those that are over: within ten minutes, and nobody had done anything")
+    again: int = Field(description="fired again after all of it was over")
+    right: int = Field(description="people judged that somebody had to see to it")
+    wrong: int = Field(description="people judged that it was a false alarm")
+    precision: float | None = Field(description="right of all that were judged")
+    detected: int = Field(description="on how many `detect_s` rests: those whose alert was this rule's")
+    detect_s: float | None = Field(description="from the first bad event to its detection")
+    lasted_s: float | None = Field(description="from the first bad event to the end, of those that are over")
+
+
+class RuleRecord(Shape):
+    """What the incidents tell of a rule. `daily`: how many opened in each 24 hours, the last of which end now."""
+
+    month: RuleScore = Field(description="of the last 30 days")
+    quarter: RuleScore = Field(description="of the last 90 days")
+    daily: list[int]
+    latest: list[int] = Field(description="the numbers of the last ones, the latest first")
+
+
+class RuleRecords(Shape):
+    """What the incidents tell of the rules, by `pack/rule`; of a rule that had part in none there is nothing. `since`: every
+    incident that opened from then on is known (epoch ms); null while none is known of at all. `followed`: none is newer."""
+
+    rules: dict[str, RuleRecord]
+    since: int | None
+    followed: bool
 
 
 class RulesPage(Page):
@@ -366,7 +404,22 @@ class RulesPage(Page):
     marks: dict[str, Mark]
     history: dict[str, RuleHistory]
     since: int | None
+    records: RuleRecords
     problems: list[str]
+
+
+class RuleInFull(Shape):
+    """A rule in force with its history (of the last 2,000 alert events, from `history_since` on) and its record; null where
+    there is none."""
+
+    rule: RuleInForce
+    history: RuleHistory | None
+    history_since: Instant | None
+    record: RuleRecord | None
+    record_since: Instant | None = Field(description="every incident that opened from then on is known")
+    followed: bool = Field(description="whether there are no newer incidents than the record knows of")
+    as_of: Instant | None
+    stale: bool
 
 
 class Worker(Shape):

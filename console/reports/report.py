@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from console import kpis
-from console.incidents import detected_ms
+from console.incidents import detected_ms, known_from
 from console.kpis import Held
 from console.reports.facts import Facts, Part, window_of
 from console.reports.money import MINUS
 from console.reports.periods import Kind, local
 from console.shapes import Mark, Shape, Span, Target
 from console.words import NB, counted, duration, grouped, percent
-from notifier.policy import CLOSED_KEPT_MS, CLOSED_MOST
 from rollups.tables import HOUR
 from rules.signals import Unit, shipped
 from schemas.alert import Instant
@@ -197,7 +196,7 @@ def report(facts: Facts) -> Report:
     period, now_ms = facts.period, facts.now_ms
     stale = facts.pulse.as_of_ms is None or facts.pulse.as_of_ms < min(period.end_ms, now_ms - HOUR)
     opened = _opened(facts.incidents, period.start_ms, period.end_ms)
-    known_before = _incidents_known_from(facts) <= period.before.start_ms
+    known_before = known_from(facts.incidents, facts.now_ms) <= period.before.start_ms
     before = _opened(facts.incidents, period.before.start_ms, period.before.end_ms)
     operations = _operations(opened)
     payments = _figures(PAYMENTS, facts.now, facts.before)
@@ -341,13 +340,6 @@ def _text(key: Key, at: int) -> str:
 def _opened(incidents: Iterable[Incident], start_ms: int, end_ms: int) -> list[Incident]:
     """Those that were opened in a period and that people were told of."""
     return [one for one in incidents if start_ms <= one.opened_ms < end_ms and one.said_ms is not None]
-
-
-def _incidents_known_from(facts: Facts) -> int:
-    """Since when every incident is known; those before may have been removed."""
-    closed = [one.opened_ms for one in facts.incidents if not one.open]
-    kept = facts.now_ms - CLOSED_KEPT_MS
-    return max(kept, min(closed)) if len(closed) >= CLOSED_MOST else kept
 
 
 def _operations(opened: Sequence[Incident]) -> Operations:
@@ -542,9 +534,9 @@ def _remarks(facts: Facts, stale: bool) -> list[str]:
         found.append(
             f"Days of {zone.key} begin within an hour of UTC; days that are over for long are told in whole hours."
         )
-    known_from = _incidents_known_from(facts)
-    if known_from > period.start_ms:
-        found.append(f"Incidents that were over before {_clock(known_from, facts)} are not kept any more.")
+    kept_from = known_from(facts.incidents, facts.now_ms)
+    if kept_from > period.start_ms:
+        found.append(f"Incidents that were over before {_clock(kept_from, facts)} are not kept any more.")
     return found
 
 

@@ -19,10 +19,13 @@ from console.api import application
 from console.desk import Desk
 from console.gate import Gate
 from console.who import Who
+from notifier.desk import Changed, Changes
+from notifier.store import Place, Store
 from rollups.tables import TableStore
 from rules.loader import load
 from runtime.clock import ManualClock
 from runtime.settings import Settings
+from schemas.incident import Incident
 from tests.console.rows import NOW_MS, Table, cells, status
 from tests.support.store import KillableStore
 
@@ -109,6 +112,13 @@ class Held:
         """10 s rows: {bucket: [dimensions, count and measures]}."""
         await self.tables.take("writer")
         await self.tables.write(table, {bucket: cells(table, some) for bucket, some in rows.items()}, {})
+
+    async def keep(self, *incidents: Incident) -> None:
+        """Incidents, as the notifier keeps them."""
+        place, store = Place("log", 0, 0), Store(self.redis, self.settings.names)
+        await store.take("notifier", [])
+        changed = tuple(Changed(one, "opened", one.timeline) for one in incidents)
+        await store.save(Changes(changed), place, place, "0", len(incidents), NOW_MS)
 
     async def tell(self, **more: Any) -> None:
         """What a worker that works says of itself, now."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from pydantic import SecretStr
 
@@ -19,9 +20,11 @@ from console.gate import Gate
 from rollups.query import query
 from runtime.clock import ManualClock
 from runtime.settings import Settings
+from schemas.time import rfc3339
 from tests.console.conftest import RULES, Held, app_of, client_of
 from tests.console.rows import NOW_MS, OPEN_MS, failed, paid
 from tests.console.test_board import event, post
+from tests.support.night import Night, alert
 from tests.support.store import KillableStore
 from tests.support.wait import eventually_async
 
@@ -253,6 +256,28 @@ async def test_rules_say_what_they_mean_and_how_they_stand(client: httpx.AsyncCl
     found = {one["rule"]: one for one in (await got(client, "/api/v1/rules"))["rules"]}
     assert len(found["provider_down"]["states"]) == 2
     assert found["payment_failing"]["state"] == "ok"
+
+
+async def test_one_rule_tells_its_history_and_its_record_and_since_when_they_are_known(
+    desk: Desk, client: httpx.AsyncClient, held: Held
+) -> None:
+    night = Night()
+    pack = next(one.pack for one in RULES.rules if one.name == "provider_down")
+    night.alert(alert("provider_down", provider="ozow", pack=pack))
+    incident = msgspec.structs.replace(night.incident(), opened_ms=NOW_MS - 60_000)
+    await held.keep(incident)
+    await desk.incidents.following.look()
+    post(desk.board, 1, rule="provider_down")
+    found = await got(client, "/api/v1/rules/provider_down")
+    assert found["rule"]["rule"] == "provider_down"
+    assert found["history"]["episodes"] == 1
+    assert (found["record"]["month"]["incidents"], found["record"]["latest"]) == (1, [1])
+    assert found["record_since"] == rfc3339(incident.opened_ms)
+    quiet = await got(client, "/api/v1/rules/payment_failing")
+    assert (quiet["history"], quiet["record"]) == (None, None)
+    answer = await client.get("/api/v1/rules/provider_dwn")
+    assert answer.status_code == 404
+    assert "did you mean provider_down" in answer.json()["detail"]
 
 
 async def _stands(client: httpx.AsyncClient, state: str) -> bool:

@@ -8,12 +8,14 @@ import pytest
 
 from console.readings import Pulse
 from console.rules_page import BRIEF_S, history, rules_page
+from console.shapes import RuleRecords
 from console.words import plain
 from rules.loader import load
 from tests.console.rows import NOW_MS, status
 from tests.console.test_board import event
 
 RULES = load()
+NONE = RuleRecords(rules={}, since=None, followed=True)
 LIVE = Pulse("live", "", NOW_MS - 1_000, leader=status(NOW_MS / 1000))
 
 
@@ -34,6 +36,8 @@ def told(*steps: tuple[str, int], rule: str = "provider_down", **more: Any) -> l
         (told(("firing", 600), ("retracted", 500)), {"episodes": 1, "withdrawn": 1, "brief": 1}),
         (told(("firing", 600), inhibited_by="other"), {"episodes": 1, "explained": 1, "median_s": None}),
         (told(("firing", 600), historical=True), {"episodes": 1, "explained": 1}),
+        (told(("no_data", 600), ("resolved", 480), ("no_data", 60)), {"episodes": 0, "no_data": 2, "no_data_s": 120.0}),
+        (told(("firing", 900), ("no_data", 600), ("firing", 570), ("resolved", 300)), {"no_data_s": 30.0, "median_s": 270.0}),
         (told(("resolved", 600)), {"episodes": 0, "median_s": None, "last": None}),
     ],
 )
@@ -56,7 +60,7 @@ def test_the_sentence_names_what_is_loud_and_the_gravest_come_first() -> None:
         "source_silent": [{"group": {"source": "/a"}, "state": "no_data", "since": None}],
         "payment_volume_drop": [{"group": {}, "state": "learning", "since": None}],
     }
-    page = rules_page(NOW_MS, LIVE, RULES, states, told(("firing", 60)))
+    page = rules_page(NOW_MS, LIVE, RULES, states, told(("firing", 60)), NONE)
     assert page.state == "failing"
     assert plain(page.sentence) == f"2 rules of {len(RULES.rules)} are loud: provider_down, source_silent."
     assert [one.rule for one in page.rules][:2] == ["provider_down", "source_silent"]
@@ -65,7 +69,7 @@ def test_the_sentence_names_what_is_loud_and_the_gravest_come_first() -> None:
 
 
 def test_nothing_is_called_quiet_that_nobody_judges() -> None:
-    page = rules_page(NOW_MS, Pulse("down", "no worker says that it works", NOW_MS - 90_000), RULES, {}, [])
+    page = rules_page(NOW_MS, Pulse("down", "no worker says that it works", NOW_MS - 90_000), RULES, {}, [], NONE)
     assert page.state == "stale"
     assert {one.state for one in page.rules if one.enabled} == {"unknown"}
     assert {(tile.figure, tile.state) for tile in page.tiles} == {("–", "nodata")}

@@ -973,7 +973,8 @@ export interface Rows {
 
 /**
  * What the last alert events tell of a rule: how often it fired, how often that paged nobody or was taken back, how often
- * it was over within 2 minutes, how long it took (median, seconds), and when it fired last (epoch ms).
+ * it was over within 2 minutes, how long it took (median, seconds), when it fired last (epoch ms), and how often and how long
+ * (seconds, of what is over) there were no data to judge.
  */
 export interface RuleHistory {
   episodes: number;
@@ -982,6 +983,8 @@ export interface RuleHistory {
   brief: number;
   median_s: number | null;
   last: number | null;
+  no_data: number;
+  no_data_s: number;
 }
 
 /** A rule, what it means in a sentence, and how it stands: the gravest state of its groups, `ok` or `unknown`. */
@@ -1003,6 +1006,23 @@ export interface RuleInForce {
   states: RuleState[];
 }
 
+/**
+ * A rule in force with its history (of the last 2,000 alert events, from `history_since` on) and its record; null where
+ * there is none.
+ */
+export interface RuleInFull {
+  rule: RuleInForce;
+  history: RuleHistory | null;
+  history_since: string | null;
+  record: RuleRecord | null;
+  /** every incident that opened from then on is known */
+  record_since: string | null;
+  /** whether there are no newer incidents than the record knows of */
+  followed: boolean;
+  as_of: string | null;
+  stale: boolean;
+}
+
 /** What a rule made people look at. `unattended`: incidents that were over before anybody took them. */
 export interface RuleNoise {
   rule: string;
@@ -1010,6 +1030,54 @@ export interface RuleNoise {
   alerts: number;
   unattended: number;
   noisy: boolean;
+}
+
+/** What the incidents tell of a rule. `daily`: how many opened in each 24 hours, the last of which end now. */
+export interface RuleRecord {
+  /** of the last 30 days */
+  month: RuleScore;
+  /** of the last 90 days */
+  quarter: RuleScore;
+  daily: number[];
+  /** the numbers of the last ones, the latest first */
+  latest: number[];
+}
+
+/**
+ * What the incidents tell of the rules, by `pack/rule`; of a rule that had part in none there is nothing. `since`: every
+ * incident that opened from then on is known (epoch ms); null while none is known of at all. `followed`: none is newer.
+ */
+export interface RuleRecords {
+  rules: Record<string, RuleRecord>;
+  since: number | null;
+  followed: boolean;
+}
+
+/**
+ * What came of the incidents of a window that a rule had a part in and that people were told of; medians in seconds, null
+ * where there is nothing to judge.
+ */
+export interface RuleScore {
+  incidents: number;
+  /** somebody acknowledged them */
+  taken: number;
+  over: number;
+  /** of those that are over: within ten minutes, and nobody had done anything */
+  by_itself: number;
+  /** fired again after all of it was over */
+  again: number;
+  /** people judged that somebody had to see to it */
+  right: number;
+  /** people judged that it was a false alarm */
+  wrong: number;
+  /** right of all that were judged */
+  precision: number | null;
+  /** on how many `detect_s` rests: those whose alert was this rule's */
+  detected: number;
+  /** from the first bad event to its detection */
+  detect_s: number | null;
+  /** from the first bad event to the end, of those that are over */
+  lasted_s: number | null;
 }
 
 /** How a rule stands in one group, where that is not well. */
@@ -1040,6 +1108,7 @@ export interface RulesPage {
   marks: Record<string, "ok" | "degraded" | "failing" | "behind" | "nodata" | "stale" | "maint">;
   history: Record<string, RuleHistory>;
   since: number | null;
+  records: RuleRecords;
   problems: string[];
 }
 
