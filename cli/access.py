@@ -107,7 +107,7 @@ def set_role(name: str, role: str) -> None:
     wanted = _role(role)
 
     async def change(redis: Redis, names: Names) -> bool:
-        return await Accounts(redis, names).change(name, role=wanted)
+        return await Accounts(redis, names).change(name, role=wanted) is not None
 
     _found(_done(change, "change_role", f"{name} {wanted}"), name)
     say(f"{name} is {wanted}; sessions have ended")
@@ -120,7 +120,7 @@ def set_password(name: str, file: Path | None) -> None:
     kept = Passwords().hash(_password(file))
 
     async def change(redis: Redis, names: Names) -> bool:
-        return await Accounts(redis, names).change(name, password=kept)
+        return await Accounts(redis, names).change(name, password=kept) is not None
 
     _found(_done(change, "change_password", name), name)
     say(f"{name} has another password; sessions have ended")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import ParamSpec, TypeVar
 
 import msgspec
 from argon2 import PasswordHasher
@@ -17,6 +18,8 @@ from console.problems import Refused
 from console.who import Role
 from runtime.names import Names
 
+P = ParamSpec("P")
+T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 PASSWORD_CHARS = 12
 """A shorter one is guessed; longer is better than strange (NIST SP 800-63B, 3.1.1.2)."""
@@ -71,15 +74,22 @@ class Passwords:
         """What is kept of a password."""
         return self._hasher.hash(password)
 
+    async def hashed(self, password: str) -> str:
+        """The same beside the event loop. Raises Refused where too many wait already."""
+        return await self._in_turn(self.hash, password)
+
     async def matches(self, kept: str | None, password: str) -> bool:
         """Whether it is the password. None, of a name that nobody has, takes as long as any. Raises Refused where too many
         wait already."""
+        return await self._in_turn(self._verify, kept, password)
+
+    async def _in_turn(self, work: Callable[P, T], *with_what: P.args, **more: P.kwargs) -> T:
         if self._asked >= AT_ONCE + WAITING:
-            raise Refused(503, "too many sign in at once: try again in a moment", {"Retry-After": "2"})
+            raise Refused(503, "too many show passwords at once: try again in a moment", {"Retry-After": "2"})
         self._asked += 1
         try:
             async with self._turn:
-                return await asyncio.to_thread(self._verify, kept, password)
+                return await asyncio.to_thread(work, *with_what, **more)
         finally:
             self._asked -= 1
 
@@ -119,18 +129,23 @@ class Accounts:
         made = Account(fit_name(name), role, password, secrets.token_hex(8), now_ms)
         return bool(await self._redis.hsetnx(self._key, name, msgspec.json.encode(made).decode()))
 
-    async def change(self, name: str, *, role: Role | None = None, password: str | None = None) -> bool:
-        """Another role, or another password's hash; sessions of this account end. False where there is none."""
+    async def change(
+        self, name: str, *, role: Role | None = None, password: str | None = None, version: str | None = None
+    ) -> Account | None:
+        """Another role, or another password's hash; sessions of this account end. version: of the account that is meant, any
+        unless said. None where there is none."""
         for _ in range(TRIES):
             before = await self._redis.hget(self._key, name) if NAME.fullmatch(name) else None
             if before is None:
-                return False
+                return None
             account = msgspec.json.decode(before, type=Account)
+            if version not in (None, account.version):
+                return None
             after = msgspec.structs.replace(
                 account, role=role or account.role, password=password or account.password, version=secrets.token_hex(8)
             )
             if await self._swap(keys=[self._key], args=[name, before, msgspec.json.encode(after)]):
-                return True
+                return after
         raise TimeoutError("this account is changed too often at once")
 
     async def remove(self, name: str) -> bool:

@@ -25,6 +25,7 @@ from console.audit import TOLD, Entry
 from console.buckets import Buckets
 from console.problems import Refused, problem
 from console.readings import AWAY
+from console.sessions import CSRF_HEADER
 from console.who import ASKING, SCOPE_KEY, A, Asking, Role
 from runtime.tasks import end
 
@@ -43,9 +44,8 @@ HEALTH = "/api/health"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ASKS = "/api/v1/sql"
 """A question is too long for an address: POST, and yet nothing is changed."""
-CSRF_HEADER = "x-tillwatch-csrf"
-SIGN_OUT = "/sign-out"
-"""For everybody who is signed in. Its form has the page's token itself."""
+OWN = frozenset({"/sign-out", "/password"})
+"""For everybody who is signed in, about themselves. Their forms have the page's token in them."""
 READS, CHANGES = (1_000, 200.0), (30, 5.0)
 """How many requests of a caller at once, and how many more each second."""
 _SECURITY = {
@@ -145,7 +145,10 @@ class Gate:
             return
         if caller.how not in ("token", "api_token") and not self._own_page(headers):
             raise Refused(403, "a page of another site asks for this: nothing is done")
-        if path in OPEN or path == SIGN_OUT:
+        if path in OPEN:
+            return
+        if path in OWN:
+            self._bound(self._changes, name)
             return
         asks = scope["method"] == "POST" and path == ASKS
         if not asks:

@@ -21,6 +21,8 @@ LINK_S = 15 * 60
 SECRET_CHARS = 43
 """Of 32 random bytes."""
 
+CSRF_HEADER = "x-tillwatch-csrf"
+
 How = Literal["password", "oidc", "link", "token"]
 
 

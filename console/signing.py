@@ -1,10 +1,12 @@
-"""The way in and out: a name and a password, the installation's token, a link that works once, or a provider's word.
+"""The way in and out: a name and a password, the installation's token, a link that works once, or a provider's word; and how
+somebody changes their own password.
 
 Nothing of it tells whether somebody has an account, and a session is never given to whom a page of another site sends.
 """
 
 from __future__ import annotations
 
+import hmac
 import math
 import re
 from collections.abc import Mapping
@@ -15,12 +17,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.access import COOKIE, Access, Caller, caller_of
-from console.audit import TOLD, Entry
+from console.accounts import PASSWORD_CHARS, PASSWORD_MOST, Unfit, fit_password
+from console.audit import TOLD, Entry, audit
 from console.oidc import FLOW_S, Provider, Unproven
-from console.pages import landing_page, sign_in_page, signed_in_page
+from console.pages import landing_page, password_page, sign_in_page, signed_in_page
 from console.problems import Refused
 from console.readings import AWAY
-from console.sessions import LONGEST_S, How
+from console.sessions import CSRF_HEADER, LONGEST_S, How, csrf
 from console.who import Role
 
 FLOW_COOKIE = "tillwatch_flow"
@@ -40,7 +43,7 @@ async def ask(request: Request, next: str = "/", once: str | None = None) -> Res
     except Refused:
         caller = None
     if caller is not None and caller.session is not None:
-        return HTMLResponse(signed_in_page(caller.who.name, caller.who.role, caller.csrf))
+        return HTMLResponse(signed_in_page(caller.who.name, caller.who.role, caller.csrf, password=caller.how == "password"))
     return HTMLResponse(_form(request, "", next))
 
 
@@ -91,9 +94,7 @@ async def sign_out(request: Request) -> Response:
     """Ends the session."""
     access, caller = _access(request), caller_of(request.scope)
     if caller.session is not None:
-        shown = request.headers.get("x-tillwatch-csrf") or _fields(await request.body()).get("csrf", "")
-        if shown != caller.csrf:
-            raise Refused(403, "this page is too old: load it again")
+        _check_page(request, caller, _fields(await request.body()))
         await access.sessions.end(caller.session)
         request.scope[TOLD] = True
         who = caller.who
@@ -101,6 +102,87 @@ async def sign_out(request: Request) -> Response:
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer
+
+
+def _check_page(request: Request, caller: Caller, given: Mapping[str, str]) -> None:
+    """Raises Refused where the form does not show the token of the page."""
+    shown = request.headers.get(CSRF_HEADER) or given.get("csrf", "")
+    if not hmac.compare_digest(shown.encode(errors="replace"), caller.csrf.encode()):
+        raise Refused(403, "this page is too old: load it again")
+
+
+# --- one's own password -----------------------------------------------------------------------------------------------
+
+
+@signing.get("/password")
+async def ask_password(request: Request) -> Response:
+    """The form."""
+    caller = _with_password(request)
+    return HTMLResponse(_password_form(caller, ""))
+
+
+@signing.post("/password")
+async def change_password(request: Request) -> Response:
+    """Another password for who shows the one until now: all sessions of the account end, and a new one begins here."""
+    access, caller = _access(request), _with_password(request)
+    given, name = _fields(await request.body()), caller.who.name
+    _check_page(request, caller, given)
+    old, new = given.get("old", ""), given.get("new", "")
+
+    def again(message: str, status: int) -> Response:
+        return HTMLResponse(_password_form(caller, message), status)
+
+    wait_s = access.tries.begin(name, caller.origin)
+    if wait_s:
+        told = again(f"Too many tries. Try again in {math.ceil(wait_s)} s.", 429)
+        told.headers["Retry-After"] = str(math.ceil(wait_s))
+        return told
+    try:
+        account = await access.accounts.get(name)
+        if account is None or not await access.passwords.matches(account.password, old):
+            await audit(request, "change_password", name, "refused")
+            return again("That is not the password until now.", 401)
+        access.tries.succeeded(name, caller.origin)
+        wrong = _unfit(old, new, given.get("again", ""))
+        if wrong is not None:
+            await audit(request, "change_password", name, "refused")
+            return again(wrong, 400)
+        kept = await access.passwords.hashed(new)
+        changed = await access.accounts.change(name, password=kept, version=account.version)
+        await audit(request, "change_password", name, "done" if changed else "changed by somebody else meanwhile")
+        if changed is None:
+            return again("The account was changed by somebody else meanwhile: nothing is done.", 409)
+        secret = await access.sessions.begin(name, changed.role, "password", changed.version)
+    except AWAY:
+        return again("The store does not answer, so nothing is certain to be changed. Try again in a moment.", 503)
+    told = HTMLResponse(signed_in_page(name, changed.role, csrf(secret), "Your password is changed. ", password=True))
+    _keep(request, told, secret)
+    return told
+
+
+def _password_form(caller: Caller, message: str) -> str:
+    return password_page(caller.who.name, caller.csrf, message, PASSWORD_CHARS, PASSWORD_MOST)
+
+
+def _with_password(request: Request) -> Caller:
+    """Who asks, if they signed in with a password. Raises Refused."""
+    caller: Caller = caller_of(request.scope)
+    if caller.how != "password":
+        raise Refused(403, "who signed in with a name and a password can change it; you did not")
+    return caller
+
+
+def _unfit(old: str, new: str, again: str) -> str | None:
+    """Why it cannot be the new one, None where it can."""
+    if new != again:
+        return "The new password is not the same both times."
+    if new == old:
+        return "The new password is the one until now."
+    try:
+        fit_password(new)
+    except Unfit as error:
+        return f"{error}."
+    return None
 
 
 # --- a provider -------------------------------------------------------------------------------------------------------
@@ -157,8 +239,13 @@ async def _signed_in(request: Request, name: str, role: Role, how: How, version:
     await access.audit.write(Entry(name, role, how, "sign_in", "console", "done", _address(request)))
     # A page, and not a redirect: the browser is asked to come by a page of ours, and so shows its cookie.
     answer = HTMLResponse(landing_page(_then(then)))
-    answer.set_cookie(COOKIE, secret, max_age=LONGEST_S, httponly=True, samesite="strict", secure=_secure(request))
+    _keep(request, answer, secret)
     return answer
+
+
+def _keep(request: Request, answer: Response, secret: str) -> None:
+    """Has the browser keep a session."""
+    answer.set_cookie(COOKIE, secret, max_age=LONGEST_S, httponly=True, samesite="strict", secure=_secure(request))
 
 
 def _form(request: Request, message: str, then: str) -> str:

@@ -25,6 +25,7 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 _TO_PROVIDER = '<p><a class="btn main" href="/sign-in/oidc?next={}">Sign in with your organisation</a></p>'
+_CHANGE = '<p><a href="/password">Change the password</a></p>'
 _TOKEN = """\
 <details><summary>Sign in with the installation's token</summary>
   <form method="post" action="/sign-in">
@@ -142,9 +143,22 @@ def sign_in_page(message: str, then: str, *, token: bool, provider: bool) -> str
     )
 
 
-def signed_in_page(name: str, role: str, csrf: str) -> str:
-    """Who is signed in, and the way out."""
-    return _filled("signed-in.html", who=escape(name), role=role, csrf=csrf)
+def signed_in_page(name: str, role: str, csrf: str, message: str = "", *, password: bool) -> str:
+    """Who is signed in, and the way out. password: whether they have one to change."""
+    change = _CHANGE if password else ""
+    return _filled("signed-in.html", who=escape(name), role=role, csrf=csrf, message=escape(message), password=change)
+
+
+def password_page(name: str, csrf: str, message: str, least: int, most: int) -> str:
+    """The page on which an account changes its password. least, most: how many characters it may have."""
+    return _filled(
+        "password.html",
+        who=escape(name),
+        csrf=csrf,
+        message=escape(message),
+        least=str(least),
+        most=str(most),
+    )
 
 
 def landing_page(then: str) -> str:

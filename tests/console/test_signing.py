@@ -215,3 +215,119 @@ async def test_what_an_admin_sees_of_accounts_tokens_and_deeds(door: Access, des
         ("bot", "delete", f"/api/v1/tokens/{token.id}", "refused (403)"),
     ]
     assert rest["next"] is None
+
+
+# --- one's own password -----------------------------------------------------------------------------------------------
+
+ANOTHER = "staple your own battery"
+
+
+async def signed_in(browser: httpx.AsyncClient, password: str = PASSWORD) -> str:
+    """Signs thandi in; what her page shows beside the cookie."""
+    assert (await browser.post("/sign-in", data={"name": "thandi", "password": password})).status_code == 200
+    return csrf(browser.cookies[COOKIE])
+
+
+def changing(shown: str, old: str = PASSWORD, new: str = ANOTHER, again: str | None = None) -> dict[str, str]:
+    return {"csrf": shown, "old": old, "new": new, "again": new if again is None else again}
+
+
+async def deeds(door: Access, action: str = "change_password") -> list[tuple[str, str, str]]:
+    found = [one.entry for one in await door.audit.latest(20)]
+    return [(one.who, one.object, one.outcome) for one in found if one.action == action]
+
+
+async def test_who_shows_the_old_password_has_another_and_every_other_session_ends(
+    door: Access, browser: httpx.AsyncClient
+) -> None:
+    await door.accounts.change("thandi", role="viewer")
+    shown, held = await signed_in(browser), browser.cookies[COOKIE]
+    async with browser_of(door, origin="198.51.100.7") as elsewhere:
+        await signed_in(elsewhere)
+        assert '<a href="/password">' in (await browser.get("/sign-in")).text
+        assert shown in (await browser.get("/password")).text
+        answer = await browser.post("/password", data=changing(shown))
+        assert answer.status_code == 200 and "Your password is changed." in answer.text
+        assert (await elsewhere.get("/api/v1/me")).status_code == 401
+    assert browser.cookies[COOKIE] != held
+    assert (await browser.get("/api/v1/me")).json()["name"] == "thandi", "here it goes on"
+    assert (await browser.get("/api/v1/me", headers={"Cookie": f"{COOKIE}={held}"})).status_code == 401
+    assert csrf(browser.cookies[COOKIE]) in answer.text, "the way out of the new session"
+    assert await deeds(door) == [("thandi", "thandi", "done")]
+    assert PASSWORD not in str(await door.audit.latest(20)) and ANOTHER not in str(await door.audit.latest(20))
+    async with browser_of(door) as fresh:
+        assert (await fresh.post("/sign-in", data={"name": "thandi", "password": PASSWORD})).status_code == 401
+        await signed_in(fresh, ANOTHER)
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "says"),
+    [
+        ({"old": "wrong"}, 401, "not the password until now"),
+        ({"old": ""}, 401, "not the password until now"),
+        ({"again": "something else"}, 400, "not the same both times"),
+        ({"new": "short"}, 400, "12 to 256 characters"),
+        ({"new": "x" * 257}, 400, "12 to 256 characters"),
+        ({"new": PASSWORD}, 400, "is the one until now"),
+    ],
+)
+async def test_what_cannot_be_done_changes_nothing(
+    door: Access, browser: httpx.AsyncClient, given: dict[str, str], status: int, says: str
+) -> None:
+    shown = await signed_in(browser)
+    answer = await browser.post("/password", data=changing(shown, **given))
+    assert (answer.status_code, says in answer.text) == (status, True)
+    assert "set-cookie" not in answer.headers
+    assert await deeds(door) == [("thandi", "thandi", "refused")]
+    assert (await browser.get("/api/v1/me")).status_code == 200
+    await signed_in(browser)
+
+
+async def test_who_guesses_the_old_password_has_to_wait(door: Access, browser: httpx.AsyncClient, seconds: Monotonic) -> None:
+    shown = await signed_in(browser)
+    statuses = [(await browser.post("/password", data=changing(shown, old=f"guess {n}"))).status_code for n in range(6)]
+    assert statuses == [401] * 5 + [429]
+    answer = await browser.post("/password", data=changing(shown))
+    assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1, "nor does the right one tell"
+    seconds.s += 31
+    assert (await browser.post("/password", data=changing(shown))).status_code == 200
+
+
+async def test_a_page_that_does_not_show_the_token_or_is_somebody_elses_changes_nothing(
+    door: Access, browser: httpx.AsyncClient
+) -> None:
+    shown = await signed_in(browser)
+    assert (await browser.post("/password", data=changing("x" * 64))).status_code == 403
+    other = await browser.post("/password", data=changing(shown), headers={"Origin": "https://evil.example"})
+    assert other.status_code == 403
+    await signed_in(browser)
+
+
+async def test_who_has_no_password_changes_none(door: Access) -> None:
+    async with browser_of(door) as browser:
+        once = await door.sessions.offer("this machine")
+        await browser.get(f"/sign-in?once={once}")
+        assert "/password" not in (await browser.get("/sign-in")).text
+        assert (await browser.get("/password")).status_code == 403
+        assert (await browser.post("/password", data=changing(csrf(browser.cookies[COOKIE])))).status_code == 403
+    async with browser_of(door) as program:
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert (await program.post("/password", data=changing(""), headers=bearer)).status_code == 403
+    async with browser_of(door) as nobody:
+        assert (await nobody.get("/password")).headers["location"] == "/sign-in?next=%2Fpassword"
+        assert (await nobody.post("/password", data=changing(""))).status_code == 401
+
+
+async def test_what_an_admin_has_changed_meanwhile_is_not_undone(
+    door: Access, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, hashed = await signed_in(browser), door.passwords.hashed
+
+    async def meanwhile(password: str) -> str:
+        await door.accounts.change("thandi", password="by an admin")
+        return await hashed(password)
+
+    monkeypatch.setattr(door.passwords, "hashed", meanwhile)
+    assert (await browser.post("/password", data=changing(shown))).status_code == 409
+    account = await door.accounts.get("thandi")
+    assert account is not None and account.password == "by an admin"
