@@ -28,6 +28,7 @@ from console.metrics import CONTENT_TYPE, exposition
 from console.pages_api import pages
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
 from console.readings import AWAY
+from console.report_api import pages as report_pages
 from console.report_api import reports
 from console.rules_page import in_force
 from console.shapes import (
@@ -326,6 +327,7 @@ def application(desk: Desk | None = None, access: Access | None = None) -> FastA
     app.include_router(checklists, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(checklist_pages)
     app.include_router(reports, prefix="/api/v1", responses=_PROBLEMS)
+    app.include_router(report_pages, responses=_PROBLEMS)
     app.include_router(incident_api)
     app.include_router(public)
     app.include_router(access_api)

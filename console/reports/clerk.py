@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -24,6 +22,7 @@ from console.reports.facts import gather
 from console.reports.page import page
 from console.reports.periods import KINDS, Kind, Period, last_over
 from console.reports.report import Report, report
+from console.reports.shelf import FOLDER, file_of, keep
 from console.reports.text import summary
 from notifier.channels.base import Attachment, Message
 from notifier.courier import Outcome
@@ -45,9 +44,6 @@ MADE_UP: Mapping[Kind, int] = {"daily": 7, "weekly": 4, "monthly": 2}
 TRIES = 6
 """How often a message is tried, each time after a pause that is twice as long; each time its channel tries for itself."""
 FIRST_PAUSE_S = 60.0
-FOLDER = "reports"
-KEPT = 500
-"""Files that are kept; the oldest go."""
 _DAY = timedelta(days=1)
 
 
@@ -149,9 +145,9 @@ class Clerk:
         if left and not turn:
             return False
         told = await self._aside.run(lambda: self._told(period))
-        content, name = page(told), f"{period.kind}-{period.name}.html"
+        content, name = page(told), file_of(period)
         try:
-            await asyncio.to_thread(_keep, self._settings.data / FOLDER, name, content)
+            await asyncio.to_thread(keep, self._settings.data / FOLDER, period, content)
             log.info("the report %s is written", name)
         except OSError as error:
             log.error("the report %s cannot be written: %s", self._settings.data / FOLDER / name, error.strerror)
@@ -199,14 +195,3 @@ class Clerk:
 def _sent(period: Period) -> str:
     """What the fields begin with that say who has a report."""
     return f"sent/{period.kind}/{period.name}/"
-
-
-def _keep(folder: Path, name: str, text: str) -> None:
-    """The file as a whole or not at all; the oldest go."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{name}"
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, folder / name)
-    found = sorted(folder.glob("[a-z]*.html"), key=lambda one: one.stat().st_mtime)
-    for old in found[: max(0, len(found) - KEPT)]:
-        old.unlink(missing_ok=True)

@@ -1,15 +1,18 @@
 // What is to be seen to each day, week and month. What Tillwatch can know ticks itself.
 import { ask, page } from './app.js';
-import { Columns, Mark, Section, Time } from './parts.js';
-import { html, useState } from './preact.js';
+import { Columns, Failed, Mark, Rule, Section, Table, Time } from './parts.js';
+import { html, useEffect, useState } from './preact.js';
 import { duration, NB } from './text.js';
 
-/** @import { Checklists as Lists, ItemTold } from './api.js' */
+/** @import { Checklists as Lists, ItemTold, KeptReport, KeptReports } from './api.js' */
 /** @import { Page, Seen } from './app.js' */
-/** @import { State } from './parts.js' */
+/** @import { Column, State } from './parts.js' */
 
 /** @type {Record<string, string>} */
 const NAMES = { daily: 'Each day', weekly: 'Each week', monthly: 'Each month' };
+/** @type {Record<string, string>} */
+const WORDS = { daily: 'day', weekly: 'week', monthly: 'month' };
+const SHOWN = 12;
 /** @type {Record<string, [State, string]>} */
 const STATES = { done: ['ok', 'Done'], attention: ['degraded', 'Look'], open: ['nodata', 'To do'] };
 /** @type {{ again: () => Promise<void> } | null} */
@@ -48,10 +51,33 @@ function Item({ one }) {
   </li>`;
 }
 
+/** @type {Column<KeptReport>[]} */
+const REPORTS = [
+  { name: 'Report', cell: one => html`<a href=${`/reports/kept/${one.file}`}>${one.title}</a>` },
+  { name: 'Of', cell: one => WORDS[one.kind] },
+  { name: 'Written', right: true, cell: one => html`<${Time} ms=${Date.parse(one.made_at)} />` },
+];
+
+/** The reports that were written, and ways to one as it would be now. */
+function Reports() {
+  const [kept, set] = useState(/** @type {KeptReport[] | null} */ (null)), [wrong, say] = useState(/** @type {string | null} */ (null));
+  const look = async () => {
+    say(null);
+    try { set(/** @type {KeptReports} */ (await ask('/api/v1/reports')).reports); }
+    catch (problem) { say(problem.message); }
+  };
+  useEffect(() => { look(); }, []);
+  const fresh = html`made now: ${Object.entries(WORDS).map(([kind, word], nth) => html`${nth ? ', ' : ''}<a href=${`/reports/${kind}`}>the last ${word}</a>`)}`;
+  return html`<${Section} title="Reports" unit="written each morning by the notifier" end=${fresh}>
+    ${wrong ? html`<${Failed} why=${wrong} again=${look} />`
+      : html`<${Table} columns=${REPORTS} rows=${(kept ?? []).slice(0, SHOWN).map(one => ({ ...one, key: one.file }))} empty=${kept ? 'Reports show here once the notifier of this machine has written one.' : 'Asking.'} label="Reports that were written" />`}
+  <//>`;
+}
+
 /** @param {Seen<Lists & Page>} seen */
 const Checklists = ({ told }) => html`<${Columns}>${told.lists.map(many => html`<${Section} key=${many.kind} title=${NAMES[many.kind]}
   unit=${`${many.title} · ${many.done} of${NB}${many.items.length} done`} wide=${4}>
   <ul class="ticks">${many.items.map(one => html`<${Item} key=${`${one.key}/${many.name}`} one=${one} />`)}</ul>
-<//>`)}<//>`;
+<//>`)}<//><${Rule} /><${Reports} />`;
 
 shown = page(Checklists, { every_s: 15 });

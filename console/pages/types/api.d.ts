@@ -500,6 +500,21 @@ export interface ItemTold {
   automatic: boolean;
 }
 
+/** A report that was written. `name`: its period, as in `2026-11-29`, `2026-W48` or `2026-11`. */
+export interface KeptReport {
+  kind: "daily" | "weekly" | "monthly";
+  name: string;
+  title: string;
+  file: string;
+  /** RFC 3339, UTC, milliseconds */
+  made_at: string;
+}
+
+/** Those that the data folder of this console has, the latest first: a notifier elsewhere writes into its own. */
+export interface KeptReports {
+  reports: KeptReport[];
+}
+
 /** A label and its value, as they are written. */
 export interface Line {
   label: string;
