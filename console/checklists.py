@@ -337,7 +337,7 @@ ITEMS: tuple[Item, ...] = (
         "Card numbers in events, forged requests, broken policies.",
         _none_of("security_violations"),
     ),
-    Item("report", "daily", "Yesterday's report was read", "'tillwatch report daily', or the one in your mail."),
+    Item("report", "daily", "Yesterday's report was read", "On this page, in your mail, or by 'tillwatch report daily'."),
     Item("noisy_rules", "weekly", "No rule cries wolf", "Pages that nobody needs teach people to ignore them.", _quiet),
     Item(
         "cover_ahead",

@@ -178,8 +178,9 @@ def notifier(settings: Settings, folder: Path) -> Process:
 
 
 def console(settings: Settings, folder: Path) -> Process:
-    """The console of this installation, not started; its log is in `folder`."""
-    return _process("console", "console", settings, folder, CONSOLE_READY_WITHIN_S, forgets=True, outlives=True)
+    """The console of this installation, not started; its log, and the reports that the notifier wrote, are in `folder`."""
+    there = settings.model_copy(update={"data": folder})
+    return _process("console", "console", there, folder, CONSOLE_READY_WITHIN_S, forgets=True, outlives=True)
 
 
 def _process(

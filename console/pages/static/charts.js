@@ -245,7 +245,8 @@ export class TimeChart extends Component {
       ctx.textAlign = 'left';
       ctx.fillText(limit.label, bbox.left + 4 * r, y + (y - bbox.top < 20 * r ? 9 : -8) * r);
     }
-    for (const one of this.placed.filter(mark => mark.at >= this.reach()[0])) {
+    const [from] = this.reach();
+    for (const one of this.placed.filter(mark => mark.at >= from)) {
       const x = plot.valToPos(one.at / 1000, 'x', true), y = bbox.top - this.laneHeight * r + (one.row * 16 + 9) * r, half = 4 * r;
       ctx.strokeStyle = ctx.fillStyle = token(one.kind === 'incident' ? '--failing' : '--ink-2');
       ctx.lineWidth = r;
