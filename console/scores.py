@@ -3,8 +3,8 @@
 Counted are incidents that opened in the window and that people were told of. Definitions:
 
 - taken: somebody acknowledged it
-- by itself: it was over within ten minutes, and nobody had done anything about it
-- again: it fired again after all of it was over, so that the incident was opened anew: the rule flaps
+- by itself: it was over within ten minutes, and until then nobody had done anything about it
+- again: it fired again after it had ended by itself, so that the incident was opened anew: the rule flaps
 - right, wrong: what people judged of this rule; precision: right of all that were judged
 - to detect: from the first bad event to its detection, where the alert of this rule opened the incident or was its gravest
 - lasted: from the first bad event of the incident to its end
@@ -49,12 +49,23 @@ def records(incidents: Iterable[Incident], now_ms: int) -> dict[str, RuleRecord]
 
 
 def _came(incident: Incident) -> _Came:
-    untouched = incident.acknowledged_ms is None and all(one.author == SYSTEM for one in incident.timeline)
-    again = any(one.kind == "reopened" and one.author == SYSTEM for one in incident.timeline)
-    if incident.open or incident.resolved_ms is None:
+    again, end = _again(incident), incident.resolved_ms
+    if incident.open or end is None:
         return _Came(incident, None, False, again)
-    soon = incident.resolved_ms - incident.opened_ms <= SOON_MS
-    return _Came(incident, incident.resolved_ms - incident.since_ms, soon and untouched, again)
+    untouched = incident.acknowledged_ms is None and all(
+        one.author == SYSTEM or one.at_ms > end for one in incident.timeline
+    )
+    return _Came(incident, end - incident.since_ms, untouched and end - incident.opened_ms <= SOON_MS, again)
+
+
+def _again(incident: Incident) -> bool:
+    ended = None
+    for one in incident.timeline:
+        if one.kind == "resolved":
+            ended = one.author
+        elif one.kind == "reopened" and one.author == ended == SYSTEM:
+            return True
+    return False
 
 
 def known_since(incidents: Sequence[Incident], now_ms: int) -> int | None:

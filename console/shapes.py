@@ -369,7 +369,7 @@ class RuleScore(Shape):
     taken: int = Field(description="somebody acknowledged them")
     over: int
     by_itself: int = Field(description="of those that are over: within ten minutes, and nobody had done anything")
-    again: int = Field(description="fired again after all of it was over")
+    again: int = Field(description="fired again after they had ended by themselves")
     right: int = Field(description="people judged that somebody had to see to it")
     wrong: int = Field(description="people judged that it was a false alarm")
     precision: float | None = Field(description="right of all that were judged")

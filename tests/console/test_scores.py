@@ -66,6 +66,20 @@ def test_what_fires_again_after_its_end_flaps_and_what_a_person_opens_again_does
     fires_and_ends(other, "a", "1:00", "2:00")
     other.tell("reopen")
     assert of(other).month.again == 0
+    hasty = Night()
+    hasty.alert(alert("down", provider="a"))
+    hasty.until("1:00")
+    hasty.tell("resolve")
+    hasty.until("120:00")
+    assert hasty.story(1, "reopened") and of(hasty).month.again == 0, "it had never ended"
+
+
+def test_what_is_judged_afterwards_had_ended_by_itself_all_the_same() -> None:
+    night = Night()
+    fires_and_ends(night, "a", "1:00", "4:00")
+    night.until("9:00")
+    night.tell("judge", "wrong")
+    assert (of(night).month.by_itself, of(night).month.wrong) == (1, 1)
 
 
 def test_precision_is_of_what_people_judged_of_this_rule() -> None:

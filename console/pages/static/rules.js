@@ -48,7 +48,7 @@ function Score({ one, records }) {
     { name: '30 days', right: true, cell: row => row.told(record.month) },
     { name: '90 days', right: true, cell: row => row.told(record.quarter) },
   ];
-  return html`<${Days} record=${record} name=${one.rule} /><p class="say">A bar is how many incidents opened in 24 h; the last 30 days, today at the right.</p>
+  return html`<${Days} record=${record} name=${one.rule} /><p class="say">A bar is how many incidents opened in 24 h; the last 30 days, the last 24 h at the right.</p>
     <${Table} columns=${columns} rows=${SCORE.map(([key, told]) => ({ key, told }))} empty="" label=${`What came of the incidents of ${one.rule}`} />
     <p class="say">The last: ${record.latest.map((at, nth) => html`${nth ? ', ' : ''}<a href=${`/incidents/${at}`}>${at}</a>`)}. ${known}${newer}</p>`;
 }

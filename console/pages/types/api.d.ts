@@ -1079,7 +1079,7 @@ export interface RuleScore {
   over: number;
   /** of those that are over: within ten minutes, and nobody had done anything */
   by_itself: number;
-  /** fired again after all of it was over */
+  /** fired again after they had ended by themselves */
   again: number;
   /** people judged that somebody had to see to it */
   right: number;
