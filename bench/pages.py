@@ -1,12 +1,16 @@
-"""How fast the console answers: with 13 months of history, a thousand cells in each 10 s, and a hundred tabs open.
+"""How fast the console answers: with 13 months of history, a thousand cells a bucket, and a hundred tabs open.
 
-    python -m bench.pages [--cells 1000] [--tabs 100] [--seconds 30]
+    python -m bench.pages [--cells 1000] [--rounds 40] [--tabs 100] [--seconds 60] [--views 5] [--json FILE]
 
-Fills a store of its own with 13 months of hours and three days of minutes of a shop's daily shape, and with as many cells as
-asked for in every minute of the last six hours and every 10 s of the last one, starts `tillwatch console` on it, and writes a
-10 s row a second meanwhile, as a worker would. Then: each page and figure from the first question on, and again and again; the
-weight of each page over the wire; how much of a core many tabs take that look at all pages; and, where Chromium is, how soon a
-page shows its figures in a browser that has nothing of it yet. Leaves the figures in .cache/bench for `bench.report`.
+Fills a store of its own with 13 months of hours, three days of minutes and an hour of 10 s of payments, all of as many cells as
+asked for, and of every other table that pages read as much as they show; starts `tillwatch console` on it, and goes on as a
+worker that leads would: each second the open row of payments, each fifth that of the others. One provider fails meanwhile, so
+that the page has to find out who is to blame. Then:
+
+*first*: each page's data asked for once, of a console that has just been started; *again*: all of them in turn, each round
+later than answers are shared; *tabs*: what open tabs do (a stream each, and the questions that their page asks as often as it
+does), as CPU time of the console; *views*: in Chromium, where it is, with nothing in its cache: to the first paint, which has
+the verdict, to the last chart, and what came over the wire. Leaves the figures in .cache/bench for `bench.report`.
 """
 
 from __future__ import annotations
@@ -14,160 +18,379 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from itertools import islice, product
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from bench.describe import machine, versions
-from bench.measure import cpu_s
+from bench.latency import quantile
+from bench.measure import cpu_s, machine_s, peak_mb
 from bench.redis_memory import Traffic
 from bench.report import CACHE
 from console.pages import PLACES
 from local.machine import console
 from local.process import free_port
-from local.simulator import daily_shape
 from local.store import EmbeddedStore
-from rollups.rows import encode_rows
-from rollups.tables import RESOLUTIONS, TableStore
+from rollups.cells import Cell
+from rollups.rows import COARSE_GRID, FINE_GRID, encode_rows
+from rollups.tables import DAY, HOUR, RESOLUTIONS, TableStore
 from runtime.settings import Settings
 from runtime.tasks import end
-from schemas.tables import TABLES, Key
-from tests.console.rows import cells as named
-from tests.console.rows import failed, paid, status
+from schemas.events import DATA_OF
+from schemas.tables import TABLES, Key, Table, Value
+from tests.console.rows import status
 
-SECOND, HOUR_MS, DAY_MS = 1_000, 3_600_000, 86_400_000
-QUESTIONS = 60
-FIRST_WITHIN_S = 60.0
-FIGURES = ("/api/v1/kpis/payments?window=1h", "/api/v1/kpis/performance?window=1h", "/api/health")
-_PROVIDERS = (("ikhokha", "card"), ("ozow", "eft"), ("peach", "card"), ("payfast", "qr"), ("stitch", "eft"))
+FINE_MS, MINUTE_MS = 10_000, 60_000
+ANSWER_WITHIN_S = 60.0
+ROUND_S = 1.2
+"""An answer is given again for a second: a round lasts longer."""
+FIGURES = (
+    "/api/v1/payments/live", "/api/v1/kpis/payments?window=1h", "/api/v1/kpis/performance?window=1h", "/api/v1/signals",
+    "/api/health",
+)  # fmt: skip
+POLLED_S = {"overview": None, "analyst": 60.0, "checklists": 15.0}
+"""How often an open tab asks for its page, 5 s unless said; None: the stream brings it."""
+LIVE_S = 2.0
+"""How often the page of payments asks for payments as they happen, while they are on the screen."""
+TABS = (
+    "overview", "payments", "incidents", "system", "security", "rules", "pipeline", "checklists", "analyst",
+    "payments?range=6h",
+)  # fmt: skip
+BACK_MS = {"1h": (396 * DAY, 40 * DAY), "1m": (3 * DAY, 6 * HOUR), "10s": (HOUR, HOUR)}
+"""How much there is of payments, and of what else pages read."""
+ALSO = (
+    "payment_cohorts", "enrollments", "webhooks", "health", "requests", "calls", "queries", "resources", "experience", "errors",
+    "security", "pipeline",
+)  # fmt: skip
+WRITTEN_AT_ONCE = 200
+SHOWN_WITHIN_MS = 30_000.0
 
 
-# --- the history --------------------------------------------------------------------------------------------------------
+# --- what there is ------------------------------------------------------------------------------------------------------
+
+_CHOICES: dict[str, tuple[Value, ...]] = {
+    "outcome": ("ok", "error", "connection_failed"),
+    "status": ("up", "down"),
+    "category": ("application", "payment", "webhook", "configuration", "security"),
+    "resource": ("cpu", "memory", "disk", "network"),
+    "currency": ("ZAR", "USD", "EUR", "GBP", "NAD"),
+    "method": ("card", "eft", "qr", "wallet"),
+    "critical": (False, True),
+    "passed": (True, False),
+    "available": (True,),
+    "score": (None, 4, 5),
+}
+_PAYMENTS: tuple[tuple[dict[str, Value], float], ...] = (
+    ({"outcome": "initiated"}, 0.3),
+    ({"outcome": "redirected"}, 0.2),
+    ({"outcome": "succeeded"}, 0.45),
+    ({"outcome": "failed", "fault": "technical", "reason": "timeout"}, 0.001),
+    ({"outcome": "failed", "fault": "business", "reason": "declined"}, 0.04),
+)
+FAILS, FAILS_TIMES = "provider-1", 200.0
 
 
-def shop(start_ms: int, width_ms: int) -> dict[Key, Any]:
-    """What a shop of ten payments a second does in a bucket, by its daily shape."""
-    share = daily_shape(start_ms / 1000) * width_ms / 1000 * 10 / len(_PROVIDERS)
-    rows = []
-    for provider, method in _PROVIDERS:
-        rows.append(paid(max(1, round(share * 0.9)), provider=provider, method=method))
-        rows.append(failed(max(1, round(share * 0.008)), provider=provider, method=method))
-        rows.append(failed(max(1, round(share * 0.09)), "business", provider=provider, method=method, reason="declined"))
-    return named("payments", rows)
+def _kinds(table: Table) -> list[tuple[dict[str, Value], float]]:
+    """What events of a table differ in beside names, and how many of them are so."""
+    if "fault" in table.dimensions:
+        return list(_PAYMENTS)
+    found: list[tuple[dict[str, Value], float]] = []
+    for event in (name for name, model in DATA_OF.items() if table.name in model.tables):
+        told: dict[str, Value] = {"kind": event, "step": event.partition(".")[2], "type": None}
+        verb = {"outcome": (event.partition(".")[2],)} if "outcome" not in DATA_OF[event].model_fields else {}
+        chosen = {name: values for name, values in (_CHOICES | verb).items() if name in table.dimensions}
+        for values in product(*chosen.values()):
+            usual = all(value == of[0] for value, of in zip(values, chosen.values(), strict=True))
+            found.append((told | dict(zip(chosen, values, strict=True)), 1.0 if usual else 0.02))
+    return found
+
+
+def keys(table: Table, cells: int) -> Iterator[tuple[Key, float]]:
+    """As many keys as asked for, and how busy each is: by Zipf's law over the names, and one provider fails."""
+    kinds = _kinds(table)
+    chosen = {name: of for name, of in _CHOICES.items() if name in table.dimensions and name not in kinds[0][0]}
+    told = {name for kind, _ in kinds for name in kind} | {*chosen}
+    names = [name for name in table.dimensions if name not in told]
+    combined = len(kinds)
+    for of in chosen.values():
+        combined *= len(of)
+    each = 1
+    while names and combined * each ** len(names) < cells:
+        each += 1
+    parts = [[f"{name}-{at + 1}" for at in range(each)] for name in names]
+    found = (
+        (dict(zip(names, named, strict=True)) | dict(zip(chosen, values, strict=True)), kind, share)
+        for named in product(*parts)
+        for values in product(*chosen.values())
+        for kind, share in kinds
+    )
+    for place, (named, kind, share) in enumerate(islice(found, cells)):
+        row = named | kind
+        fails = row.get("provider") == FAILS and row.get("fault") == "technical"
+        yield tuple(row.get(name) for name in table.dimensions), share * (FAILS_TIMES if fails else 1.0) / (place + 10)
+
+
+def traffic(table: Table, cells: int) -> Traffic:
+    """One event a second and cell."""
+    return Traffic(table, cells, float(cells), keys=list(keys(table, cells)))
+
+
+def values(table: Table, cells: int) -> dict[str, bytes]:
+    """A full row of each resolution, as the store has it."""
+    source = traffic(table, cells)
+    minute: dict[Key, Cell] = {}
+    for _ in range(MINUTE_MS // FINE_MS):
+        row = source.bucket()
+        for key, cell in row.items():
+            minute.setdefault(key, Cell()).add(cell)
+    return {
+        "10s": encode_rows(table, row),
+        "1m": encode_rows(table, minute, FINE_GRID),
+        "1h": encode_rows(table, minute, COARSE_GRID),
+    }
 
 
 async def fill(redis: Redis, settings: Settings, cells: int, now_ms: int) -> dict[str, int]:
-    """Writes the history as rows that are already made; returns how many of each resolution. A bucket of many cells is made
-    once and stands for all: what it costs to read does not depend on what is in it."""
-    names, table = settings.names, TABLES["payments"]
-    full = encode_rows(table, Traffic(table, cells, max(100.0, cells / 5)).bucket())
-    written: dict[str, int] = {}
-    for name, back_ms in (("1h", 396 * DAY_MS), ("1m", 3 * DAY_MS), ("10s", HOUR_MS)):
-        resolution = RESOLUTIONS[name]
-        first = resolution.start(now_ms - back_ms)
-        asked = redis.pipeline(transaction=False)
-        for start in range(first, resolution.start(now_ms), resolution.width_ms):
-            crowded = name == "10s" or (name == "1m" and start >= now_ms - 6 * HOUR_MS)
-            value = full if crowded else encode_rows(table, shop(start, resolution.width_ms))
-            group = resolution.group(start)
-            asked.hset(names.table_rows("payments", name, group), str(start), value)
-            asked.sadd(names.table("payments", "groups"), f"{name}:{group}")
-            written[name] = written.get(name, 0) + 1
-            if written[name] % 500 == 0:
-                await asked.execute()
-        await asked.execute()
+    """Writes the history as rows that are already made; returns how many of each resolution. One row is made and stands for
+    all: what it costs to read does not depend on the numbers in it."""
+    names, written = settings.names, dict.fromkeys(BACK_MS, 0)
+    for table in ("payments", *ALSO):
+        full = values(TABLES[table], cells)
+        for name, back in BACK_MS.items():
+            resolution = RESOLUTIONS[name]
+            first = resolution.start(now_ms - back[table != "payments"])
+            asked = redis.pipeline(transaction=False)
+            for start in range(first, resolution.start(now_ms), resolution.width_ms):
+                group = resolution.group(start)
+                asked.hset(names.table_rows(table, name, group), str(start), full[name])
+                asked.sadd(names.table(table, "groups"), f"{name}:{group}")
+                written[name] += 1
+                if len(asked) >= WRITTEN_AT_ONCE:
+                    await asked.execute()
+            await asked.execute()
     return written
 
 
 async def work(redis: Redis, settings: Settings, cells: int) -> None:
-    """What a worker that leads does once a second: says that it is well, and writes the open row."""
-    tables, traffic = TableStore(redis, settings.names), Traffic(TABLES["payments"], cells, max(100.0, cells / 5))
+    """What a worker that leads does: it says each second that it is well, and writes the rows that are open or just over."""
+    tables = TableStore(redis, settings.names)
+    rows = {name: traffic(TABLES[name], cells).bucket() for name in ("payments", *ALSO)}
     await tables.take("bench")
-    open_row = traffic.bucket()
+    others = list(ALSO)
     while True:
         now_ms = int(time.time() * 1000)
         told = status(time.time(), now_ms=now_ms)
         await redis.set(settings.names.worker("worker-a"), json.dumps(told), ex=15)
-        await tables.write("payments", {now_ms - now_ms % (10 * SECOND): open_row}, {})
-        await asyncio.sleep(1)
+        for name in ("payments", *others[: len(ALSO) // 5 + 1]):
+            await tables.write(name, {now_ms - now_ms % FINE_MS: rows[name]}, {})
+            await tables.materialise(name, now_ms - 30_000)
+        others = [*others[len(ALSO) // 5 + 1 :], *others[: len(ALSO) // 5 + 1]]
+        await asyncio.sleep(1 - time.time() % 1)
 
 
-# --- what is measured -----------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------------------------------
 
 
-async def answers(client: httpx.AsyncClient, address: str) -> dict[str, float]:
-    """Milliseconds until the whole answer is here: the first time, and of many times afterwards."""
-    took = []
-    for _ in range(QUESTIONS + 1):
-        begun = time.perf_counter()
-        answer = await client.get(address, headers={"Accept": "text/html" if "/api/" not in address else "application/json"})
-        took.append((time.perf_counter() - begun) * 1000)
-        if answer.status_code not in (200, 503):
-            raise RuntimeError(f"{address} answers {answer.status_code}: {answer.text[:300]}")
-        await asyncio.sleep(0.2)  # a row is written each second meanwhile
-    again = took[1:]
-    return {"first": round(took[0], 1), "p50": round(statistics.median(again), 1),
-            "p95": round(statistics.quantiles(again, n=20)[-1], 1), "bytes": int(answer.num_bytes_downloaded)}  # fmt: skip
+def addresses() -> list[str]:
+    """Where every page's data is, of every length of time, and figures."""
+    found = []
+    for place in PLACES.values():
+        path = "/api/v1/overview" if place.name == "overview" else f"/api/v1/pages/{place.name}"
+        found += [path, *(f"{path}?range={length}" for length in place.ranges[1:])]
+    return [*found, *FIGURES]
 
 
-async def tab(address: str, path: str, until: float) -> None:
-    """What one open tab does: a stream, and its page every 5 seconds."""
-    async with httpx.AsyncClient(base_url=address, timeout=30) as client:
-        async def listen() -> None:
-            with suppress(httpx.HTTPError):
-                async with client.stream("GET", "/api/v1/events") as stream:
-                    async for _ in stream.aiter_bytes():
-                        pass
-
-        listening = asyncio.create_task(listen())
-        try:
-            while time.perf_counter() < until:
-                await asyncio.sleep(5)
-                if path != "overview":
-                    await client.get(f"/api/v1/pages/{path}")
-        finally:
-            await end([listening])
+async def answer(client: httpx.AsyncClient, pid: int, address: str) -> tuple[float, float, int]:
+    """Milliseconds to the whole answer, those of the console's CPU time, and bytes over the wire. Raises RuntimeError."""
+    begun, spent = time.perf_counter(), cpu_s(pid)
+    got = await client.get(address, headers={"Accept": "application/json"})
+    took = time.perf_counter() - begun
+    if got.status_code not in (200, 503):
+        raise RuntimeError(f"{address} answers {got.status_code}: {got.text[:300]}")
+    return took * 1000, (cpu_s(pid) - spent) * 1000, got.num_bytes_downloaded
 
 
-async def browsed(address: str, paths: Sequence[str]) -> dict[str, float] | None:
-    """Milliseconds until a page shows its figures in a window that has nothing of it yet; None without a browser."""
-    try:
-        from tests.browser.conftest import ALONE, PROGRAMS
-    except ImportError:
-        return None
-    import shutil
+async def asked(base: str, pid: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Of each address the first time, and over all rounds after it."""
+    found: dict[str, dict[str, float]] = {}
+    took: dict[str, list[float]] = {}
+    async with httpx.AsyncClient(base_url=base, timeout=ANSWER_WITHIN_S) as client:
+        for address in addresses():
+            ms, cpu_ms, size = await answer(client, pid, address)
+            found[address] = {"first": round(ms, 1), "first_cpu": round(cpu_ms), "bytes": size}
+            took[address] = []
+        for _ in range(rounds):
+            begun = time.perf_counter()
+            for address, times in took.items():
+                ms, _, found[address]["bytes"] = await answer(client, pid, address)
+                times.append(ms)
+            await asyncio.sleep(max(0.0, ROUND_S - (time.perf_counter() - begun)))
+    for address, times in took.items():
+        found[address] |= {f"p{q}": round(quantile(times, q / 100), 1) for q in (50, 95)} if times else {}
+        print(f"  {address}: {found[address]}", flush=True)
+    return found
 
+
+# --- tabs -----------------------------------------------------------------------------------------------------------------
+
+
+class Connection:
+    """A connection of a browser, as little of it as costs the machine least."""
+
+    def __init__(self, address: str) -> None:
+        self._place = urlsplit(address)
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def get(self, path: str) -> int:
+        """Asks, and reads the whole answer; its bytes."""
+        reader = await self._send(path, "application/json")
+        length = int(next(line for line in await _head(reader) if line.lower().startswith("content-length:")).partition(":")[2])
+        return len(await reader.readexactly(length))
+
+    async def listen(self, path: str) -> None:
+        """Reads a stream until it ends."""
+        reader = await self._send(path, "text/event-stream")
+        while await reader.read(65_536):
+            pass
+
+    async def _send(self, path: str, accept: str) -> asyncio.StreamReader:
+        if self._reader is None or self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(self._place.hostname, self._place.port)
+        lines = (f"GET {path} HTTP/1.1", f"Host: {self._place.netloc}", f"Accept: {accept}", "Accept-Encoding: gzip", "", "")
+        self._writer.write("\r\n".join(lines).encode())
+        await self._writer.drain()
+        return self._reader
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+async def _head(reader: asyncio.StreamReader) -> list[str]:
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    if " 200 " not in f"{status} ":
+        raise RuntimeError(status)
+    return lines
+
+
+async def tab(address: str, page: str, late_s: float, counted: list[int]) -> None:
+    """What one open tab does, until it is cancelled. counted: how many questions were asked, and bytes of their answers."""
+    name = page.partition("?")[0]
+
+    async def ask(path: str, every_s: float | None) -> None:
+        if every_s is None:
+            return
+        async with Connection(address) as asking:
+            while True:
+                counted[1] += await asking.get(path)
+                counted[0] += 1
+                await asyncio.sleep(every_s)
+
+    async def listen() -> None:
+        async with Connection(address) as listening:
+            await listening.listen("/api/v1/events")
+
+    await asyncio.sleep(late_s)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(listen())
+        group.create_task(ask(f"/api/v1/pages/{page}", POLLED_S.get(name, 5.0)))
+        group.create_task(ask("/api/v1/payments/live", LIVE_S if name == "payments" else None))
+
+
+async def opened(address: str, pid: int, tabs: int, seconds: float) -> dict[str, float]:
+    """How much of a core the console takes while so many tabs are open, once all of them are."""
+    counted = [0, 0]
+    open_s = 5.0
+    tasks = [
+        asyncio.create_task(tab(address, TABS[at % len(TABS)], open_s * at / tabs, counted)) for at in range(tabs)
+    ]
+    await asyncio.sleep(open_s + 5)
+    counted[:] = [0, 0]
+    spent, whole, begun = cpu_s(pid), machine_s(), time.perf_counter()
+    await asyncio.sleep(seconds)
+    lasted = time.perf_counter() - begun
+    found = {
+        "core": round((cpu_s(pid) - spent) / lasted, 3),
+        "machine_cores": round((machine_s() - whole) / lasted, 2),
+        "requests_s": round(counted[0] / lasted, 1),
+        "kb_s": round(counted[1] / lasted / 1000, 1),
+        "seconds": round(lasted),
+    }
+    for one in tasks:
+        if one.done():
+            one.result()
+    await end(tasks)
+    return found
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------------
+
+# A page is drawn once its script has shown what is there, and each of its charts has a canvas with a frame after it.
+_WATCH = """
+const look = () => {
+  const charts = document.querySelectorAll('#page .uplot canvas').length;
+  const shown = document.getElementById('fresh')?.childNodes.length;
+  if (shown && charts !== window.charts) { window.charts = charts; window.drawn = performance.now(); }
+  requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
+"""
+_TOLD = """() => ({
+  drawn: window.drawn, charts: window.charts,
+  paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime,
+  answered: performance.getEntriesByType('navigation')[0].responseEnd,
+})"""
+SETTLED_MS = 600
+
+
+async def views(address: str, times: int) -> dict[str, dict[str, float]] | None:
+    """Of each page in a window that has nothing of it yet: milliseconds since somebody went there; None without a browser."""
     from playwright.async_api import async_playwright
+
+    from tests.browser.conftest import ALONE, PROGRAMS
 
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         return None
-    found: dict[str, float] = {}
+    found: dict[str, dict[str, float]] = {}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=list(ALONE))
-        for path in paths:
-            took = []
-            for _ in range(5):
+        for place in PLACES.values():
+            told: list[dict[str, float]] = []
+            for _ in range(times):
                 context = await browser.new_context(viewport={"width": 1440, "height": 900})
-                page = await context.new_page()
-                await page.add_init_script(
-                    "new MutationObserver(() => { if (document.querySelector('#fresh b')) window.shown ??= performance.now() })"
-                    ".observe(document, { childList: true, subtree: true });"
+                page, size = await context.new_page(), [0.0]
+                wire = await context.new_cdp_session(page)
+                await wire.send("Network.enable")
+                wire.on("Network.loadingFinished", lambda one, size=size: size.append(one["encodedDataLength"]))
+                await page.add_init_script(_WATCH)
+                await page.goto(address + place.address, wait_until="load")
+                await page.wait_for_function(
+                    f"window.drawn && performance.now() - window.drawn > {SETTLED_MS}", timeout=SHOWN_WITHIN_MS
                 )
-                await page.goto(address + path)
-                await page.wait_for_selector("#fresh b")
-                took.append(float(await page.evaluate("window.shown")))
+                told.append(await page.evaluate(_TOLD) | {"bytes": sum(size)})
                 await context.close()
-            found[path] = round(statistics.median(took), 1)
+            found[place.address] = {name: round(statistics.median(one[name] for one in told)) for name in told[0]}
+            found[place.address] |= {f"{name}_most": round(max(one[name] for one in told)) for name in ("paint", "drawn")}
+            print(f"  {place.address} in a browser: {found[place.address]}", flush=True)
         await browser.close()
     return found
 
@@ -175,9 +398,9 @@ async def browsed(address: str, paths: Sequence[str]) -> dict[str, float] | None
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-async def run(cells: int, tabs: int, seconds: float) -> dict[str, Any]:
+async def run(cells: int, rounds: int, tabs: int, seconds: float, times: int) -> dict[str, Any]:
     """Starts what it needs, measures, and stops it."""
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tillwatch-bench-")))
         store = stack.enter_context(EmbeddedStore(None, folder))
         settings = Settings(
@@ -185,46 +408,44 @@ async def run(cells: int, tabs: int, seconds: float) -> dict[str, Any]:
             console=f"127.0.0.1:{free_port()}",
         )  # fmt: skip
         redis = Redis.from_url(store.url)
+        stack.push_async_callback(redis.aclose)
         begun = time.perf_counter()
-        written = await fill(redis, settings, cells, int(time.time() * 1000))
-        print(f"{written} rows written in {time.perf_counter() - begun:.0f} s", flush=True)
+        result: dict[str, Any] = {
+            "machine": machine(), "versions": await versions(settings, False), "cells": cells, "load": [os.getloadavg()[0]],
+            "made": datetime.now(UTC).isoformat(), "rows": await fill(redis, settings, cells, int(time.time() * 1000)),
+        }  # fmt: skip
+        print(f"{result['rows']} rows written in {time.perf_counter() - begun:.0f} s", flush=True)
         working = asyncio.create_task(work(redis, settings, cells))
+        stack.push_async_callback(end, [working])
         process = console(settings, folder)
         await asyncio.to_thread(process.start)
         stack.callback(process.stop)
         address = f"http://{settings.console}"
-        result: dict[str, Any] = {
-            "machine": machine(), "versions": await versions(settings, False), "cells": cells, "rows": written,
-            "date": time.strftime("%Y-%m-%d", time.gmtime()), "answers": {}, "tabs": tabs,
-        }  # fmt: skip
-        places = [place for place in PLACES.values() if place.name not in ("status", "incidents", "checklists")]
-        asked = [place.address for place in places]
-        asked += [f"{place.address}?range={length}" for place in places for length in place.ranges[1:]]
-        async with httpx.AsyncClient(base_url=address, timeout=FIRST_WITHIN_S) as client:
-            for one in (*asked, *FIGURES):
-                result["answers"][one] = await answers(client, one)
-                print(f"  {one}: {result['answers'][one]}", flush=True)
-        before, until = cpu_s(process.pid), time.perf_counter() + seconds
-        paths = [place.name for place in places]
-        await asyncio.gather(*(tab(address, paths[at % len(paths)], until) for at in range(tabs)))
-        result["tabs_core"] = round((cpu_s(process.pid) - before) / seconds, 3)
-        print(f"  {tabs} tabs: {result['tabs_core']:.1%} of a core", flush=True)
-        result["browser_ms"] = await browsed(address, [place.address for place in places])
-        print(f"  in a browser: {result['browser_ms']}", flush=True)
-        await end([working])
-        await redis.aclose()
+        result["answers"] = await asked(address, process.pid, rounds)
+        result["tabs"] = {"tabs": tabs} | await opened(address, process.pid, tabs, seconds)
+        print(f"  tabs: {result['tabs']}", flush=True)
+        with suppress(ImportError):
+            result["views"] = await views(address, times)
+        result["peak_mb"] = round(peak_mb(process.pid))
+        result["load"].append(os.getloadavg()[0])
+        if working.done():
+            working.result()
         return result
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.pages", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cells", type=int, default=1_000, help="in each 10 s of the table of payments (1000)")
+    parser.add_argument("--cells", type=int, default=1_000, help="of each row (1000)")
+    parser.add_argument("--rounds", type=int, default=40, help="in which every page is asked for (40)")
     parser.add_argument("--tabs", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long the tabs stay open (30)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long the tabs are looked at (60)")
+    parser.add_argument("--views", type=int, default=5, help="of each page in a browser (5)")
+    parser.add_argument("--json", type=Path, default=CACHE / "pages.json", help="where the figures go")
     given = parser.parse_args()
-    result = asyncio.run(run(given.cells, given.tabs, given.seconds))
-    CACHE.mkdir(parents=True, exist_ok=True)
-    (CACHE / "pages.json").write_text(json.dumps(result, indent=1) + "\n")
+    result = asyncio.run(run(given.cells, given.rounds, given.tabs, given.seconds, given.views))
+    result["command"] = f"python -m bench.pages {' '.join(sys.argv[1:])}".strip()
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 

@@ -63,12 +63,17 @@ class Taken:
 
 
 class Traffic:
-    """Events of one table, folded into the cells of one 10 s bucket after another."""
+    """Events of one table, folded into the cells of one 10 s bucket after another. keys: what the cells are, and how busy each
+    is; made up unless said."""
 
-    def __init__(self, table: Table, cells: int, rate: float, seed: int = 1) -> None:
+    def __init__(
+        self, table: Table, cells: int, rate: float, seed: int = 1, keys: Sequence[tuple[Key, float]] | None = None
+    ) -> None:
         self._table, self._rng = table, random.Random(seed)
-        self._keys = list(_keys(table, cells))
-        self._shares = list(accumulate(1 / (place + 1) for place in range(cells)))
+        found = keys or [(key, 1 / (place + 1)) for place, key in enumerate(_keys(table, cells))]
+        self._keys = [key for key, _ in found]
+        self._shares = list(accumulate(share for _, share in found))
+        cells = len(found)
         # Each cell has its own idea of what is usual: 200 ms to 3 s.
         self._medians = [200 * 15 ** self._rng.random() for _ in range(cells)]
         self._events = max(cells, round(rate * RESOLUTIONS["10s"].width_ms / 1_000))

@@ -66,9 +66,11 @@ async def _read(
 ) -> Signals:
     from console import signals
     from console.readings import Readings
+    from console.series import Series
 
     readings = Readings(redis, settings.names, clock)
-    seen = await signals.read(readings.tables, names, readings.now_ms(), await readings.pulse())
+    series = Series(readings.tables, readings.now_ms)
+    seen = await signals.read(series, names, readings.now_ms(), await readings.pulse())
     return signals.signals(seen, names, rules)
 
 

@@ -16,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from console.access import Access
 from console.access_api import access_api
 from console.analyst_api import analyst
-from console.asking import AtDesk, Gone, spanning, while_connected
+from console.asking import PACKED_FROM, AtDesk, Gone, spanning, told, while_connected
 from console.board import Event, Full
 from console.checklist_api import checklists
 from console.checklist_api import pages as checklist_pages
@@ -245,28 +245,28 @@ async def events(request: Request, desk: AtDesk) -> Response:
         raise Refused(503, str(error), {"Retry-After": "10"}) from None
 
 
-@api.get("/overview", tags=["figures"])
-async def overview(desk: AtDesk) -> Overview:
+@api.get("/overview", tags=["figures"], response_model=Overview)
+async def overview(request: Request, desk: AtDesk) -> Response:
     """What the first page shows; the stream of events has it every 2 s, as `overview`."""
-    return await desk.overview()
+    return told(request, await desk.overview())
 
 
-@api.get("/pages/rules", tags=["pages"])
-async def rules_page(desk: AtDesk) -> RulesPage:
+@api.get("/pages/rules", tags=["pages"], response_model=RulesPage)
+async def rules_page(request: Request, desk: AtDesk) -> Response:
     """Every rule, how it stands, and what it told of late."""
-    return await desk.rules_page()
+    return told(request, await desk.rules_page())
 
 
-@api.get("/pages/pipeline", tags=["pages"])
-async def pipeline_page(desk: AtDesk, view: Annotated[View, Depends(spanning("1h"))]) -> PipelinePage:
+@api.get("/pages/pipeline", tags=["pages"], response_model=PipelinePage)
+async def pipeline_page(request: Request, desk: AtDesk, view: Annotated[View, Depends(spanning("1h"))]) -> Response:
     """From the producers to the page: how far everything is, and what was refused."""
-    return await desk.pipeline(view)
+    return told(request, await desk.pipeline(view))
 
 
-@api.get("/signals", tags=["figures"])
-async def signals_now(desk: AtDesk) -> Signals:
+@api.get("/signals", tags=["figures"], response_model=Signals)
+async def signals_now(request: Request, desk: AtDesk) -> Response:
     """What each signal that rules compare is now, as a whole and in its groups, and how the rules stand that compare it."""
-    return await desk.signals()
+    return told(request, await desk.signals())
 
 
 @api.get("/integration", tags=["integration"])
@@ -286,11 +286,11 @@ async def integration(request: Request, desk: AtDesk) -> Integration:
 async def metrics(desk: AtDesk) -> Response:
     """For Prometheus."""
     pulse = await desk.readings.pulse()
-    told = None
+    found = None
     if desk.settings.metrics == "signals":
         with contextlib.suppress(*AWAY):  # what Tillwatch says of itself is told all the same
-            told = await desk.signals()
-    body = exposition(desk.settings.names, pulse, desk.board, len(desk.rules.rules), desk.readings.now_ms(), told)
+            found = await desk.signals()
+    body = exposition(desk.settings.names, pulse, desk.board, len(desk.rules.rules), desk.readings.now_ms(), found)
     return Response(body, media_type=CONTENT_TYPE)
 
 
@@ -320,7 +320,7 @@ def application(desk: Desk | None = None, access: Access | None = None) -> FastA
         openapi_url="/api/openapi.json",
     )
     app.state.desk, app.state.access = desk, access
-    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)
+    app.add_middleware(GZipMiddleware, minimum_size=PACKED_FROM, compresslevel=6)
     app.include_router(health)
     app.include_router(api)
     app.include_router(analyst, prefix="/api/v1", responses=_PROBLEMS)

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from console.desk import Desk
+from console.shapes import Shape
 from console.span import From, Length, To, View, view_of
 
 T = TypeVar("T")
+PACKED_FROM = 1_000
+"""Less is sent as it is."""
 
 
 def _desk(request: Request) -> Desk:
@@ -29,6 +32,19 @@ def spanning(usual: str) -> Callable[..., View]:
         return view_of(length, start, end, usual, desk.readings.now_ms())
 
     return spanned
+
+
+def told(request: Request, answer: Shape) -> Response:
+    """An answer that many get: its JSON is made and compressed once for all of them."""
+    return packed(request, answer.encoded, lambda: answer.packed, "application/json")
+
+
+def packed(request: Request, content: bytes, pack: Callable[[], bytes], media_type: str, **headers: str) -> Response:
+    """Content that is compressed already, for who takes gzip."""
+    headers = {"Vary": "Accept-Encoding", **headers}
+    if len(content) >= PACKED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(pack(), headers=headers | {"Content-Encoding": "gzip"}, media_type=media_type)
+    return Response(content, headers=headers, media_type=media_type)
 
 
 class Gone(Exception):

@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from redis.asyncio import Redis
 
+from console import kpis
 from console.checklists import BY_KEY, COVER_DAYS, Checklists, Item, Known, Tick, checklists, period
 from console.readings import ANSWER_WITHIN_S, AWAY, Readings, Shared, window_of
+from console.series import TotalsOf
 from notifier.people.business import Calendar
 from notifier.people.cover import Gap, gaps
 from notifier.people.directory import Directory, DirectoryError, builtin, load
@@ -34,10 +36,10 @@ class _Kept(msgspec.Struct):
 
 
 class ChecklistDesk:
-    """The checklists of one console."""
+    """The checklists of one console. read: by which the last day is read."""
 
-    def __init__(self, settings: Settings, redis: Redis, readings: Readings) -> None:
-        self._settings, self._redis, self._readings = settings, redis, readings
+    def __init__(self, settings: Settings, redis: Redis, readings: Readings, read: TotalsOf) -> None:
+        self._settings, self._redis, self._readings, self._totals = settings, redis, readings, read
         self._key = settings.names.checklists
         self._counter = Counter(redis, settings.names)
         self._known: Shared[Known] = Shared(KNOWN_FOR_S)
@@ -94,7 +96,7 @@ class ChecklistDesk:
     async def _read(self, found: tuple[Gap, ...] | None, why: str) -> Known:
         now_ms, pulse = self._readings.now_ms(), await self._readings.pulse()
         try:
-            day = {name: await self._readings.totals(name, window_of(now_ms, DAY)) for name in TABLES}
+            day = await self._totals([kpis.cut_of(name) for name in TABLES], window_of(now_ms, DAY))
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 incidents, silences = await self._counter.all()
                 notifiers, memory = await self._readings.notifiers(), await self._memory()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
@@ -27,7 +27,7 @@ from console.problems import unknown
 from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
 from console.rules_page import rules_page
 from console.saved import Saved
-from console.series import Series
+from console.series import Cut, Series
 from console.shapes import (
     AnalystPage,
     Column,
@@ -98,9 +98,11 @@ class Desk:
         self.readings = Readings(self._redis, settings.names, clock)
         self.board = Board()
         self.follower = Follower(self.board, settings, self._redis)
-        self.checklists = ChecklistDesk(settings, self._redis, self.readings)
+        self.checklists = ChecklistDesk(settings, self._redis, self.readings, self.totals)
         self.incidents = IncidentDesk(settings, self._redis, self.readings, self.board, lambda: self.rules)
-        self.status = StatusBook(settings.organisation, self.readings, self.incidents.ledger, self.incidents.duty)
+        self.status = StatusBook(
+            settings.organisation, self.readings, self.totals, self.incidents.ledger, self.incidents.duty
+        )
         self.incidents.services = self.status.services
         self._redis_pages: Redis = connect(settings)
         self._pages_aside = Aside(PAGES_AT_ONCE, PAGES_WAITING)
@@ -155,7 +157,7 @@ class Desk:
             if self.board.listeners:
                 self.board.tell(Message("tick", (await self.tick()).model_dump_json()))
                 self._shown.forget("overview")
-                self.board.tell(Message("overview", (await self.overview()).model_dump_json()))
+                self.board.tell(Message("overview", (await self.overview()).encoded.decode()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await news.wait()
@@ -184,13 +186,19 @@ class Desk:
         """The key figures of a window of this length. Raises what redis raises when it is away."""
         now_ms = self.readings.now_ms()
         seen = Seen(window_of(now_ms, length_ms), await self.readings.pulse())
-        held = await self._held(kpis.TABLES_OF[subject], seen.window)
+        cuts = [kpis.cut_of(table, *kpis.TOLD_BY) for table in kpis.TABLES_OF[subject]]
+        held = await self.totals(cuts, seen.window)
         if subject == "payments":
-            return kpis.payments(seen, held, await self._held(("payments",), window_of(now_ms, DAY)))
+            return kpis.payments(seen, held, await self.totals(cuts[:1], window_of(now_ms, DAY)))
         return kpis.FIGURES[subject](seen, held)
 
-    async def _held(self, tables: tuple[str, ...], window: Window) -> dict[str, Totals]:
-        return {table: await self.readings.totals(table, window) for table in tables}
+    async def totals(self, cuts: Sequence[Cut], window: Window) -> dict[str, Totals]:
+        """What a window holds of these cuts, each of another table: by table. Raises what redis raises when it is away."""
+
+        async def read() -> dict[str, Totals]:
+            return {cut.table: await self._series.totals(cut, window) for cut in cuts}
+
+        return await self._pages_aside.run(read)
 
     async def health(self, part: str | None) -> Health:
         """The verdict on one part, or on everything. A store that is away is an answer, too."""
@@ -199,10 +207,8 @@ class Desk:
         now_ms = self.readings.now_ms()
         if pulse.state == "blind":
             return health.unread(names, now_ms, pulse)
-        window = health.window(now_ms)
         try:
-            minute = {table: await self.readings.buckets(table, window) for table in health.TABLES_READ}
-            day = await self.readings.totals("health", window_of(now_ms, DAY))
+            minute, day = await self._pages_aside.run(lambda: health.read(self._series, now_ms))
         except AWAY as error:
             away = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
             return health.unread(names, now_ms, away)
@@ -226,7 +232,11 @@ class Desk:
             records = self.incidents.records()
             return rules_page(self.readings.now_ms(), pulse, self.rules, standings, self._alerts(), records)
 
-        return cast(RulesPage, await self._shown.get("rules", shown))
+        return await self.once("rules", shown)
+
+    async def once(self, key: Hashable, make: Callable[[], Awaitable[H]]) -> H:
+        """One answer for all who ask within a moment."""
+        return cast(H, await self._shown.get(key, make))
 
     async def rule(self, name: str) -> RuleInFull:
         """One rule, with what the last alerts and the incidents tell of it. Raises Refused."""
@@ -307,15 +317,15 @@ class Desk:
                 held = self._read.get(key, nothing)
             return make(now_ms, pulse, held)
 
-        page: P = await self._shown.get(key, shown)
-        return page
+        return await self.once(key, shown)
 
     async def signals(self) -> Signals:
         """What every signal is now; read once for all who ask within some seconds. Raises what redis raises when it is away."""
 
         async def ask() -> Signals:
             names = tuple(shipped())
-            seen = await signals.read(self.readings.tables, names, self.readings.now_ms(), await self.readings.pulse())
+            now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
+            seen = await self._pages_aside.run(lambda: signals.read(self._series, names, now_ms, pulse))
             return signals.signals(seen, names, self.rules.rules)
 
         return await self._signals.get("signals", ask)

@@ -1,4 +1,5 @@
-"""Whether payments work: a verdict for each part, from probes and from what was counted in the last minute. Pure.
+"""Whether payments work: a verdict for each part, from probes and from what was counted in the last minute. Pure, but for
+`read`.
 
 Nothing is true without evidence younger than 60 s. Its age is that of the start of the 10 s that it lies in, so it is never
 younger than it is said to be. What nothing is known of is `unknown`, which is never healthy.
@@ -9,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from console.readings import FINE_MS, Pulse, Totals, Window
+from console.readings import FINE_MS, Pulse, Totals, Window, window_of
+from console.series import Cut, Series
 from console.shapes import Check, Health, State, Verdict
+from console.span import View
 from rollups.cells import Cell
+from rollups.tables import DAY
 from schemas.tables import TABLES, Key
 
 FRESH_MS = 60_000
@@ -52,7 +56,14 @@ PARTS: tuple[Part, ...] = (
 )  # fmt: skip
 """A probe counts for the first part whose words its component's name has."""
 NAMES = tuple(part.name for part in PARTS)
-TABLES_READ = ("health", "requests", *(part.table for part in PARTS))
+PROBES = Cut("health", frozenset(TABLES["health"].dimensions))
+_UPTIME = Cut("health", frozenset({"component", "status"}))
+READ = (
+    PROBES,
+    Cut("requests", frozenset()),
+    *(Cut(part.table, frozenset({"outcome", "fault"} if part.faults else {"outcome"})) for part in PARTS),
+)
+TABLES_READ = tuple(cut.table for cut in READ)
 
 
 @dataclass(slots=True)
@@ -141,6 +152,13 @@ def _health(
         checks=checks,
         as_of=pulse.as_of_ms,
     )
+
+
+async def read(series: Series, now_ms: int) -> tuple[dict[str, Buckets], Totals]:
+    """The rows of the last minute by table, and the last 24 hours of `health`. Raises what redis raises when it is away."""
+    view = View(window(now_ms), "10s", FINE_MS, True)
+    minute: dict[str, Buckets] = {cut.table: await series.steps(cut, view) for cut in READ}
+    return minute, await series.totals(_UPTIME, window_of(now_ms, DAY))
 
 
 # --- one part ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from console.readings import Pulse, Totals, Window
+from console.series import Cut
 from console.shapes import (
     ErrorFigures,
     Gauge,
@@ -35,6 +36,8 @@ TABLES_OF: dict[str, tuple[str, ...]] = {
     "performance": ("requests", "resources", "queries", "calls"),
 }
 """What each of the figures is made of."""
+TOLD_BY = ("currency", "category", "host")
+"""By which figures are told as well."""
 TARGETS: Mapping[str, tuple[Literal["above", "below"], float]] = {
     "payment_success_rate": ("above", 0.95),
     "avg_payment_latency": ("below", 5.0),
@@ -57,6 +60,17 @@ class Seen:
         return {"window": span, "as_of": self.pulse.as_of_ms, "stale": self.pulse.state != "live"}
 
 
+def cut_of(name: str, *more: str, sketches: bool = False) -> Cut:
+    """What is to be read of a table so that every signal can be told: the dimensions that signals choose by, and more."""
+    chosen = {
+        dimension
+        for signal in shipped().values()
+        if name in (*signal.tables, signal.of_table)
+        for dimension, _ in (*signal.where, *signal.of)
+    }
+    return Cut(name, frozenset({*chosen, *more} & set(TABLES[name].dimensions)), sketches)
+
+
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 
@@ -69,8 +83,9 @@ def value(name: str, held: Held) -> float | None:
         base, part = _count(signal.where, table, held), _count(signal.of, TABLES[signal.of_table or table.name], held)
         return part / base if base else None
     if signal.aggregate == "ratio":
-        base, part = _count(signal.where, table, held), _count((*signal.where, *signal.of), table, held)
-        return part / base if base else None
+        cells = _cells(signal.where, table, held)
+        base = sum(cell.count for _, cell in cells)
+        return sum(cell.count for _, cell in _chosen(signal.of, table, cells)) / base if base else None
     if signal.aggregate in ("count", "daily"):
         return _count(signal.where, table, held)
     cells = _cells(signal.where, table, held)
@@ -109,6 +124,17 @@ def percentile(signal: Signal, cells: Iterable[tuple[Key, Cell]], q: float) -> f
     return None if found is None else found / signal.scale
 
 
+def percentiles(signal: Signal, cells: Iterable[tuple[Key, Cell]], qs: Iterable[float]) -> list[float | None]:
+    """The same for several shares."""
+    at, _ = signal.measured()
+    bins: Bins = {}
+    for _, cell in cells:
+        if at < len(cell.stats):
+            add_bins(bins, cell.stats[at].bins or {})
+    found = (quantile(bins, q) for q in qs)
+    return [None if one is None else one / signal.scale for one in found]
+
+
 def quantile_of(stats: Iterable[Stat], q: float) -> float | None:
     """A quantile of what some sketches hold together, as it is stored."""
     bins: Bins = {}
@@ -122,9 +148,17 @@ def _count(chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, held:
 
 
 def _cells(chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, held: Held) -> list[tuple[Key, Cell]]:
-    places = [(table.dimensions.index(name), values) for name, values in chosen]
-    cells = held[table.name].items()
-    return [(key, cell) for key, cell in cells if all(key[at] in values for at, values in places)]
+    return _chosen(chosen, table, held[table.name].items())
+
+
+def _chosen(
+    chosen: Iterable[tuple[str, tuple[object, ...]]], table: Table, cells: Iterable[tuple[Key, Cell]]
+) -> list[tuple[Key, Cell]]:
+    found = list(cells)
+    for name, values in chosen:
+        at = table.dimensions.index(name)
+        found = [one for one in found if one[0][at] in values]
+    return found
 
 
 def _measured(signal: Signal, cells: Iterable[tuple[Key, Cell]]) -> tuple[int, int]:

@@ -44,7 +44,6 @@ class Held:
 
 NOTHING = Held({}, {}, {})
 _PAYMENTS = Cut("payments", frozenset({"outcome", "fault", "provider"}))
-_PROBES = Cut("health", frozenset(TABLES["health"].dimensions))
 
 
 async def read(series: Series, now_ms: int) -> Held:
@@ -53,7 +52,7 @@ async def read(series: Series, now_ms: int) -> Held:
     return Held(
         await series.totals(_PAYMENTS, five),
         await series.steps(_PAYMENTS, View(hour, "1m", MINUTE_MS, True)),
-        await series.steps(_PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
+        await series.steps(health.PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from aiokafka.errors import KafkaError
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from console import live, payments, security, system
-from console.asking import AtDesk
+from console.asking import AtDesk, told
 from console.desk import Desk
 from console.live import LivePayments, TransactionEvents
 from console.pages import page
@@ -44,27 +44,27 @@ async def _payments(desk: Desk, length: str | None, start: str | None, end: str 
     return await desk.page(("payments", length, start, end), read, payments.NOTHING, make)
 
 
-@pages.get("/api/v1/pages/payments", tags=["pages"])
-async def payments_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> PaymentsPage:
+@pages.get("/api/v1/pages/payments", tags=["pages"], response_model=PaymentsPage)
+async def payments_page(
+    request: Request, desk: AtDesk, length: Length = None, start: From = None, end: To = None
+) -> Response:
     """What the page of payments shows, of the last hour unless said."""
-    return await _payments(desk, length, start, end)
+    return told(request, await _payments(desk, length, start, end))
 
 
 @pages.get("/payments", include_in_schema=False)
 async def payments_site(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> Response:
-    told = await _payments(desk, length, start, end)
-    return HTMLResponse(page("payments", told, told.tiles))
+    shown = await _payments(desk, length, start, end)
+    return HTMLResponse(page("payments", shown, shown.tiles))
 
 
 # --- payments as they happen ------------------------------------------------------------------------------------------
 
 
-@pages.get("/api/v1/payments/live", tags=["payments"])
-async def live_payments(desk: AtDesk) -> LivePayments:
-    """How many begin, succeed and fail a minute, how many are not finished, and the last ones, of whose ids the end is told."""
+async def _live(desk: Desk) -> LivePayments:
     now_ms, pulse = desk.readings.now_ms(), await desk.readings.pulse()
-    recent = await desk.readings.totals("payments", window_of(now_ms, NOW_MS))
-    begun = await desk.readings.totals("payment_cohorts", window_of(now_ms, BEGUN_MS))
+    recent = (await desk.totals([_BY_OUTCOME], window_of(now_ms, NOW_MS)))["payments"]
+    begun = (await desk.totals([_BEGUN], window_of(now_ms, BEGUN_MS)))["payment_cohorts"]
     known = pulse.state == "live" and bool(recent or begun)
 
     def count(held: Totals, *outcomes: str) -> int:
@@ -85,6 +85,12 @@ async def live_payments(desk: AtDesk) -> LivePayments:
         now=now_ms,
         as_of=pulse.as_of_ms,
     )
+
+
+@pages.get("/api/v1/payments/live", tags=["payments"], response_model=LivePayments)
+async def live_payments(request: Request, desk: AtDesk) -> Response:
+    """How many begin, succeed and fail a minute, how many are not finished, and the last ones, of whose ids the end is told."""
+    return told(request, await desk.once("live", lambda: _live(desk)))
 
 
 @pages.get("/api/v1/payments/events", tags=["payments"])
@@ -121,16 +127,18 @@ async def _system(desk: Desk, length: str | None, start: str | None, end: str | 
     return await desk.page(("system", length, start, end), read, system.NOTHING, make)
 
 
-@pages.get("/api/v1/pages/system", tags=["pages"])
-async def system_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> SystemPage:
+@pages.get("/api/v1/pages/system", tags=["pages"], response_model=SystemPage)
+async def system_page(
+    request: Request, desk: AtDesk, length: Length = None, start: From = None, end: To = None
+) -> Response:
     """What the page of system health shows: as it is now, with lines of the last hour unless said."""
-    return await _system(desk, length, start, end)
+    return told(request, await _system(desk, length, start, end))
 
 
 @pages.get("/system", include_in_schema=False)
 async def system_site(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> Response:
-    told = await _system(desk, length, start, end)
-    return HTMLResponse(page("system", told, told.tiles))
+    shown = await _system(desk, length, start, end)
+    return HTMLResponse(page("system", shown, shown.tiles))
 
 
 # --- security ---------------------------------------------------------------------------------------------------------
@@ -149,13 +157,15 @@ async def _security(desk: Desk, length: str | None, start: str | None, end: str 
     return await desk.page(("security", length, start, end), read, security.NOTHING, make)
 
 
-@pages.get("/api/v1/pages/security", tags=["pages"])
-async def security_page(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> SecurityPage:
+@pages.get("/api/v1/pages/security", tags=["pages"], response_model=SecurityPage)
+async def security_page(
+    request: Request, desk: AtDesk, length: Length = None, start: From = None, end: To = None
+) -> Response:
     """What the page of security shows, of the last 24 hours unless said."""
-    return await _security(desk, length, start, end)
+    return told(request, await _security(desk, length, start, end))
 
 
 @pages.get("/security", include_in_schema=False)
 async def security_site(desk: AtDesk, length: Length = None, start: From = None, end: To = None) -> Response:
-    told = await _security(desk, length, start, end)
-    return HTMLResponse(page("security", told, told.tiles))
+    shown = await _security(desk, length, start, end)
+    return HTMLResponse(page("security", shown, shown.tiles))

@@ -23,6 +23,7 @@ from console.slices import (
     FINISHED,
     SLICED,
     Slice,
+    Sliced,
     all_of,
     count_of,
     failed_of,
@@ -49,12 +50,14 @@ PLENTY = 50
 OPEN_FROM = 20
 """Finished payments from which on the step that is open is drawn."""
 SLOW_S, TOO_SLOW_S = 5.0, 10.0
+QUANTILES = (0.5, 0.95, 0.99)
 PROVIDERS_SHOWN, REASONS_SHOWN, METHODS_SHOWN = 10, 8, 6
 KNOWN_FROM = 100
 """Finished payments of the day before from which its share stands for what is usual, where no earlier week is known."""
 
 ALL = Cut("payments", frozenset({"outcome", "fault", *SLICED}))
-LATENCY = Cut("payments", frozenset({"outcome", "provider"}), sketches=True)
+LATENCY = Cut("payments", frozenset({"outcome"}), sketches=True)
+SPEED = Cut("payments", frozenset({"outcome", "provider"}), sketches=True)
 REASONS = Cut("payments", frozenset({"outcome", "fault", "reason"}))
 LINES = Cut("payments", frozenset({"outcome", "fault"}))
 APART = Cut("payments", frozenset({"outcome", "fault", "provider"}))
@@ -234,7 +237,7 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         if sum(map(bool, recent_weeks)) >= usual.LEAST_WEEKS
         else await series.totals(ALL, day_before(now, now_ms)),
         latency=await series.steps(LATENCY, view),
-        recent_latency=await series.totals(LATENCY, now),
+        recent_latency=await series.totals(SPEED, now),
         reasons=await series.totals(REASONS, view.window),
         weeks=tuple([await series.steps(APART, one) for one in usual.weeks_before(view.window)]) if banded else (),
         recent_weeks=recent_weeks,
@@ -290,7 +293,8 @@ def day_before(now: Window, now_ms: int) -> Window:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the page is made of. `guard`: the baseline of the volume of all payments, where the leader has learned one."""
+    """What the page is made of. `guard`: the baseline of the volume of all payments, where the leader has learned one. `slices`:
+    of what is held."""
 
     now_ms: int
     view: View
@@ -299,6 +303,7 @@ class Facts:
     incidents: Sequence[Incident] = ()
     silences: Sequence[Silence] = ()
     guard: Guard | None = None
+    slices: Sliced = field(default_factory=Sliced, compare=False)
 
     @property
     def known(self) -> bool:
@@ -332,6 +337,7 @@ def payments(facts: Facts) -> PaymentsPage:
     if incident is not None and view.live:
         why = [*why, f" Incident {incident.number} is open: {incident.title}"]
     providers = _providers(facts)
+    latency = _percentiles(facts, *QUANTILES)
     failed, finished = (
         sum(cell.count for key, cell in held.reasons.items() if key[AT["outcome"]] in wanted)
         for wanted in (("failed",), FINISHED)
@@ -349,10 +355,10 @@ def payments(facts: Facts) -> PaymentsPage:
         now_start=now.start_ms,
         now_end=now.end_ms,
         judged=_long(facts, held.judged).lower(),
-        tiles=_tiles(facts),
+        tiles=_tiles(facts, latency[QUANTILES.index(0.95)]),
         success=_success(facts),
         volume=_volume(facts),
-        latency=_lines(facts, {f"p{q:g}": _percentile(facts, q / 100) for q in (50, 95, 99)}),
+        latency=_lines(facts, dict(zip((f"p{q * 100:g}" for q in QUANTILES), latency, strict=True))),
         providers=providers[:PROVIDERS_SHOWN],
         others=max(0, len(providers) - PROVIDERS_SHOWN),
         heat=_heat(facts),
@@ -390,7 +396,7 @@ def _usual_share(facts: Facts, name: str, ms: int | None = None, /, **named: str
     )
     found: list[tuple[float, float]] = []
     for cells in weeks:
-        mine = where(cells, **named)
+        mine = facts.slices.where(cells, **named)
         finished, rate = count_of(mine), figure_of(name, mine)
         if rate is not None:
             found.append((rate * finished, finished))
@@ -402,7 +408,7 @@ def _usually(facts: Facts, name: str, **named: str) -> float | None:
     weekly = _usual_share(facts, name, **named)
     if weekly is not None:
         return weekly.middle
-    mine = where(facts.held.day, **named)
+    mine = facts.slices.where(facts.held.day, **named)
     return figure_of(name, mine) if count_of(mine) >= KNOWN_FROM else None
 
 
@@ -501,7 +507,7 @@ def _slowest(facts: Facts) -> tuple[Mark, Words, Words] | None:
     """The provider that is slowest, beyond the target."""
     found: list[tuple[float, str, dict[Key, Cell]]] = []
     for name in values_of(facts.held.recent_latency, "provider"):
-        cells = where(facts.held.recent_latency, provider=name)
+        cells = facts.slices.where(facts.held.recent_latency, provider=name)
         mean = figure_of("avg_payment_latency", cells)
         if mean is not None and mean > SLOW_S and count_of(cells) >= ENOUGH:
             found.append((mean, name, cells))
@@ -538,7 +544,7 @@ def _silent_words(facts: Facts) -> list[str | int]:
         return []
     words: list[str | int] = []
     for name in values_of(facts.held.total, "provider"):
-        if not count_of(where(facts.held.recent, provider=name)):
+        if not count_of(facts.slices.where(facts.held.recent, provider=name)):
             words += [f" {name} has sent no payment since ", _last(facts, name), "."]
     return words
 
@@ -625,21 +631,24 @@ def _usual_count(facts: Facts, start: int, width_ms: int) -> usual.Edges | None:
     return usual.count(weeks, width_ms)
 
 
-def _percentile(facts: Facts, q: float) -> list[float | None]:
+def _percentiles(facts: Facts, *qs: float) -> list[list[float | None]]:
+    """Of each step, the latency below which these shares of the payments that finished lie."""
     signal = shipped()["p95_payment_latency"]
-
-    def of(_: int, cells: Totals) -> float | None:
-        return kpis.percentile(
-            signal, ((key, cell) for key, cell in cells.items() if key[AT["outcome"]] in FINISHED), q
-        )
-
-    return _each(facts, of, OPEN_FROM, facts.held.latency)
+    found: dict[int, list[float | None]] = {}
+    for start, cells in facts.held.latency.items():
+        finished = [(key, cell) for key, cell in cells.items() if key[AT["outcome"]] in FINISHED]
+        found[start] = kpis.percentiles(signal, finished, qs)
+    nothing: list[float | None] = [None] * len(qs)
+    return [
+        _each(facts, lambda start, _, at=at: found.get(start, nothing)[at], OPEN_FROM, facts.held.latency)  # type: ignore[misc]
+        for at in range(len(qs))
+    ]
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------------
 
 
-def _tiles(facts: Facts) -> list[Tile]:
+def _tiles(facts: Facts, latency: list[float | None]) -> list[Tile]:
     recent, lagged = facts.held.recent, facts.held.recent_latency
     before = (
         next(iter(usual.of_hour(facts.held.recent_weeks, facts.held.now.start_ms)), {})
@@ -693,7 +702,7 @@ def _tiles(facts: Facts) -> list[Tile]:
         of_share("Declined by a bank", "payment_decline_rate", "ok"),
         tile("Payments a minute", finished / minutes if minutes > 0 else None, an_hour, few, "",
              _volume(facts).lines["Payments"], "ok" if finished else "nodata"),
-        tile("Latency, p95", p95, p95_before, few, "s", _percentile(facts, 0.95), slow),
+        tile("Latency, p95", p95, p95_before, few, "s", latency, slow),
         tile("A payment, mean" if main is None else f"A payment, mean in {main}", a_payment(recent), a_payment(before),
              lambda one: f"{unit}{NB}{grouped(round(one))}", "",
              _each(facts, lambda _, cells: a_payment(cells), OPEN_FROM, facts.held.money)),
@@ -755,7 +764,7 @@ def _providers(facts: Facts) -> list[ProviderLine]:
     recent, found = facts.held.verdict, list[tuple[tuple[int, float, str], ProviderLine]]()
     total = figure_of("payment_success_rate", recent)
     for name in values_of(facts.held.total, "provider"):
-        mine = where(recent, provider=name)
+        mine = facts.slices.where(recent, provider=name)
         finished, failed = count_of(mine), failed_of(mine)
         rate, middle = figure_of("payment_success_rate", mine), _usually(facts, "payment_success_rate", provider=name)
         state = facts.unsure or state_of(finished, failed)
@@ -793,10 +802,10 @@ def _heat(facts: Facts) -> Heat:
     for provider in values_of(known, "provider")[:PROVIDERS_SHOWN]:
         cells: list[HeatCell | None] = []
         for method in methods:
-            if not count_of(where(known, provider=provider, method=method)):
+            if not count_of(facts.slices.where(known, provider=provider, method=method)):
                 cells.append(None)
                 continue
-            mine = where(held.recent, provider=provider, method=method)
+            mine = facts.slices.where(held.recent, provider=provider, method=method)
             rate = figure_of("payment_success_rate", mine)
             middle = _usually(facts, "payment_success_rate", provider=provider, method=method)
             below = None if rate is None or middle is None else round((middle - rate) * 100, 1)
@@ -887,7 +896,7 @@ def _revenue(facts: Facts) -> list[Taken]:
     found = []
 
     def taken(cells: Mapping[Key, Cell], currency: str) -> tuple[int, int]:
-        mine = where(cells, outcome="succeeded", currency=currency)
+        mine = facts.slices.where(cells, outcome="succeeded", currency=currency)
         return sum(cell.stats[at].total for cell in mine.values()), sum(cell.count for cell in mine.values())
 
     for currency in values_of(paid, "currency"):

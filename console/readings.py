@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -20,11 +21,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rollups.cells import Cell
+from rollups.rows import Sums, add_rows
 from rollups.tables import DAY, HOUR, RESOLUTIONS, SECOND, TableStore
 from runtime.clock import Clock
 from runtime.names import Names
 from runtime.tasks import end
-from schemas.tables import Key
+from schemas.tables import TABLES, Key
 
 AWAY = (RedisError, OSError, TimeoutError)
 """What a Redis that is away raises."""
@@ -213,24 +215,15 @@ class Readings:
         """What the window holds, without sketches."""
 
         async def ask() -> Totals:
-            total: Totals = {}
+            total = Sums(frozenset(TABLES[table].dimensions), sketches=False)
             async with asyncio.timeout(ANSWER_WITHIN_S * 2):
                 for resolution, start, end in window.pieces():
-                    async for rows in self.tables.chunks(table, resolution, start, end, sketches=False):
-                        for cells in rows.values():
-                            for key, cell in cells.items():
-                                total.setdefault(key, Cell()).add(cell)
-            return total
+                    async for rows in self.tables.packed(table, resolution, start, end):
+                        for value in chain.from_iterable(rows.values()):
+                            add_rows(TABLES[table], value, [total])
+            return total.cells
 
         return await self._totals.get((table, window), ask)
-
-    async def buckets(self, table: str, window: Window, resolution: str = "10s") -> dict[int, dict[Key, Cell]]:
-        """The rows of a window, by the start of their bucket, without sketches."""
-        rows: dict[int, dict[Key, Cell]] = {}
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            async for some in self.tables.chunks(table, resolution, window.start_ms, window.end_ms, sketches=False):
-                rows |= some
-        return rows
 
     async def pulse(self) -> Pulse:
         """How up to date the tables are; a store that is away is an answer, too."""

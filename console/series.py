@@ -2,7 +2,8 @@
 
 A page of six hours at a thousand cells a bucket is made of 360,000 cells. So what a step of time holds is kept, and read
 again only when the table says that one of its rows changed (`TableStore.changes`): a number on a page is the one that SQL
-tells at the same moment. What is open is put together from finer rows, which are kept in the same way.
+tells at the same moment. What is open is put together from finer rows, which are kept in the same way. A row that is read is
+added up for all who asked for it before, so that many pages cost hardly more than one.
 
 Lives in one thread (console/aside.py); cells that it gives out are shared and must not be changed.
 """
@@ -11,20 +12,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from console.readings import ANSWER_WITHIN_S, MINUTE_MS, Totals, Window
 from console.span import View
 from rollups.cells import Cell
+from rollups.rows import Sums, add_rows
 from rollups.tables import DAY, RESOLUTIONS, Mark, TableStore
-from schemas.tables import TABLES, Key, Table
+from schemas.tables import TABLES
 
 KEPT_CELLS = 400_000
 """Of all pages together: some 150 MB at the most, without sketches."""
+KEPT_SUMS = 60
+"""Of windows, beside their steps."""
+READ_IN_TURN = 60
+"""Rows that are read for one page before others have their turn."""
 _LARGE = {"1m": 10 * MINUTE_MS, "1h": DAY}
 SETTLED_MS = 120_000
 """A step that ended so long ago is read as it stands; one that is younger still changes, and is made of finer ones."""
+CALM_MS = 20_000
+"""What happened so long ago hardly changes any more: its sum is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +44,10 @@ class Cut:
     sketches: bool = False
 
 
-@dataclass(slots=True)
-class _Kept:
-    """The steps of one cut at one resolution, the one that was used last at the end."""
-
-    steps: OrderedDict[int, Totals] = field(default_factory=OrderedDict)
+TotalsOf = Callable[[Sequence[Cut], Window], Awaitable[Mapping[str, Totals]]]
+"""Reads what a window holds of some cuts, each of another table: by table."""
+_Place = tuple[Cut, str, int]
+"""A cut at a resolution, by the step."""
 
 
 class Series:
@@ -48,100 +55,158 @@ class Series:
 
     def __init__(self, tables: TableStore, now_ms: Callable[[], int]) -> None:
         self._tables, self._now_ms = tables, now_ms
-        self._kept: dict[tuple[Cut, str, int], _Kept] = {}
+        self._kept: dict[_Place, OrderedDict[int, Totals]] = {}
+        """Steps by their start, the one that was used last at the end."""
+        self._lost: dict[tuple[str, str, int], dict[int, set[Cut]]] = {}
+        """Table, resolution and step → start → cuts of which that step was forgotten: they are read again together."""
+        self._sums: OrderedDict[tuple[Cut, Window], Totals] = OrderedDict()
         self._marks: dict[str, Mark] = {}
         self._cells = 0
-        self._beside: tuple[Cut, ...] = ()
         self._reading = asyncio.Lock()
 
-    async def steps(self, cut: Cut, view: View, beside: Iterable[Cut] = ()) -> dict[int, Totals]:
+    async def steps(self, cut: Cut, view: View, beside: Sequence[Cut] = ()) -> dict[int, Totals]:
         """What each step of the view holds, by its start; steps without anything are left out. beside: cuts of the same table
         that are asked for next, for which the rows that are read now need not be read again."""
-        async with self._reading, asyncio.timeout(ANSWER_WITHIN_S * 2):
-            await self._refresh(cut.table)
-            self._beside = tuple(beside)
-            try:
-                return await self._steps(cut, view.resolution, view.step_ms, view.window)
-            finally:
-                self._beside = ()
+        place = cut, view.resolution, view.step_ms
+        async with asyncio.timeout(ANSWER_WITHIN_S * 2):
+            while True:
+                async with self._reading:
+                    await self._refresh(cut.table)
+                    if await self._fill(place, view.window, beside):
+                        found = {start: cells for start, cells in self._held(place, view.window) if cells}
+                        self._trim()
+                        return found
 
-    async def totals(self, cut: Cut, window: Window) -> Totals:
-        """What the window holds, in whole 10 s."""
-        total: Totals = {}
-        async with self._reading, asyncio.timeout(ANSWER_WITHIN_S * 2):
-            await self._refresh(cut.table)
-            for resolution, start, end in window.pieces():
-                for step, part in _grouped(resolution, Window(start, end)):
-                    for held in (await self._steps(cut, resolution, step, part)).values():
-                        add(total, held, cut.sketches)
-        return total
+    async def totals(self, cut: Cut, window: Window, beside: Sequence[Cut] = ()) -> Totals:
+        """What the window holds, in whole 10 s; `beside` as of `steps`."""
+        async with asyncio.timeout(ANSWER_WITHIN_S * 2):
+            while True:
+                async with self._reading:
+                    await self._refresh(cut.table)
+                    calm, rest = _parted(window, self._now_ms() - CALM_MS)
+                    before = self._sums.get((cut, calm))
+                    if before is None:
+                        before = await self._sum(cut, calm, beside)
+                    since = None if before is None else await self._sum(cut, rest, beside)
+                    if before is None or since is None:
+                        continue
+                    self._sums[cut, calm] = before
+                    self._sums.move_to_end((cut, calm))
+                    if len(self._sums) > KEPT_SUMS:
+                        self._sums.popitem(last=False)
+                    self._trim()
+                    total: Totals = {}
+                    add(total, before, cut.sketches)
+                    add(total, since, cut.sketches)
+                    return total
 
     async def _refresh(self, table: str) -> None:
         """Forgets what changed since the last time."""
         self._marks[table], changed = await self._tables.changes(table, self._marks.get(table))
-        for (cut, _, step), kept in self._kept.items():
+        if changed is not None and not changed:
+            return
+        for (cut, resolution, step), kept in self._kept.items():
             if cut.table != table:
                 continue
-            gone = list(kept.steps) if changed is None else {bucket - bucket % step for bucket in changed}
-            for start in gone:
-                self._cells -= len(kept.steps.pop(start, ()))
+            lost = self._lost.setdefault((table, resolution, step), {})
+            for start in list(kept) if changed is None else {bucket - bucket % step for bucket in changed}:
+                if start in kept:
+                    self._cells -= len(kept.pop(start))
+                    lost.setdefault(start, set()).add(cut)
+        for one in [*self._sums]:
+            cut, window = one
+            if cut.table == table and (changed is None or any(window.start_ms <= at < window.end_ms for at in changed)):
+                del self._sums[one]
 
-    async def _steps(self, cut: Cut, resolution: str, step: int, window: Window) -> dict[int, Totals]:
-        kept = self._kept.setdefault((cut, resolution, step), _Kept()).steps
-        wanted = range(window.start_ms, window.end_ms, step)
-        missing = [start for start in wanted if start not in kept]
-        parts = _parts(resolution, step)
-        young = self._now_ms() - SETTLED_MS - step
+    async def _sum(self, cut: Cut, window: Window, beside: Sequence[Cut]) -> Totals | None:
+        """What the window holds; None while something is left to be read."""
+        places = [
+            ((cut, resolution, step), part)
+            for resolution, start, end in window.pieces()
+            for step, part in _grouped(resolution, Window(start, end))
+        ]
+        for place, part in places:
+            if not await self._fill(place, part, beside):
+                return None
+        total: Totals = {}
+        for place, part in places:
+            for _, cells in self._held(place, part):
+                add(total, cells, cut.sketches)
+        return total
+
+    async def _fill(self, place: _Place, window: Window, beside: Sequence[Cut]) -> bool:
+        """Reads what is missing of these steps, so much in one turn; whether that was all."""
+        cut, resolution, step = place
+        kept = self._kept.setdefault(place, OrderedDict())
+        missing = [start for start in range(window.start_ms, window.end_ms, step) if start not in kept]
+        parts, young = _parts(resolution, step), self._now_ms() - SETTLED_MS - step
         old = [start for start in missing if parts is None or start < young]
-        if old:
-            await self._read(cut, resolution, step, old, kept)
-        for start in missing:
-            if parts is not None and start >= young:
-                total: Totals = {}
-                for held in (await self._steps(cut, *parts, Window(start, start + step))).values():
-                    add(total, held, cut.sketches)
-                self._keep(kept, start, total)
-        found = {}
-        for start in wanted:
-            kept.move_to_end(start)
-            if kept[start]:
-                found[start] = kept[start]
-        self._trim()
-        return found
+        some = old[: max(1, READ_IN_TURN * RESOLUTIONS[resolution].width_ms // step)]
+        await self._read(place, some, beside)
+        if parts is None or len(some) < len(old):
+            return len(some) == len(old)
+        for start in missing[len(old) :]:
+            finer, part = (cut, *parts), Window(start, start + step)
+            if not await self._fill(finer, part, beside):
+                return False
+            total: Totals = {}
+            for _, cells in self._held(finer, part):
+                add(total, cells, cut.sketches)
+            self._keep(place, start, total)
+        return True
 
-    async def _read(
-        self, cut: Cut, resolution: str, step: int, starts: list[int], kept: OrderedDict[int, Totals]
-    ) -> None:
+    async def _read(self, place: _Place, starts: Sequence[int], beside: Sequence[Cut]) -> None:
         """Reads steps, in runs that follow one another. Each is kept once it is whole: who is out of time goes on there."""
-        table, cuts = TABLES[cut.table], (cut, *self._beside)
-        sketches = any(one.sketches for one in cuts)
-        places = [kept, *(self._kept.setdefault((one, resolution, step), _Kept()).steps for one in self._beside)]
+        cut, resolution, step = place
+        table, lost = TABLES[cut.table], self._lost.get((cut.table, resolution, step), {})
+
+        def asked(start: int) -> dict[Cut, Sums]:
+            others = dict.fromkeys((*beside, *lost.get(start, ())))
+            some = [one for one in others if start not in self._kept.get((one, resolution, step), ())]
+            return {one: Sums(one.by, one.sketches) for one in (cut, *some)}
+
+        def keep(start: int, sums: dict[Cut, Sums]) -> None:
+            for one, found in sums.items():
+                self._keep((one, resolution, step), start, found.cells)
+            lost.pop(start, None)
+
         for first, end in _runs(starts, step):
-            totals: dict[int, list[Totals]] = {start: [{} for _ in cuts] for start in range(first, end, step)}
-            async for rows in self._tables.chunks(cut.table, resolution, first, end, sketches=sketches):
-                for bucket, cells in rows.items():
-                    for one, total in zip(cuts, totals[bucket - bucket % step], strict=True):
-                        add(total, projected(table, one.by, cells, one.sketches), one.sketches)
-                for start in [start for start in totals if start + step <= max(rows, default=first)]:
-                    self._keep_all(places, start, totals.pop(start))
-            for start, found in totals.items():
-                self._keep_all(places, start, found)
+            waiting = {start: asked(start) for start in range(first, end, step)}
+            async for rows in self._tables.packed(cut.table, resolution, first, end):
+                for bucket, values in rows.items():
+                    sums = [*waiting[bucket - bucket % step].values()]
+                    for value in values:
+                        add_rows(table, value, sums)
+                for start in [start for start in waiting if start + step <= max(rows, default=first)]:
+                    keep(start, waiting.pop(start))
+            for start, found in waiting.items():
+                keep(start, found)
 
-    def _keep_all(self, places: Iterable[OrderedDict[int, Totals]], start: int, found: Iterable[Totals]) -> None:
-        for kept, total in zip(places, found, strict=True):
-            self._keep(kept, start, total)
+    def _held(self, place: _Place, window: Window) -> Iterable[tuple[int, Totals]]:
+        """The steps of a window, all of which are kept."""
+        kept = self._kept[place]
+        for start in range(window.start_ms, window.end_ms, place[2]):
+            kept.move_to_end(start)
+            yield start, kept[start]
 
-    def _keep(self, kept: OrderedDict[int, Totals], start: int, total: Totals) -> None:
+    def _keep(self, place: _Place, start: int, total: Totals) -> None:
+        kept = self._kept.setdefault(place, OrderedDict())
         self._cells += len(total) - len(kept.get(start, ()))
         kept[start] = total
 
     def _trim(self) -> None:
         """The steps that were not used for longest go first, of the largest cut."""
         while self._cells > KEPT_CELLS:
-            largest = max(self._kept.values(), key=lambda one: sum(map(len, one.steps.values())))
-            for _ in range(len(largest.steps) // 2 + 1):
-                if largest.steps:
-                    self._cells -= len(largest.steps.popitem(last=False)[1])
+            largest = max(self._kept.values(), key=lambda steps: sum(map(len, steps.values())))
+            for _ in range(len(largest) // 2 + 1):
+                if largest:
+                    self._cells -= len(largest.popitem(last=False)[1])
+
+
+def _parted(window: Window, at_ms: int) -> tuple[Window, Window]:
+    """Before and after the minute of a moment."""
+    edge = min(max(at_ms - at_ms % MINUTE_MS, window.start_ms), window.end_ms)
+    return Window(window.start_ms, edge), Window(edge, window.end_ms)
 
 
 def _grouped(resolution: str, window: Window) -> Iterable[tuple[int, Window]]:
@@ -164,30 +229,13 @@ def _parts(resolution: str, step: int) -> tuple[str, int] | None:
     return None if finer is None else (finer, RESOLUTIONS[finer].width_ms)
 
 
-def _runs(starts: list[int], step: int) -> Iterable[tuple[int, int]]:
+def _runs(starts: Sequence[int], step: int) -> Iterable[tuple[int, int]]:
     """[first, end) of starts that follow one another."""
-    first = previous = starts[0]
-    for start in starts[1:]:
-        if start != previous + step:
-            yield first, previous + step
-            first = start
-        previous = start
-    yield first, previous + step
-
-
-def projected(table: Table, by: frozenset[str], cells: Totals, sketches: bool = True) -> Totals:
-    """The cells added up over the dimensions that are not in `by`, which are None in the keys."""
-    if by >= set(table.dimensions):
-        return cells
-    places = [at if name in by else None for at, name in enumerate(table.dimensions)]
-    total: Totals = {}
-    for key, cell in cells.items():
-        group: Key = tuple(None if at is None else key[at] for at in places)
-        held = total.get(group)
-        if held is None:
-            held = total[group] = Cell()
-        held.add(cell, sketches=sketches)
-    return total
+    at = 0
+    for place, start in enumerate(starts):
+        if place + 1 == len(starts) or starts[place + 1] != start + step:
+            yield starts[at], start + step
+            at = place + 1
 
 
 def add(total: Totals, cells: Totals, sketches: bool = False) -> None:
@@ -196,7 +244,7 @@ def add(total: Totals, cells: Totals, sketches: bool = False) -> None:
         held = total.get(key)
         if held is None:
             held = total[key] = Cell()
-        held.add(cell, sketches=sketches)
+        held.tally(cell, sketches=sketches)
 
 
 def whole(steps: dict[int, Totals], sketches: bool = False) -> Totals:

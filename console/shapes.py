@@ -5,6 +5,8 @@ A rate, a mean and a share are null where there is nothing to judge.
 
 from __future__ import annotations
 
+import gzip
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +23,16 @@ class Shape(BaseModel):
     """An answer, or a part of one."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, serialize_by_alias=True, validate_by_name=True)
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """Its JSON, made once for all who are told it."""
+        return self.model_dump_json().encode()
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The same in gzip."""
+        return gzip.compress(self.encoded, compresslevel=5, mtime=0)
 
 
 class Span(Shape):

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import Field
 
 from console import kpis
 from console.kpis import Held
-from console.readings import FINE_MS, Pulse, Window, window_of
+from console.readings import FINE_MS, Pulse, Totals, Window, window_of
+from console.series import Series, whole
 from console.shapes import Shape, Span, Target
-from rollups.cells import Cell
-from rollups.tables import DAY, HOUR, TableStore
+from console.span import View
+from rollups.tables import DAY, HOUR
 from rules.engine import GRAVEST
 from rules.rule import Rule
 from rules.signals import Signal, Unit, shipped
@@ -106,23 +106,22 @@ def window(now_ms: int, length_ms: int, back_ms: int) -> Window:
     return window_of(now_ms - back_ms, length_ms)
 
 
-async def read(tables: TableStore, names: Sequence[str], now_ms: int, pulse: Pulse) -> Seen:
+async def read(series: Series, names: Sequence[str], now_ms: int, pulse: Pulse) -> Seen:
     """Raises what redis raises when it is away."""
     held: dict[tuple[int, int], Held] = {}
     newest: dict[str, int] = {}
     for (length, back), needed in wanted(names).items():
-        part: dict[str, dict[tuple[Any, ...], Cell]] = {}
+        part: dict[str, Totals] = {}
+        now = window(now_ms, length, back)
         for table, sketches in needed.items():
-            total = part[table] = {}
-            now = window(now_ms, length, back)
-            fine = length == NOW_MS
-            for resolution, start, end in [("10s", now.start_ms, now.end_ms)] if fine else now.pieces():
-                async for rows in tables.chunks(table, resolution, start, end, sketches=sketches):
-                    for bucket, cells in rows.items():
-                        if cells and fine:
-                            newest[table] = max(bucket, newest.get(table, 0))
-                        for key, cell in cells.items():
-                            total.setdefault(key, Cell()).add(cell, sketches=sketches)
+            told_by = (dimension for name in names for by in groupings(shipped()[name]) for dimension in by)
+            cut = kpis.cut_of(table, *told_by, sketches=sketches)
+            if length == NOW_MS:
+                steps = await series.steps(cut, View(now, "10s", FINE_MS, True))
+                part[table] = whole(steps, sketches)
+                newest |= {table: max(steps)} if steps else {}
+            else:
+                part[table] = await series.totals(cut, now)
         held[length, back] = part
     return Seen(now_ms, pulse, held, newest)
 

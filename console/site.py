@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import HTMLResponse
 
-from console.asking import AtDesk, spanning
+from console.asking import AtDesk, packed, spanning
 from console.pages import files, page
 from console.problems import Refused
 from console.span import View
@@ -46,4 +46,4 @@ async def static(request: Request, name: Annotated[str, Path(max_length=64)]) ->
     headers = {"ETag": found.tag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == found.tag:
         return Response(status_code=304, headers=headers)
-    return Response(found.content, headers=headers, media_type=found.type)
+    return packed(request, found.content, lambda: found.packed, found.type, **headers)

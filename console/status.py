@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from console.health import BROKEN, ENOUGH, WORSE
 from console.readings import Totals
 from console.shapes import Mark, Shape
-from rollups.tables import DAY, HOUR, Rows
+from rollups.tables import DAY, HOUR
 from schemas.alert import Instant
 from schemas.incident import Felt, Incident, Silence, Update
 from schemas.tables import TABLES
@@ -135,7 +135,7 @@ def tallies(cells: Totals) -> dict[str, Tally]:
     return found
 
 
-def measured(rows: Rows) -> Measured:
+def measured(rows: Mapping[int, Totals]) -> Measured:
     """A day, by its hours."""
     day = Measured()
     for cells in rows.values():

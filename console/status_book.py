@@ -12,10 +12,13 @@ from console.duty import DutyBook
 from console.ledger import Ledger
 from console.problems import Refused
 from console.readings import AWAY, MINUTE_MS, Readings, Shared, window_of
+from console.series import Cut, TotalsOf
 from console.status import Facts, Measured, StatusPage, day_starts, measured, status
 from notifier.people.business import Calendar
-from rollups.tables import DAY, Rows
+from rollups.rows import summed
+from rollups.tables import DAY, Packed
 from runtime.tasks import heed
+from schemas.tables import TABLES
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +31,16 @@ NOW_MS = 5 * MINUTE_MS
 DAY_WITHIN_S = 10.0
 PAUSE_S = 0.05
 """Between two days, so that others are answered."""
+TOLD = Cut("payments", frozenset({"outcome", "method", "fault"}))
+"""What the page tells apart."""
 
 
 class StatusBook:
-    """The page of one console. `follow` reads the days, as long as the console runs; name: whose services they are."""
+    """The page of one console. `follow` reads the days, as long as the console runs; name: whose services they are; read: by
+    which the last minutes are read."""
 
-    def __init__(self, name: str, readings: Readings, ledger: Ledger, duty: DutyBook) -> None:
-        self._name, self._readings, self._ledger, self._duty = name, readings, ledger, duty
+    def __init__(self, name: str, readings: Readings, read: TotalsOf, ledger: Ledger, duty: DutyBook) -> None:
+        self._name, self._readings, self._totals, self._ledger, self._duty = name, readings, read, ledger, duty
         self._days: dict[int, Measured] = {}
         self._page: Shared[StatusPage] = Shared(kept_s=KEPT_S)
 
@@ -61,7 +67,7 @@ class StatusBook:
         live, now = pulse.state == "live", {}
         try:
             if pulse.state != "blind":  # who does not answer is not waited for twice
-                now = await self._readings.totals("payments", window_of(now_ms, NOW_MS))
+                now = (await self._totals([TOLD], window_of(now_ms, NOW_MS)))["payments"]
         except AWAY:
             live = False
         return status(
@@ -97,8 +103,13 @@ class StatusBook:
                 await asyncio.sleep(PAUSE_S)
 
     async def _read(self, start: int) -> Measured:
-        rows: Rows = {}
+        packed: Packed = {}
         async with asyncio.timeout(DAY_WITHIN_S):
-            async for some in self._readings.tables.chunks("payments", "1h", start, start + DAY, sketches=False):
-                rows |= some
-        return await asyncio.to_thread(measured, rows)
+            async for some in self._readings.tables.packed("payments", "1h", start, start + DAY):
+                packed |= some
+        return await asyncio.to_thread(_measured, packed)
+
+
+def _measured(packed: Packed) -> Measured:
+    table = TABLES[TOLD.table]
+    return measured({hour: summed(table, values, TOLD.by).cells for hour, values in packed.items()})

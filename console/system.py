@@ -29,7 +29,6 @@ COMPONENTS, DEPENDENCIES, HOSTS, FAULTY = 40, 20, 40, 15
 LIMITS = {"cpu": (70.0, 90.0), "memory": (80.0, 95.0), "disk": (80.0, 95.0)}
 """Warning and critical, in percent, as in the key figures."""
 
-PROBES = Cut("health", frozenset(TABLES["health"].dimensions))
 CHECKS = Cut("health", frozenset({"component", "status"}), sketches=True)
 UP = Cut("health", frozenset({"component", "status"}))
 ERRORS = Cut("errors", frozenset({"kind", "category", "component", "critical"}))
@@ -149,7 +148,7 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
     hour = now_ms - now_ms % HOUR
     before = usual.weeks_before(five)[0].window
     return Held(
-        probes=await series.steps(PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
+        probes=await series.steps(health.PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
         checks=await series.steps(CHECKS, view),
         month=await series.steps(UP, View(Window(hour + HOUR - MONTH_MS, hour + HOUR), "1h", HOUR, True)),
         errors=await series.steps(ERRORS, View(Window(hour - 23 * HOUR, hour + HOUR), "1h", HOUR, True)),

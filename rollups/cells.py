@@ -55,6 +55,18 @@ class Stat:
                 self.bins = {}
             add_bins(self.bins, other.bins)
 
+    def tally(self, n: int, total: int, low: int, high: int) -> None:
+        """Adds n events that carried the measure, with what these come to."""
+        if self.n:
+            self.n += n
+            self.total += total
+            if self.low is None or low < self.low:
+                self.low = low
+            if self.high is None or high > self.high:
+                self.high = high
+        else:
+            self.n, self.total, self.low, self.high = n, total, low, high
+
     def fold(self, values: Sequence[int | None], sketch: bool) -> None:
         """Adds the values of some events, None where one has none; into the sketch if there is to be one."""
         found: Sequence[Any] = [value for value in values if value is not None] if None in values else values
@@ -126,6 +138,22 @@ class Cell:
             self.stats.append(Stat())
         for mine, theirs in zip(self.stats, other.stats, strict=False):
             mine.add(theirs, sketch=sketches)
+
+    def tally(self, other: Cell, *, sketches: bool = True) -> None:
+        """Adds the count and the stats of another cell: all that one of a merged table has."""
+        self.count += other.count
+        self.times = None
+        stats = self.stats
+        while len(stats) < len(other.stats):
+            stats.append(Stat())
+        for mine, theirs in zip(stats, other.stats, strict=False):
+            n = theirs.n
+            if n:
+                mine.tally(n, theirs.total, theirs.low, theirs.high)  # type: ignore[arg-type]
+                if theirs.bins and sketches:
+                    if mine.bins is None:
+                        mine.bins = {}
+                    add_bins(mine.bins, theirs.bins)
 
     def fold(self, times: Sequence[int], columns: Sequence[tuple[Sequence[int | None], bool]]) -> None:
         """Adds some events: their times, and for each measure their values and whether these are sketched.

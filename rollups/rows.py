@@ -31,10 +31,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, islice, pairwise
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, islice, pairwise, repeat
 from math import gcd
-from typing import Any, NamedTuple
+from operator import ne
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -64,8 +67,10 @@ _VERSION = b"\x01"
 _FORMS = (None, COARSE_GRID, FINE_GRID)
 _WORD = 8
 _ABSENT = Stat()
+_SKETCH_COLUMNS = 5
 
 Column = Sequence[int]
+T = TypeVar("T")
 
 
 class _Header(msgspec.Struct):
@@ -108,14 +113,7 @@ def decode_rows(table: Table, value: bytes, *, sketches: bool = True) -> dict[Ke
 
     Raises ValueError for one that is damaged or of a version that is not known.
     """
-    if value[:1] != _VERSION:
-        raise ValueError(f"rollup rows of version {value[:1].hex() or 'none'}, which this release does not know")
-    try:
-        head, _, body = zlib.decompress(value[1:]).partition(b"\n")
-    except zlib.error as error:
-        raise ValueError(f"damaged rollup rows: {error}") from error
-    header = msgspec.json.decode(head, type=_Header)
-    columns = _columns(header.columns, body)
+    header, columns = _opened(value)
     dimensions = [[values[index] for index in next(columns)] for values in header.keys]
     cells = [Cell(count=count, times=None) for count in next(columns)]
     for measure in table.measures:
@@ -124,6 +122,79 @@ def decode_rows(table: Table, value: bytes, *, sketches: bool = True) -> dict[Ke
             break  # written before the table had this measure
         _add_stats([(cell, n) for cell, n in zip(cells, numbers, strict=True)], columns, measure.sketch, sketches)
     return dict(zip(zip(*dimensions, strict=True), cells, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Cells of a table added up over the dimensions that are not in `by`, which are None in the keys; with sketches if these
+    are asked for."""
+
+    by: frozenset[str]
+    sketches: bool
+    cells: dict[Key, Cell] = field(default_factory=dict)
+
+
+def add_rows(table: Table, value: bytes, sums: Sequence[Sums]) -> None:
+    """Adds the rows of a value to each of these sums: what `decode_rows` and `Cell.add` come to, but a column at a time,
+    without a cell for every row. Raises ValueError as `decode_rows` does."""
+    header, columns = _opened(value)
+    dimensions = [next(columns) for _ in header.keys]
+    counts = next(columns)
+    grouped = [_grouped(table, one.by, header.keys, dimensions, len(counts)) for one in sums]
+    held: list[list[Cell]] = []
+    for one, (keys, groups) in zip(sums, grouped, strict=True):
+        cells = []
+        for key, count in zip(keys, groups.each(counts, sum), strict=True):
+            cell = one.cells.get(key)
+            if cell is None:
+                cell = one.cells[key] = Cell(count=count, times=None)
+            else:
+                cell.count += count
+            cells.append(cell)
+        held.append(cells)
+    for at, measure in enumerate(table.measures):
+        numbers = next(columns, None)
+        if numbers is None:
+            break  # written before the table had this measure
+        found = [n for n in numbers if n] if 0 in numbers else numbers
+        figures = ((found, sum), (next(columns), sum), (next(columns), min), (next(columns), max))
+        packed = list(islice(columns, _SKETCH_COLUMNS)) if measure.sketch else []
+        bins = list(_bins(found, *packed)) if packed and any(one.sketches for one in sums) else []
+        for one, cells, (_, groups) in zip(sums, held, grouped, strict=True):
+            for cell in cells:
+                while len(cell.stats) <= at:
+                    cell.stats.append(Stat())
+            present, measured = groups.among(numbers)
+            stats = [cells[group].stats[at] for group in present]
+            told = [measured.each(column, of) for column, of in figures]
+            for stat, n, total, low, high in zip(stats, *told, strict=True):
+                stat.tally(n, total, low, high)
+            if one.sketches and bins:
+                for stat, some in zip(stats, measured.rows(bins), strict=True):
+                    into = stat.bins = stat.bins or {}
+                    for numbered, hits in some:
+                        for number, hit in zip(numbered, hits, strict=True):
+                            into[number] = into.get(number, 0) + hit
+
+
+def summed(table: Table, values: Iterable[bytes], by: frozenset[str], sketches: bool = False) -> Sums:
+    """What some values hold together."""
+    total = Sums(by, sketches)
+    for value in values:
+        add_rows(table, value, [total])
+    return total
+
+
+def _opened(value: bytes) -> tuple[_Header, Iterator[Column]]:
+    """Raises ValueError."""
+    if value[:1] != _VERSION:
+        raise ValueError(f"rollup rows of version {value[:1].hex() or 'none'}, which this release does not know")
+    try:
+        head, _, body = zlib.decompress(value[1:]).partition(b"\n")
+    except zlib.error as error:
+        raise ValueError(f"damaged rollup rows: {error}") from error
+    header = msgspec.json.decode(head, type=_Header)
+    return header, _columns(header.columns, body)
 
 
 def _numbered(keys: Sequence[Key], dimensions: int) -> tuple[list[list[Value]], list[tuple[int, ...]]]:
@@ -148,6 +219,68 @@ def _numbered(keys: Sequence[Key], dimensions: int) -> tuple[list[list[Value]], 
 
 def _by_type(value: Value) -> tuple[str, str | int]:
     return (type(value).__name__, "" if value is None else value)
+
+
+# --- groups of rows ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Rows that add up to one. `order`: all rows, those of a group side by side, None where they lie so; `ends`: where each
+    group ends in that order. None is empty."""
+
+    order: Sequence[int] | None
+    ends: Sequence[int]
+
+    def each(self, column: Column, of: Callable[[Column], int]) -> Column:
+        """`of` what each group has in a column."""
+        lined = column if self.order is None else [column[row] for row in self.order]
+        if len(self.ends) == len(lined):
+            return lined
+        return [of(lined[start:end]) for start, end in pairwise((0, *self.ends))]
+
+    def rows(self, of_row: Sequence[T]) -> Iterator[Sequence[T]]:
+        """What the rows of each group have."""
+        lined = of_row if self.order is None else [of_row[row] for row in self.order]
+        return (lined[start:end] for start, end in pairwise((0, *self.ends)))
+
+    def among(self, numbers: Column) -> tuple[Sequence[int], _Groups]:
+        """The groups that have a row whose number is not 0, and how they lie where only such rows are."""
+        if 0 not in numbers:
+            return range(len(self.ends)), self
+        place = list(accumulate(map(bool, numbers), initial=0))
+        order = None if self.order is None else [place[row] for row in self.order if numbers[row]]
+        before = (
+            place
+            if self.order is None
+            else list(accumulate((numbers[row] > 0 for row in self.order), initial=0))
+        )
+        ends = [before[end] for end in self.ends]
+        present = [group for group, (start, end) in enumerate(pairwise((0, *ends))) if start < end]
+        return present, _Groups(order, [ends[group] for group in present])
+
+
+def _grouped(
+    table: Table, by: frozenset[str], values: Sequence[Sequence[Value]], dimensions: Sequence[Column], length: int
+) -> tuple[list[Key], _Groups]:
+    """The rows by what they share in the dimensions of `by`: the key of each group, and the groups."""
+    if not length:
+        return [], _Groups(None, [])
+    kept = [name in by for name in table.dimensions]
+    telling = [column for column, wanted, known in zip(dimensions, kept, values, strict=True) if wanted and len(known) > 1]
+    codes: Sequence[object] = list(zip(*telling, strict=True)) if telling else bytes(length)
+    sizes = Counter(codes)
+    order = None
+    if sum(map(ne, codes, islice(codes, 1, None))) >= len(sizes):  # some group is torn apart
+        order = sorted(range(length), key=codes.__getitem__)  # type: ignore[arg-type]
+        sizes = Counter([codes[row] for row in order])
+    ends = list(accumulate(sizes.values()))
+    firsts = [0, *ends[:-1]] if order is None else [order[start] for start in (0, *ends[:-1])]
+    parts = [
+        [known[column[row]] for row in firsts] if wanted else repeat(None, len(firsts))
+        for wanted, known, column in zip(kept, values, dimensions, strict=True)
+    ]
+    return list(zip(*parts, strict=True)), _Groups(order, ends)
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -193,10 +326,9 @@ def _add_stats(rows: Sequence[tuple[Cell, int]], columns: Iterator[Column], sket
         Stat(n, total, low, high)
         for n, total, low, high in zip(numbers, next(columns), next(columns), next(columns), strict=True)
     ]
-    if sketch and not wanted:
-        next(islice(columns, 5, 5), None)
-    elif sketch:
-        _unpack_sketches(stats, next(columns), next(columns), next(columns), iter(next(columns)), iter(next(columns)))
+    packed = list(islice(columns, _SKETCH_COLUMNS)) if sketch else []
+    if packed and wanted:
+        _unpack_sketches(stats, *packed)
     each = iter(stats)
     for cell, n in rows:
         cell.stats.append(next(each) if n else Stat())
@@ -238,16 +370,25 @@ def _percentiles(bins: Bins, found: Sequence[int], grid: Grid) -> list[int]:
     return result
 
 
-def _unpack_sketches(
-    stats: Sequence[Stat], forms: Column, sizes: Column, firsts: Column, steps: Iterator[int], hits: Iterator[int]
-) -> None:
-    for stat, form, size, first in zip(stats, forms, sizes, firsts, strict=True):
-        if size:
-            found = list(accumulate(islice(steps, size - 1), initial=first - 1))
-            grid = _FORMS[form]
-            stat.bins = (
-                dict(zip(found, islice(hits, size), strict=True)) if grid is None else _whole(found, stat.n, grid)
-            )
+def _unpack_sketches(stats: Sequence[Stat], *packed: Column) -> None:
+    for stat, (numbered, hits) in zip(stats, _bins([stat.n for stat in stats], *packed), strict=True):
+        if numbered:
+            stat.bins = dict(zip(numbered, hits, strict=True))
+
+
+def _bins(
+    numbers: Column, forms: Column, sizes: Column, firsts: Column, steps: Column, hits: Column
+) -> Iterator[tuple[Column, Column]]:
+    """Of each sketch its bins, and how many values each of these holds. `numbers`: how many values it holds in all."""
+    step, hit = iter(steps), iter(hits)
+    for n, form, size, first in zip(numbers, forms, sizes, firsts, strict=True):
+        found = list(accumulate(islice(step, size - 1), initial=first - 1)) if size else []
+        grid = _FORMS[form]
+        if grid is None:
+            yield found, list(islice(hit, size))
+        else:
+            whole = _whole(found, n, grid)
+            yield [*whole], [*whole.values()]
 
 
 def _whole(found: Sequence[int], n: int, grid: Grid) -> Bins:

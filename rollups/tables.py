@@ -22,9 +22,9 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from rollups.cells import Cell
-from rollups.rows import COARSE_GRID, FINE_GRID, decode_rows, encode_rows
+from rollups.rows import COARSE_GRID, FINE_GRID, decode_rows, encode_rows, summed
 from runtime.names import Names
-from schemas.tables import TABLES, Key
+from schemas.tables import TABLES, Key, Table
 
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
 
@@ -68,6 +68,8 @@ CHANGES_KEPT = 720
 
 Rows = dict[int, dict[Key, Cell]]
 """{bucket start in ms: {key: cell}}."""
+Packed = dict[int, list[bytes]]
+"""{bucket start in ms: what its row is made of, each a value of `rollups.rows`}."""
 
 _TAKE = """
 redis.call('HSET', KEYS[1], 'token', ARGV[1])
@@ -246,8 +248,8 @@ class TableStore:
 
     async def _roll(self, table: str, resolution: Resolution, bucket: int, marks: _Marks) -> None:
         names, name, group = self._names, resolution.name, resolution.group(bucket)
-        rows = await self._make(table, resolution, [bucket], marks)
-        value = encode_rows(TABLES[table], rows.get(bucket, {}), cut=_CUT_TO[name])
+        finer = await self._finer_values(table, resolution, [bucket], marks)
+        value = encode_rows(TABLES[table], _unpacked(TABLES[table], finer.get(bucket, ())), cut=_CUT_TO[name])
         how = "HSETNX" if marks.lossy(resolution, bucket) else "HSET"
         keys = [names.table(table, "stale"), names.table(table, "groups"), names.table_rows(table, name, group)]
         stale = (f"{name}:{bucket}", marks.stale[name][bucket])
@@ -311,6 +313,14 @@ class TableStore:
         sketches: bool = True,
     ) -> AsyncIterator[Rows]:
         """As `read`, a bounded number of buckets at a time, in their order; on demand quicker, without sketches."""
+        async for some in self.packed(table, resolution, start_ms, end_ms):
+            yield {bucket: _unpacked(TABLES[table], values, sketches) for bucket, values in some.items()}
+
+    async def packed(
+        self, table: str, resolution: str, start_ms: int | None = None, end_ms: int | None = None
+    ) -> AsyncIterator[Packed]:
+        """The same as values of `rollups.rows`, for who adds them up (`add_rows`): one of each bucket, or those of the finer
+        rows that make it up."""
         wanted = RESOLUTIONS[resolution]
         # What is stale first: a row that is written meanwhile is then read old or new, but never half.
         marks = await self._marks(table)
@@ -318,13 +328,13 @@ class TableStore:
         for first in range(0, len(buckets), READ_AT_ONCE):
             some = buckets[first : first + READ_AT_ONCE]
             for _ in range(READ_TRIES):
-                rows = await self._rows(table, wanted, some, marks, sketches)
+                values = await self._values(table, wanted, some, marks)
                 # Unless what a stale row is made of was deleted meanwhile, once the row itself was made.
                 after = await self._marks(table)
                 if after.gone == marks.gone:
                     break
                 marks = after
-            yield dict(sorted(rows.items()))
+            yield dict(sorted(values.items()))
 
     async def _marks(self, table: str) -> _Marks:
         async with self._redis.pipeline(transaction=True) as both:
@@ -357,9 +367,7 @@ class TableStore:
                 buckets.update(int(field) for field in await self._redis.hkeys(key))
         return sorted(bucket for bucket in buckets if low <= bucket < high)
 
-    async def _rows(
-        self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks, sketches: bool = True
-    ) -> Rows:
+    async def _values(self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks) -> Packed:
         unmade: list[int] = []
         by_group: dict[int, list[int]] = defaultdict(list)
         for bucket in buckets:
@@ -367,35 +375,37 @@ class TableStore:
                 unmade.append(bucket)
             else:
                 by_group[resolution.group(bucket)].append(bucket)
-        rows: Rows = {}
+        found: Packed = {}
         for group, members in by_group.items():
             key = self._names.table_rows(table, resolution.name, group)
             for first in range(0, len(members), READ_AT_ONCE):
                 some = members[first : first + READ_AT_ONCE]
                 for bucket, value in zip(some, await self._redis.hmget(key, some), strict=True):
                     if isinstance(value, bytes):
-                        rows[bucket] = decode_rows(TABLES[table], value, sketches=sketches)
+                        found[bucket] = [value]
                     elif bucket in marks.stale.get(resolution.name, ()):
                         unmade.append(bucket)  # lossy, but never made before
         if unmade:
-            rows |= await self._make(table, resolution, unmade, marks, sketches)
-        return rows
+            found |= await self._finer_values(table, resolution, unmade, marks)
+        return found
 
-    async def _make(
-        self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks, sketches: bool = True
-    ) -> Rows:
-        """Coarse rows from finer ones."""
+    async def _finer_values(
+        self, table: str, resolution: Resolution, buckets: Iterable[int], marks: _Marks
+    ) -> Packed:
+        """Of coarse rows those that they are made of."""
         finer = _finer(resolution)
         parts = [b for bucket in buckets for b in range(bucket, bucket + resolution.width_ms, finer.width_ms)]
-        rows: Rows = {}
-        for part, cells in (await self._rows(table, finer, parts, marks, sketches)).items():
-            row = rows.setdefault(resolution.start(part), {})
-            for key, cell in cells.items():
-                total = row.get(key)
-                if total is None:
-                    total = row[key] = Cell()
-                total.add(cell)
-        return rows
+        found: Packed = {}
+        for part, values in (await self._values(table, finer, parts, marks)).items():
+            found.setdefault(resolution.start(part), []).extend(values)
+        return found
+
+
+def _unpacked(table: Table, values: Sequence[bytes], sketches: bool = True) -> dict[Key, Cell]:
+    """The cells of a row."""
+    if len(values) == 1:
+        return decode_rows(table, values[0], sketches=sketches)
+    return summed(table, values, frozenset(table.dimensions), sketches).cells
 
 
 def _text(value: bytes | str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -40,9 +41,10 @@ _BLANK = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that a page loads."""
+    """A file that a page loads. packed: in gzip, where that is less."""
 
     content: bytes
+    packed: bytes
     type: str
     tag: str
 
@@ -99,7 +101,8 @@ def files() -> dict[str, File]:
     for path in sorted((*(FOLDER / "static").iterdir(), *(FOLDER / "vendor").iterdir())):
         if path.suffix in _TYPES:
             content = path.read_bytes()
-            found[path.name] = File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+            packed = gzip.compress(content, mtime=0)
+            found[path.name] = File(content, packed, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
     return found
 
 
@@ -123,7 +126,7 @@ def page(name: str, told: Page, tiles: Iterable[Tile] = (), where: str = "") -> 
         lengths=_lengths(place),
         verdict=_verdict(told) if place.judges else f'<h1 class="sr">{escape(where or place.title)}</h1>',
         body=f'<dl class="tiles n{len(shown)}">{"".join(map(_tile, shown))}</dl>' if (shown := list(tiles)) else "",
-        json=told.model_dump_json().replace("<", "\\u003c"),
+        json=told.encoded.decode().replace("<", "\\u003c"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 from console import series as module
 from console.problems import Refused
 from console.readings import FINE_MS, MINUTE_MS, Window
-from console.series import Cut, Series, projected
+from console.series import Cut, Series
 from console.span import View, view_of
 from rollups.cells import Cell
 from rollups.tables import CHANGES_KEPT, DAY, HOUR, TableStore
@@ -33,12 +34,23 @@ async def tables(store: KillableStore, namespace: str) -> AsyncIterator[TableSto
     await redis.aclose()
 
 
+def projected(cut: Cut, cells: dict[Key, Cell]) -> dict[Key, Cell]:
+    """The cells added up over the dimensions that the cut does not keep, one by one."""
+    total: dict[Key, Cell] = {}
+    for key, cell in cells.items():
+        group = tuple(
+            part if name in cut.by else None for name, part in zip(TABLES[cut.table].dimensions, key, strict=True)
+        )
+        total.setdefault(group, Cell()).add(cell)
+    return total
+
+
 async def direct(tables: TableStore, cut: Cut, window: Window) -> dict[Key, Cell]:
     """The sum of the 10 s rows, without anything kept."""
     total: dict[Key, Cell] = {}
     async for rows in tables.chunks(cut.table, "10s", window.start_ms, window.end_ms):
         for held in rows.values():
-            module.add(total, projected(TABLES[cut.table], cut.by, held), True)
+            module.add(total, projected(cut, held), True)
     return total
 
 
@@ -82,14 +94,14 @@ async def test_cuts_that_are_read_beside_are_what_they_would_be_alone(
         for stat in cell.stats
     )
     asked = 0
-    chunks = tables.chunks
+    packed = tables.packed
 
-    def counted(*args: object, **how: object) -> object:
+    def counted(*args: Any) -> object:
         nonlocal asked
         asked += 1
-        return chunks(*args, **how)  # type: ignore[arg-type]
+        return packed(*args)
 
-    monkeypatch.setattr(tables, "chunks", counted)
+    monkeypatch.setattr(tables, "packed", counted)
     assert await beside.steps(CUT, view) == wanted
     assert asked == 0
     start = END - 2 * HOUR
@@ -103,19 +115,19 @@ async def test_who_is_out_of_time_goes_on_where_it_was(tables: TableStore, monke
     await tables.write(
         "payments", {at: cells("payments", [paid(5)]) for at in range(END - 4 * HOUR, END - HOUR, MINUTE_MS)}, {}
     )
-    reader, chunks = Series(tables, lambda: NOW_MS + HOUR), tables.chunks
+    reader, packed = Series(tables, lambda: NOW_MS + HOUR), tables.packed
     seen: list[int] = []
 
-    async def cut_off(*args: object, **how: object) -> AsyncIterator[object]:
+    async def cut_off(*args: Any) -> AsyncIterator[object]:
         at = 0
-        async for rows in chunks(*args, **how):  # type: ignore[arg-type]
+        async for rows in packed(*args):
             seen.append(len(rows))
             yield rows
             at += 1
             if at == 3:
                 raise TimeoutError
 
-    monkeypatch.setattr(tables, "chunks", cut_off)
+    monkeypatch.setattr(tables, "packed", cut_off)
     for _ in range(4):
         try:
             found = await reader.steps(CUT, view)
@@ -134,13 +146,13 @@ async def test_nothing_is_read_again_that_did_not_change(tables: TableStore, mon
     reader = Series(tables, lambda: NOW_MS)
     first = await reader.steps(CUT, view)
     asked: list[tuple[str, int, int]] = []
-    chunks = tables.chunks
+    packed = tables.packed
 
-    def spied(table: str, resolution: str, start: int, end: int, sketches: bool = True) -> object:
+    def spied(table: str, resolution: str, start: int, end: int) -> object:
         asked.append((resolution, start, end))
-        return chunks(table, resolution, start, end, sketches)
+        return packed(table, resolution, start, end)
 
-    monkeypatch.setattr(tables, "chunks", spied)
+    monkeypatch.setattr(tables, "packed", spied)
     assert await reader.steps(CUT, view) == first
     assert asked == []
     await tables.write("payments", {late: cells("payments", [paid(7)])}, {})
@@ -184,7 +196,7 @@ async def test_what_is_kept_is_bounded(tables: TableStore, monkeypatch: pytest.M
     for length in (1, 2, 3, 5):
         view = View(Window(start, start + 5 * MINUTE_MS * length), "1m", MINUTE_MS, False)
         assert module.whole(await reader.steps(CUT, view), True) == await direct(tables, CUT, view.window)
-        assert reader._cells == sum(len(cells) for kept in reader._kept.values() for cells in kept.steps.values()) <= 50
+        assert reader._cells == sum(len(cells) for kept in reader._kept.values() for cells in kept.values()) <= 50
 
 
 # --- the time that is shown ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollups.cells import Cell, Stat
-from rollups.rows import COARSE_GRID, FINE_GRID, decode_rows, encode_rows
+from rollups.rows import COARSE_GRID, FINE_GRID, Sums, add_rows, decode_rows, encode_rows
 from rollups.sketch import bin_of, quantile
 from rollups.tables import RESOLUTIONS
 from runtime.names import Names, Source
@@ -68,6 +68,21 @@ def sketched(values):
 @given(rows(), st.sampled_from((None, COARSE_GRID, FINE_GRID)))
 def test_what_was_packed_comes_back(rows, cut):
     assert exactly(decode_rows(SALES, encode_rows(SALES, rows, cut))) == exactly(rows)
+
+
+@given(st.lists(rows(), min_size=1, max_size=3), st.sampled_from((None, FINE_GRID)), st.data())
+def test_values_that_are_added_up_hold_what_their_cells_do(buckets, cut, data):
+    bys = data.draw(st.lists(st.frozensets(st.sampled_from(SALES.dimensions)), min_size=1, max_size=3))
+    sums = [Sums(by, data.draw(st.booleans())) for by in bys]
+    wanted = [{} for _ in sums]
+    for held in buckets:
+        value = encode_rows(SALES, held, cut)
+        add_rows(SALES, value, sums)
+        for one, total in zip(sums, wanted, strict=True):
+            for key, cell in decode_rows(SALES, value).items():
+                group = tuple(part if name in one.by else None for name, part in zip(SALES.dimensions, key, strict=True))
+                total.setdefault(group, Cell()).add(cell, sketches=one.sketches)
+    assert [one.cells for one in sums] == wanted
 
 
 def test_the_number_one_and_true_are_two_values():
