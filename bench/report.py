@@ -2,8 +2,8 @@
 
     python -m bench.report [--docs FOLDER]
 
-Reads what `bench.compare`, `bench.cost`, `bench.live` and `bench.paging` left in .cache/bench and puts it between the marks in
-the document.
+Reads what `bench.compare`, `bench.cost`, `bench.live`, `bench.paging` and `bench.pages` left in .cache/bench and puts it
+between the marks in the document.
 """
 
 from __future__ import annotations
@@ -468,6 +468,40 @@ def _s(values: Sequence[float], share: float) -> str:
     return f"{statistics.quantiles(values, n=100, method='inclusive')[round(share * 100) - 1]:.2f} s"
 
 
+# --- the pages of the console -----------------------------------------------------------------------------------------
+
+
+def pages(result: Result) -> list[str]:
+    """The tables of answers and views, with what they were taken on, in Markdown."""
+    answers = [
+        [f"`{address.removeprefix('/api/v1')}`", f"{one['first']:,.0f}", f"{one['first_cpu']:,.0f}", f"{one['p50']:,.0f}",
+         f"{one['p95']:,.0f}", f"{one['bytes'] / 1000:,.1f}"]
+        for address, one in result["answers"].items()
+    ]  # fmt: skip
+    views = [
+        [f"`{address}`", f"{one['paint']:,} ({one['paint_most']:,})", f"{one['drawn']:,} ({one['drawn_most']:,})",
+         f"{one['charts']}", f"{one['bytes'] / 1000:,.0f}"]
+        for address, one in (result.get("views") or {}).items()
+    ]  # fmt: skip
+    before, after = result["load"]
+    tabs, rows = result["tabs"], ", ".join(f"{count:,} of {name}" for name, count in result["rows"].items())
+    return [
+        f"{taken_on(result)} The machine's load was {before:.1f} when it began, {after:.1f} when it ended.",
+        "",
+        f"Rows of {result['cells']:,} cells: {rows}. The console took {result['peak_mb']:,} MB at the most.",
+        "",
+        *table(["data of", "first look, ms", "of it CPU, ms", "p50, ms", "p95, ms", "KB, compressed"], answers),
+        "",
+        f"{tabs['tabs']} tabs: {tabs['core']:.1%} of a core in {tabs['seconds']:g} s, {tabs['requests_s']:g} questions "
+        f"a second beside their streams; the whole machine was busy with {tabs['machine_cores']:g} cores.",
+        *(
+            ["", *table(["page", "first paint, ms (most)", "drawn, ms (most)", "charts", "KB, compressed"], views)]
+            if views
+            else []
+        ),
+    ]
+
+
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
@@ -514,6 +548,7 @@ SECTIONS: dict[str, tuple[Callable[[Result], list[str]], Callable[[Result], str]
     ),
     "live": (live, None, ""),
     "paging": (paging, None, ""),
+    "pages": (pages, None, ""),
 }
 """{section: (its table, its picture, what that shows)}."""
 

@@ -25,7 +25,7 @@ from console.events import EventStream
 from console.incident_api import incident_api
 from console.incident_site import incident_site
 from console.metrics import CONTENT_TYPE, exposition
-from console.pages_api import pages
+from console.pages_api import keep_warm, pages
 from console.problems import MEDIA_TYPE, Refused, problem, unknown
 from console.readings import AWAY
 from console.report_api import pages as report_pages
@@ -304,7 +304,7 @@ def application(desk: Desk | None = None, access: Access | None = None) -> FastA
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert desk is not None, "only a description"
-        async with desk.running():
+        async with desk.running(lambda: keep_warm(desk)):
             yield
         if access is not None:
             await access.close()

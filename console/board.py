@@ -13,7 +13,7 @@ import json
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -57,11 +57,18 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What listeners are told. `place`: where to go on after it, None for what is not repeated."""
+    """What listeners are told. `place`: where to go on after it, None for what is not repeated. `wire`: as it is sent, made
+    once for all of them."""
 
     kind: str
     data: str
     place: str | None = None
+    wire: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Its data is JSON, so it has no line break.
+        place = "" if self.place is None else f"id: {self.place}\n"
+        object.__setattr__(self, "wire", f"{place}event: {self.kind}\ndata: {self.data}\n\n".encode())
 
 
 class Full(RuntimeError):

@@ -116,13 +116,13 @@ class Desk:
         self.ready = False
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Follows alerts and rules, and ticks, until the block is left."""
+    async def running(self, *beside: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Follows alerts and rules, and ticks, until the block is left. beside: what else goes on meanwhile."""
         self._aside.start()
         self._pages_aside.start()
         follower, incidents = self.follower, self.incidents
         following = (follower.follow_topic, follower.follow_store, *incidents.tasks, *self.status.tasks)
-        running = (*following, self._follow_rules, self._tick)
+        running = (*following, self._follow_rules, self._tick, *beside)
         tasks = [asyncio.create_task(_again(one)) for one in running]
         self.ready = True
         try:

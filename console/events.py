@@ -43,26 +43,20 @@ class EventStream(Response):
     async def _pump(self, send: Send) -> None:
         try:
             with self._board.listening(self._after) as messages:
-                await _send(send, f"retry: {RETRY_MS}\n\n{encoded(Message('tick', self._tick))}")
+                await _send(send, b"retry: %d\n\n%b" % (RETRY_MS, Message("tick", self._tick).wire))
                 async for message in messages:
-                    await _send(send, encoded(message))
+                    await _send(send, message.wire)
         except (Full, Slow):
             pass  # it comes back by itself
-        await _send(send, "", more=False)
+        await _send(send, b"", more=False)
 
 
-async def _send(send: Send, text: str, *, more: bool = True) -> None:
+async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
     """Raises TimeoutError where it is not taken."""
     async with asyncio.timeout(TAKEN_WITHIN_S):
-        await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+        await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def encoded(message: Message) -> str:
-    """As it goes over the wire. Its data is JSON, so it has no line break."""
-    place = "" if message.place is None else f"id: {message.place}\n"
-    return f"{place}event: {message.kind}\ndata: {message.data}\n\n"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from console import brief, health, kpis
 from console.board import Event
@@ -67,6 +67,13 @@ class Facts:
     firing: Sequence[Event]
     rules: int
     incidents: Sequence[Incident] = ()
+    _minutes: dict[int, _Figures] = field(default_factory=dict, init=False, compare=False)
+
+    def minute(self, start: int) -> _Figures:
+        """The figures of a minute of the last hour."""
+        if start not in self._minutes:
+            self._minutes[start] = _figures(self.minutes.get(start, {}))
+        return self._minutes[start]
 
     @property
     def five(self) -> Totals:
@@ -218,7 +225,7 @@ def _trend(facts: Facts, of: Callable[[_Figures], float | None], least: int = EN
     window, first = windows(facts.now_ms)[1], min(facts.minutes, default=facts.now_ms)
     found: list[float | None] = []
     for start in range(window.start_ms, window.end_ms, MINUTE_MS):
-        figures = _figures(facts.minutes.get(start, {}))
+        figures = facts.minute(start)
         told = start >= first and (start + MINUTE_MS < window.end_ms or figures.finished >= least)
         one = of(figures) if told else None
         found.append(None if one is None else round(float(one), 4))

@@ -180,6 +180,14 @@ class PaymentsPage(Page):
 
 
 @dataclass(frozen=True, slots=True)
+class Weekly:
+    """What was found out of the weeks before: kept as long as they are the same."""
+
+    slices: Sliced = field(default_factory=Sliced)
+    shares: dict[tuple[object, ...], usual.Share | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """What was read. `steps`, `money`, `latency`, `enrolled` and `changed`: by the step; `apart`: the steps of each provider;
     `total`: of all steps, by every dimension of a slice; of the weeks before by the hour, the latest week first. `recent`: what
@@ -209,6 +217,7 @@ class Held:
     opinions: Totals = field(default_factory=dict)
     lag: Totals = field(default_factory=dict)
     changed: Mapping[int, Totals] = field(default_factory=dict)
+    weekly: Weekly = field(default_factory=Weekly, compare=False)
 
 
 NOTHING = Held()
@@ -216,39 +225,44 @@ NOTHING = Held()
 
 async def read(series: Series, view: View, now_ms: int) -> Held:
     """Raises what redis raises when it is away."""
+    last = _last_hour(now_ms)
+    beside = (APART, MONEY, LATENCY, *((ALL, REASONS) if view.window == last.window else ()))
+    steps = await series.steps(LINES, view, beside)
     now, recent = await _recent(series, view, now_ms, LENGTHS_MS[1:])
     judged, verdict = await _recent(series, view, now_ms, LENGTHS_MS[:1], (now, recent))
     hour = usual.weeks_before(now)
     banded = view.window.end_ms - view.window.start_ms <= usual.LONGEST_MS
     earlier = usual.hours(view.before(usual.WEEK_MS).window)
-    recent_weeks = tuple([await series.steps(ALL, one) for one in hour])
+    recent_weeks = tuple([await series.steps(ALL, one, (APART, REASONS)) for one in hour])
+    weeks = tuple([await series.steps(APART, one) for one in usual.weeks_before(view.window)]) if banded else ()
     fine = View(view.window, view.resolution, RESOLUTIONS[view.resolution].width_ms, view.live)
     return Held(
-        steps=await series.steps(LINES, view, (APART, MONEY, LATENCY)),
+        steps=steps,
         apart=by_provider(await series.steps(APART, view)),
-        total=await series.totals(ALL, view.window),
+        total=await series.totals(ALL, view.window, (REASONS,)),
         money=await series.steps(MONEY, view),
         now=now,
         recent=recent,
         judged=judged,
         verdict=verdict,
-        minutes=await series.steps(ALL, _last_hour(now_ms)) if view.live else {},
+        minutes=await series.steps(ALL, last) if view.live else {},
         day={}
         if sum(map(bool, recent_weeks)) >= usual.LEAST_WEEKS
         else await series.totals(ALL, day_before(now, now_ms)),
         latency=await series.steps(LATENCY, view),
         recent_latency=await series.totals(SPEED, now),
         reasons=await series.totals(REASONS, view.window),
-        weeks=tuple([await series.steps(APART, one) for one in usual.weeks_before(view.window)]) if banded else (),
+        weeks=weeks,
         recent_weeks=recent_weeks,
         latency_before=await series.totals(LATENCY, hour[0].window),
-        before=await series.totals(ALL, earlier),
+        before=await series.totals(ALL, earlier, (REASONS,)),
         reasons_before=await series.totals(REASONS, earlier),
         enrolled=await series.steps(STEPS, view),
         enrolled_before=await series.totals(STEPS, earlier),
         opinions=await series.totals(OPINIONS, view.window),
         lag=await series.totals(LAG, now),
         changed=await series.steps(marks.CHANGES, fine),
+        weekly=series.remembered((*recent_weeks, *weeks), Weekly),
     )
 
 
@@ -293,8 +307,8 @@ def day_before(now: Window, now_ms: int) -> Window:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the page is made of. `guard`: the baseline of the volume of all payments, where the leader has learned one. `slices`:
-    of what is held."""
+    """What the page is made of. `guard`: the baseline of the volume of all payments, where the leader has learned one.
+    `slices`: of what is held."""
 
     now_ms: int
     view: View
@@ -391,16 +405,18 @@ def _unknown(facts: Facts) -> list[Stretch]:
 
 def _usual_share(facts: Facts, name: str, ms: int | None = None, /, **named: str) -> usual.Share | None:
     """A share as it usually is at this hour (that of now unless said), for one slice or all."""
-    weeks = usual.of_hour(
-        facts.held.recent_weeks if ms is None else facts.held.weeks, facts.held.now.start_ms if ms is None else ms
-    )
-    found: list[tuple[float, float]] = []
-    for cells in weeks:
-        mine = facts.slices.where(cells, **named)
-        finished, rate = count_of(mine), figure_of(name, mine)
-        if rate is not None:
-            found.append((rate * finished, finished))
-    return usual.share(found)
+    held, weekly = facts.held, facts.held.weekly
+    hour = held.now.start_ms if ms is None else ms
+    asked = (name, ms is None, hour - hour % HOUR, *named.items())
+    if asked not in weekly.shares:
+        found: list[tuple[float, float]] = []
+        for cells in usual.of_hour(held.recent_weeks if ms is None else held.weeks, hour):
+            mine = weekly.slices.where(cells, **named)
+            finished, rate = count_of(mine), figure_of(name, mine)
+            if rate is not None:
+                found.append((rate * finished, finished))
+        weekly.shares[asked] = usual.share(found)
+    return weekly.shares[asked]
 
 
 def _usually(facts: Facts, name: str, **named: str) -> float | None:

@@ -14,8 +14,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from console.readings import ANSWER_WITHIN_S, MINUTE_MS, Totals, Window
+from console.readings import MINUTE_MS, Totals, Window
 from console.span import View
 from rollups.cells import Cell
 from rollups.rows import Sums, add_rows
@@ -26,8 +27,10 @@ KEPT_CELLS = 400_000
 """Of all pages together: some 150 MB at the most, without sketches."""
 KEPT_SUMS = 60
 """Of windows, beside their steps."""
-READ_IN_TURN = 60
-"""Rows that are read for one page before others have their turn."""
+KEPT_MADE = 20
+"""Of what pages make of steps."""
+READ_IN_TURN, TURN_WITHIN_S = 40, 8.0
+"""Rows that are read for one page before others have their turn, and how long the store may take for that."""
 _LARGE = {"1m": 10 * MINUTE_MS, "1h": DAY}
 SETTLED_MS = 120_000
 """A step that ended so long ago is read as it stands; one that is younger still changes, and is made of finer ones."""
@@ -46,6 +49,7 @@ class Cut:
 
 TotalsOf = Callable[[Sequence[Cut], Window], Awaitable[Mapping[str, Totals]]]
 """Reads what a window holds of some cuts, each of another table: by table."""
+T = TypeVar("T")
 _Place = tuple[Cut, str, int]
 """A cut at a resolution, by the step."""
 
@@ -60,6 +64,7 @@ class Series:
         self._lost: dict[tuple[str, str, int], dict[int, set[Cut]]] = {}
         """Table, resolution and step → start → cuts of which that step was forgotten: they are read again together."""
         self._sums: OrderedDict[tuple[Cut, Window], Totals] = OrderedDict()
+        self._made: OrderedDict[tuple[int, ...], tuple[list[Totals], Any]] = OrderedDict()
         self._marks: dict[str, Mark] = {}
         self._cells = 0
         self._reading = asyncio.Lock()
@@ -68,37 +73,44 @@ class Series:
         """What each step of the view holds, by its start; steps without anything are left out. beside: cuts of the same table
         that are asked for next, for which the rows that are read now need not be read again."""
         place = cut, view.resolution, view.step_ms
-        async with asyncio.timeout(ANSWER_WITHIN_S * 2):
-            while True:
-                async with self._reading:
-                    await self._refresh(cut.table)
-                    if await self._fill(place, view.window, beside):
-                        found = {start: cells for start, cells in self._held(place, view.window) if cells}
-                        self._trim()
-                        return found
+        while True:
+            async with asyncio.timeout(TURN_WITHIN_S), self._reading:
+                await self._refresh(cut.table)
+                if await self._fill(place, view.window, beside):
+                    found = {start: cells for start, cells in self._held(place, view.window) if cells}
+                    self._trim()
+                    return found
 
     async def totals(self, cut: Cut, window: Window, beside: Sequence[Cut] = ()) -> Totals:
         """What the window holds, in whole 10 s; `beside` as of `steps`."""
-        async with asyncio.timeout(ANSWER_WITHIN_S * 2):
-            while True:
-                async with self._reading:
-                    await self._refresh(cut.table)
-                    calm, rest = _parted(window, self._now_ms() - CALM_MS)
-                    before = self._sums.get((cut, calm))
-                    if before is None:
-                        before = await self._sum(cut, calm, beside)
-                    since = None if before is None else await self._sum(cut, rest, beside)
-                    if before is None or since is None:
-                        continue
-                    self._sums[cut, calm] = before
-                    self._sums.move_to_end((cut, calm))
-                    if len(self._sums) > KEPT_SUMS:
-                        self._sums.popitem(last=False)
+        while True:
+            async with asyncio.timeout(TURN_WITHIN_S), self._reading:
+                await self._refresh(cut.table)
+                calm, rest = _parted(window, self._now_ms() - CALM_MS)
+                before = self._sums.pop((cut, calm), None)
+                if before is None:
+                    before = await self._sum(cut, calm, beside)
+                if before is None:
+                    continue
+                self._sums[cut, calm] = before
+                if len(self._sums) > KEPT_SUMS:
+                    self._sums.popitem(last=False)
+                total: Totals = {}
+                add(total, before, cut.sketches)
+                if await self._sum(cut, rest, beside, total) is not None:
                     self._trim()
-                    total: Totals = {}
-                    add(total, before, cut.sketches)
-                    add(total, since, cut.sketches)
                     return total
+
+    def remembered(self, of: Sequence[Mapping[int, Totals]], make: Callable[[], T]) -> T:
+        """What was made of these steps, made anew once one of them is another."""
+        parts = [cells for steps in of for cells in steps.values()]
+        key = tuple(map(id, parts))
+        held = self._made.pop(key, None) or (parts, make())  # as long as the parts are held, nothing else has their ids
+        self._made[key] = held
+        if len(self._made) > KEPT_MADE:
+            self._made.popitem(last=False)
+        found: T = held[1]
+        return found
 
     async def _refresh(self, table: str) -> None:
         """Forgets what changed since the last time."""
@@ -118,8 +130,10 @@ class Series:
             if cut.table == table and (changed is None or any(window.start_ms <= at < window.end_ms for at in changed)):
                 del self._sums[one]
 
-    async def _sum(self, cut: Cut, window: Window, beside: Sequence[Cut]) -> Totals | None:
-        """What the window holds; None while something is left to be read."""
+    async def _sum(
+        self, cut: Cut, window: Window, beside: Sequence[Cut], into: Totals | None = None
+    ) -> Totals | None:
+        """What the window holds, added to what is given; None while something is left to be read."""
         places = [
             ((cut, resolution, step), part)
             for resolution, start, end in window.pieces()
@@ -128,7 +142,7 @@ class Series:
         for place, part in places:
             if not await self._fill(place, part, beside):
                 return None
-        total: Totals = {}
+        total: Totals = {} if into is None else into
         for place, part in places:
             for _, cells in self._held(place, part):
                 add(total, cells, cut.sketches)
@@ -140,13 +154,14 @@ class Series:
         kept = self._kept.setdefault(place, OrderedDict())
         missing = [start for start in range(window.start_ms, window.end_ms, step) if start not in kept]
         parts, young = _parts(resolution, step), self._now_ms() - SETTLED_MS - step
-        old = [start for start in missing if parts is None or start < young]
+        finer = None if parts is None else (cut, *parts)
+        old = [start for start in missing if finer is None or (start < young and not self._has(finer, start, step))]
         some = old[: max(1, READ_IN_TURN * RESOLUTIONS[resolution].width_ms // step)]
         await self._read(place, some, beside)
-        if parts is None or len(some) < len(old):
+        if finer is None or len(some) < len(old):
             return len(some) == len(old)
-        for start in missing[len(old) :]:
-            finer, part = (cut, *parts), Window(start, start + step)
+        for start in (start for start in missing if start not in kept):
+            part = Window(start, start + step)
             if not await self._fill(finer, part, beside):
                 return False
             total: Totals = {}
@@ -154,6 +169,11 @@ class Series:
                 add(total, cells, cut.sketches)
             self._keep(place, start, total)
         return True
+
+    def _has(self, place: _Place, start: int, length: int) -> bool:
+        """Whether all steps of a stretch are kept."""
+        kept = self._kept.get(place, ())
+        return all(one in kept for one in range(start, start + length, place[2]))
 
     async def _read(self, place: _Place, starts: Sequence[int], beside: Sequence[Cut]) -> None:
         """Reads steps, in runs that follow one another. Each is kept once it is whole: who is out of time goes on there."""

@@ -19,6 +19,7 @@ from console.readings import AWAY
 from console.sessions import link
 from rules.loader import RuleSet
 from runtime.clock import Clock
+from runtime.guard import collect_seldom
 from runtime.settings import Settings, SettingsError, secret_in
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ async def serve(
         while not server.started and not serving.done():
             await asyncio.sleep(0.02)
         if server.started:
+            collect_seldom()
             address = address_of(listening)
             on_ready(address, None if offer_to is None else await _offer(access, offer_to, address))
         await serving

@@ -50,16 +50,17 @@ class Sliced:
 
     def where(self, cells: Cells, **named: str) -> Mapping[Key, Cell]:
         """The cells that have these values."""
-        if not named:
-            return cells
-        place = id(cells), tuple(named)
-        held = self._groups.get(place)
+        return self.groups(cells, tuple(named)).get(tuple(named.values()), {}) if named else cells
+
+    def groups(self, cells: Cells, names: tuple[str, ...]) -> Mapping[Key, Mapping[Key, Cell]]:
+        """By the values of these dimensions, the cells that have them."""
+        held = self._groups.get((id(cells), names))
         if held is None:
-            held = self._groups[place] = cells, {}  # as long as they are held, nothing else has their id
-            at = [AT[name] for name in named]
+            held = self._groups[id(cells), names] = cells, {}  # as long as they are held, nothing else has their id
+            at = [AT[name] for name in names]
             for key, cell in cells.items():
                 held[1].setdefault(tuple([key[one] for one in at]), {})[key] = cell
-        return held[1].get(tuple(named.values()), {})
+        return held[1]
 
 
 def where(cells: Cells, **named: str) -> Mapping[Key, Cell]:
@@ -107,13 +108,18 @@ def all_of(cells: Cells, usual: Callable[[Mapping[str, str]], float | None]) -> 
     """Every slice that holds a payment. usual: the share that usually fails of one, None where that is not known: then the
     target counts."""
     found: list[Slice] = []
+    counts: dict[tuple[str, ...], tuple[int, int]] = {}
+    for values, held in Sliced().groups(cells, SLICED).items():
+        counts[tuple(map(str, values))] = count_of(held), failed_of(held)
     for n in range(len(SLICED) + 1):
-        for names in combinations(SLICED, n):
-            groups: dict[tuple[str, ...], dict[Key, Cell]] = {}
-            for key, cell in cells.items():
-                groups.setdefault(tuple(str(key[AT[name]]) for name in names), {})[key] = cell
-            for values, held in groups.items():
-                finished, failed = count_of(held), failed_of(held)
+        for places in combinations(range(len(SLICED)), n):
+            names = [SLICED[place] for place in places]
+            sums: dict[tuple[str, ...], tuple[int, int]] = {}
+            for every, (finished, failed) in counts.items():
+                shared = tuple([every[place] for place in places])
+                before = sums.get(shared, (0, 0))
+                sums[shared] = before[0] + finished, before[1] + failed
+            for values, (finished, failed) in sums.items():
                 if finished:
                     named = dict(zip(names, values, strict=True))
                     share = usual(named) if failed >= ENOUGH else None

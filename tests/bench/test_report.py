@@ -281,7 +281,7 @@ def test_only_what_was_measured_is_written(tmp_path: Path) -> None:
 
 def test_the_document_has_a_place_for_every_figure() -> None:
     document = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
-    assert list(SECTIONS) == ["compare", "cost", "live", "paging"]
+    assert list(SECTIONS) == ["compare", "cost", "live", "paging", "pages"]
     for name in SECTIONS:
         marked(document, name, [])
 
