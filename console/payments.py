@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import Field
 
@@ -189,10 +190,10 @@ class Weekly:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was read. `steps`, `money`, `latency`, `enrolled` and `changed`: by the step; `apart`: the steps of each provider;
-    `total`: of all steps, by every dimension of a slice; of the weeks before by the hour, the latest week first. `recent`: what
-    is looked at as now, and `verdict` what states are made of, with their windows; `minutes`: the last hour; `day`: the 24
-    hours before now, where no earlier week is known."""
+    """What was read. `steps`, `money`, `latency` (its QUANTILES), `enrolled` and `changed`: by the step; `apart`: the steps of
+    each provider; `total`: of all steps, by every dimension of a slice; of the weeks before by the hour, the latest week first.
+    `recent`: what is looked at as now, and `verdict` what states are made of, with their windows; `minutes`: the last hour;
+    `day`: the 24 hours before now, where no earlier week is known."""
 
     steps: Mapping[int, Totals] = field(default_factory=dict)
     apart: Mapping[str, Mapping[int, Totals]] = field(default_factory=dict)
@@ -204,7 +205,7 @@ class Held:
     verdict: Totals = field(default_factory=dict)
     minutes: Mapping[int, Totals] = field(default_factory=dict)
     day: Totals = field(default_factory=dict)
-    latency: Mapping[int, Totals] = field(default_factory=dict)
+    latency: Mapping[int, Sequence[float | None]] = field(default_factory=dict)
     recent_latency: Totals = field(default_factory=dict)
     reasons: Totals = field(default_factory=dict)
     weeks: tuple[Mapping[int, Totals], ...] = ()
@@ -249,7 +250,10 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         day={}
         if sum(map(bool, recent_weeks)) >= usual.LEAST_WEEKS
         else await series.totals(ALL, day_before(now, now_ms)),
-        latency=await series.steps(LATENCY, view),
+        latency={
+            start: series.remembered("percentiles", [cells], partial(_percentiles, cells))
+            for start, cells in (await series.steps(LATENCY, view)).items()
+        },
         recent_latency=await series.totals(SPEED, now),
         reasons=await series.totals(REASONS, view.window),
         weeks=weeks,
@@ -262,7 +266,7 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         opinions=await series.totals(OPINIONS, view.window),
         lag=await series.totals(LAG, now),
         changed=await series.steps(marks.CHANGES, fine),
-        weekly=series.remembered((*recent_weeks, *weeks), Weekly),
+        weekly=series.remembered("weeks", [cells for week in (*recent_weeks, *weeks) for cells in week.values()], Weekly),
     )
 
 
@@ -351,7 +355,6 @@ def payments(facts: Facts) -> PaymentsPage:
     if incident is not None and view.live:
         why = [*why, f" Incident {incident.number} is open: {incident.title}"]
     providers = _providers(facts)
-    latency = _percentiles(facts, *QUANTILES)
     failed, finished = (
         sum(cell.count for key, cell in held.reasons.items() if key[AT["outcome"]] in wanted)
         for wanted in (("failed",), FINISHED)
@@ -369,10 +372,10 @@ def payments(facts: Facts) -> PaymentsPage:
         now_start=now.start_ms,
         now_end=now.end_ms,
         judged=_long(facts, held.judged).lower(),
-        tiles=_tiles(facts, latency[QUANTILES.index(0.95)]),
+        tiles=_tiles(facts),
         success=_success(facts),
         volume=_volume(facts),
-        latency=_lines(facts, dict(zip((f"p{q * 100:g}" for q in QUANTILES), latency, strict=True))),
+        latency=_lines(facts, {f"p{q * 100:g}": _latency(facts, q) for q in QUANTILES}),
         providers=providers[:PROVIDERS_SHOWN],
         others=max(0, len(providers) - PROVIDERS_SHOWN),
         heat=_heat(facts),
@@ -521,7 +524,7 @@ def _beside(facts: Facts, named: Slice) -> Words:
 
 def _slowest(facts: Facts) -> tuple[Mark, Words, Words] | None:
     """The provider that is slowest, beyond the target."""
-    found: list[tuple[float, str, dict[Key, Cell]]] = []
+    found: list[tuple[float, str, Mapping[Key, Cell]]] = []
     for name in values_of(facts.held.recent_latency, "provider"):
         cells = facts.slices.where(facts.held.recent_latency, provider=name)
         mean = figure_of("avg_payment_latency", cells)
@@ -647,24 +650,21 @@ def _usual_count(facts: Facts, start: int, width_ms: int) -> usual.Edges | None:
     return usual.count(weeks, width_ms)
 
 
-def _percentiles(facts: Facts, *qs: float) -> list[list[float | None]]:
-    """Of each step, the latency below which these shares of the payments that finished lie."""
-    signal = shipped()["p95_payment_latency"]
-    found: dict[int, list[float | None]] = {}
-    for start, cells in facts.held.latency.items():
-        finished = [(key, cell) for key, cell in cells.items() if key[AT["outcome"]] in FINISHED]
-        found[start] = kpis.percentiles(signal, finished, qs)
-    nothing: list[float | None] = [None] * len(qs)
-    return [
-        _each(facts, lambda start, _, at=at: found.get(start, nothing)[at], OPEN_FROM, facts.held.latency)  # type: ignore[misc]
-        for at in range(len(qs))
-    ]
+def _percentiles(cells: Totals) -> list[float | None]:
+    """The latencies below which the shares of QUANTILES lie of the payments that finished."""
+    finished = ((key, cell) for key, cell in cells.items() if key[AT["outcome"]] in FINISHED)
+    return kpis.percentiles(shipped()["p95_payment_latency"], finished, QUANTILES)
+
+
+def _latency(facts: Facts, q: float) -> list[float | None]:
+    at, held = QUANTILES.index(q), facts.held.latency
+    return _each(facts, lambda start, _: held[start][at] if start in held else None, OPEN_FROM)
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------------
 
 
-def _tiles(facts: Facts, latency: list[float | None]) -> list[Tile]:
+def _tiles(facts: Facts) -> list[Tile]:
     recent, lagged = facts.held.recent, facts.held.recent_latency
     before = (
         next(iter(usual.of_hour(facts.held.recent_weeks, facts.held.now.start_ms)), {})
@@ -718,7 +718,7 @@ def _tiles(facts: Facts, latency: list[float | None]) -> list[Tile]:
         of_share("Declined by a bank", "payment_decline_rate", "ok"),
         tile("Payments a minute", finished / minutes if minutes > 0 else None, an_hour, few, "",
              _volume(facts).lines["Payments"], "ok" if finished else "nodata"),
-        tile("Latency, p95", p95, p95_before, few, "s", latency, slow),
+        tile("Latency, p95", p95, p95_before, few, "s", _latency(facts, 0.95), slow),
         tile("A payment, mean" if main is None else f"A payment, mean in {main}", a_payment(recent), a_payment(before),
              lambda one: f"{unit}{NB}{grouped(round(one))}", "",
              _each(facts, lambda _, cells: a_payment(cells), OPEN_FROM, facts.held.money)),
@@ -912,8 +912,8 @@ def _revenue(facts: Facts) -> list[Taken]:
     found = []
 
     def taken(cells: Mapping[Key, Cell], currency: str) -> tuple[int, int]:
-        mine = facts.slices.where(cells, outcome="succeeded", currency=currency)
-        return sum(cell.stats[at].total for cell in mine.values()), sum(cell.count for cell in mine.values())
+        mine = where(cells, outcome="succeeded", currency=currency).values()
+        return sum([cell.stats[at].total for cell in mine]), sum([cell.count for cell in mine])
 
     for currency in values_of(paid, "currency"):
         total, n = taken(paid, currency)

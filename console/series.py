@@ -27,7 +27,7 @@ KEPT_CELLS = 400_000
 """Of all pages together: some 150 MB at the most, without sketches."""
 KEPT_SUMS = 60
 """Of windows, beside their steps."""
-KEPT_MADE = 20
+KEPT_MADE = 2_000
 """Of what pages make of steps."""
 READ_IN_TURN, TURN_WITHIN_S = 40, 8.0
 """Rows that are read for one page before others have their turn, and how long the store may take for that."""
@@ -64,7 +64,7 @@ class Series:
         self._lost: dict[tuple[str, str, int], dict[int, set[Cut]]] = {}
         """Table, resolution and step → start → cuts of which that step was forgotten: they are read again together."""
         self._sums: OrderedDict[tuple[Cut, Window], Totals] = OrderedDict()
-        self._made: OrderedDict[tuple[int, ...], tuple[list[Totals], Any]] = OrderedDict()
+        self._made: OrderedDict[tuple[object, ...], tuple[Sequence[Totals], Any]] = OrderedDict()
         self._marks: dict[str, Mark] = {}
         self._cells = 0
         self._reading = asyncio.Lock()
@@ -101,11 +101,10 @@ class Series:
                     self._trim()
                     return total
 
-    def remembered(self, of: Sequence[Mapping[int, Totals]], make: Callable[[], T]) -> T:
+    def remembered(self, what: str, of: Sequence[Totals], make: Callable[[], T]) -> T:
         """What was made of these steps, made anew once one of them is another."""
-        parts = [cells for steps in of for cells in steps.values()]
-        key = tuple(map(id, parts))
-        held = self._made.pop(key, None) or (parts, make())  # as long as the parts are held, nothing else has their ids
+        key = (what, *map(id, of))
+        held = self._made.pop(key, None) or (of, make())  # as long as the steps are held, nothing else has their ids
         self._made[key] = held
         if len(self._made) > KEPT_MADE:
             self._made.popitem(last=False)

@@ -65,7 +65,11 @@ class Sliced:
 
 def where(cells: Cells, **named: str) -> Mapping[Key, Cell]:
     """The cells that have these values."""
-    return Sliced().where(cells, **named)
+    found = cells.items()
+    for name, value in named.items():
+        at = AT[name]
+        found = {one: cell for one, cell in found if one[at] == value}.items()
+    return dict(found)
 
 
 def values_of(cells: Cells, name: str) -> list[str]:
