@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -13,6 +14,7 @@ from console.shapes import Shape
 from console.span import From, Length, To, View, view_of
 
 T = TypeVar("T")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 PACKED_FROM = 1_000
 """Less is sent as it is."""
 
@@ -39,12 +41,15 @@ def told(request: Request, answer: Shape) -> Response:
     return packed(request, answer.encoded, lambda: answer.packed, "application/json")
 
 
-def packed(request: Request, content: bytes, pack: Callable[[], bytes], media_type: str, **headers: str) -> Response:
-    """Content that is compressed already, for who takes gzip."""
-    headers = {"Vary": "Accept-Encoding", **headers}
-    if len(content) >= PACKED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(pack(), headers=headers | {"Content-Encoding": "gzip"}, media_type=media_type)
-    return Response(content, headers=headers, media_type=media_type)
+def packed(
+    request: Request, content: bytes, pack: Callable[[], bytes | None], kind: str, headers: Mapping[str, str] = NOTHING
+) -> Response:
+    """Content that is compressed already, for who takes gzip. pack: None for what gzip would not make less."""
+    if len(content) < PACKED_FROM or (less := pack()) is None:
+        return Response(content, headers=dict(headers), media_type=kind)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(less, headers={**headers, "Vary": "Accept-Encoding", "Content-Encoding": "gzip"}, media_type=kind)
+    return Response(content, headers={**headers, "Vary": "Accept-Encoding"}, media_type=kind)
 
 
 class Gone(Exception):

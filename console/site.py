@@ -46,4 +46,4 @@ async def static(request: Request, name: Annotated[str, Path(max_length=64)]) ->
     headers = {"ETag": found.tag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == found.tag:
         return Response(status_code=304, headers=headers)
-    return packed(request, found.content, lambda: found.packed, found.type, **headers)
+    return packed(request, found.content, lambda: found.packed, found.type, headers)

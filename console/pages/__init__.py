@@ -41,10 +41,10 @@ _BLANK = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that a page loads. packed: in gzip, where that is less."""
+    """A file that a page loads. packed: in gzip; None for what is compressed as it is."""
 
     content: bytes
-    packed: bytes
+    packed: bytes | None
     type: str
     tag: str
 
@@ -101,8 +101,9 @@ def files() -> dict[str, File]:
     for path in sorted((*(FOLDER / "static").iterdir(), *(FOLDER / "vendor").iterdir())):
         if path.suffix in _TYPES:
             content = path.read_bytes()
-            packed = gzip.compress(content, mtime=0)
-            found[path.name] = File(content, packed, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+            packed = None if path.suffix == ".woff2" else gzip.compress(content, mtime=0)
+            tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+            found[path.name] = File(content, packed, _TYPES[path.suffix], tag)
     return found
 
 

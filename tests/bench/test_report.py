@@ -28,6 +28,7 @@ from bench.report import (
     lines,
     live,
     marked,
+    pages,
     plain,
     table,
     write,
@@ -284,6 +285,24 @@ def test_the_document_has_a_place_for_every_figure() -> None:
     assert list(SECTIONS) == ["compare", "cost", "live", "paging", "pages"]
     for name in SECTIONS:
         marked(document, name, [])
+
+
+SEEN = {"paint": 90, "paint_most": 120, "drawn": 300, "drawn_most": 410, "charts": 1, "bytes": 150_400}
+
+
+@pytest.mark.parametrize("views", [None, {"/": SEEN}])
+def test_pages_are_told_with_what_was_seen_of_them(views: dict[str, Any] | None) -> None:
+    told = pages(
+        HEAD
+        | {
+            "cells": 1_000, "rows": {"1h": 9_504}, "load": [0.1, 1.2], "peak_mb": 400, "views": views,
+            "answers": {"/api/v1/overview": {"first": 912.4, "first_cpu": 700, "p50": 12.1, "p95": 31.7, "bytes": 737}},
+            "tabs": {"tabs": 100, "core": 0.1234, "seconds": 60, "requests_s": 21.5, "machine_cores": 0.8},
+        }
+    )  # fmt: skip
+    assert "| `/overview` | 912 | 700 | 12 | 32 | 0.7 |" in told
+    assert any(line.startswith("100 tabs: 12.3% of a core in 60 s") for line in told)
+    assert ("| `/` | 90 (120) | 300 (410) | 1 | 150 |" in told) == bool(views)
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
@@ -79,6 +80,28 @@ async def test_files_have_a_type_and_a_tag(client: httpx.AsyncClient, name: str,
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
     again = await client.get(f"/static/{name}", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_what_is_compressed_beforehand_is_the_same(client: httpx.AsyncClient) -> None:
+    for name in files():
+        plain = await client.get(f"/static/{name}", headers={"Accept-Encoding": "identity"})
+        answer = await client.get(f"/static/{name}", headers={"Accept-Encoding": "gzip"})
+        packed = answer.headers.get("content-encoding") == "gzip"
+        assert packed == (name.rpartition(".")[2] != "woff2" and len(plain.content) >= 1_000)
+        assert answer.content == plain.content and answer.headers["etag"] == plain.headers["etag"]
+        assert int(answer.headers["content-length"]) <= len(plain.content)
+
+
+async def test_who_ask_at_once_are_told_the_same(client: httpx.AsyncClient, held: Held) -> None:
+    await held.tell()
+    await held.write("payments", {OPEN_MS: [paid(500)]})
+    for place in ("payments", "rules", "system"):
+        address = f"/api/v1/pages/{place}"
+        answers = await asyncio.gather(
+            *(client.get(address, headers={"Accept-Encoding": how}) for how in ("gzip", "identity", "gzip"))
+        )
+        assert [answer.headers.get("content-encoding") for answer in answers] == ["gzip", None, "gzip"]
+        assert len({answer.text for answer in answers}) == 1
 
 
 @pytest.mark.parametrize("name", ["shell.html", "__init__.py", "..%2fshell.html", "nothing.css"])

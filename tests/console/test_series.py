@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -41,7 +42,7 @@ def projected(cut: Cut, cells: dict[Key, Cell]) -> dict[Key, Cell]:
         group = tuple(
             part if name in cut.by else None for name, part in zip(TABLES[cut.table].dimensions, key, strict=True)
         )
-        total.setdefault(group, Cell()).add(cell)
+        total.setdefault(group, Cell()).add(cell, sketches=cut.sketches)
     return total
 
 
@@ -50,7 +51,7 @@ async def direct(tables: TableStore, cut: Cut, window: Window) -> dict[Key, Cell
     total: dict[Key, Cell] = {}
     async for rows in tables.chunks(cut.table, "10s", window.start_ms, window.end_ms):
         for held in rows.values():
-            module.add(total, projected(cut, held), True)
+            module.add(total, projected(cut, held), cut.sketches)
     return total
 
 
@@ -159,6 +160,68 @@ async def test_nothing_is_read_again_that_did_not_change(tables: TableStore, mon
     again = await reader.steps(CUT, view)
     assert asked == [("1m", late, late + MINUTE_MS)]
     assert sum(cell.count for cell in again[late].values()) == 7
+
+
+async def test_a_row_that_changed_is_read_once_for_all_who_kept_it(
+    tables: TableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = View(Window(END - HOUR, END), "1m", MINUTE_MS, True)
+    others = [Cut("payments", frozenset(by)) for by in ((), ("outcome",), ("outcome", "fault"))]
+    now = NOW_MS - NOW_MS % FINE_MS
+    await tables.write("payments", {now: cells("payments", [paid(5)])}, {})
+    reader = Series(tables, lambda: NOW_MS)
+    for cut in (CUT, *others):
+        await reader.steps(cut, view)
+    await tables.write("payments", {now: cells("payments", [paid(7), failed(2)])}, {})
+    asked: list[tuple[str, int, int]] = []
+    packed = tables.packed
+
+    def spied(table: str, resolution: str, start: int, end: int) -> object:
+        asked.append((resolution, start, end))
+        return packed(table, resolution, start, end)
+
+    monkeypatch.setattr(tables, "packed", spied)
+    for cut in (CUT, *others):
+        assert module.whole(await reader.steps(cut, view), True) == await direct(tables, cut, view.window)
+    assert asked == [("10s", now, now + FINE_MS)]
+
+
+async def test_a_long_look_lets_others_have_their_turn(tables: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_IN_TURN", 10)
+    start, end = END - 5 * HOUR, END - HOUR
+    await tables.write("payments", {at: cells("payments", [paid(5)]) for at in range(start, end, MINUTE_MS)}, {})
+    reader = Series(tables, lambda: NOW_MS)
+    order: list[str] = []
+
+    async def look(name: str, window: Window) -> None:
+        assert await reader.steps(CUT, View(window, "1m", MINUTE_MS, False))
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(look("long", Window(start, end)))
+        group.create_task(look("short", Window(end - 10 * MINUTE_MS, end)))
+    assert order == ["short", "long"]
+
+
+async def test_what_was_made_of_steps_is_made_again_once_one_is_another(tables: TableStore) -> None:
+    view = View(Window(END - 2 * HOUR, END), "1m", MINUTE_MS, True)
+    late = END - 90 * MINUTE_MS
+    await tables.write("payments", {late: cells("payments", [paid(5)]), late + HOUR: cells("payments", [paid(1)])}, {})
+    reader = Series(tables, lambda: NOW_MS)
+    made = 0
+
+    async def count() -> int:
+        def make() -> int:
+            nonlocal made
+            made += 1
+            return sum(cell.count for held in steps for cell in held.values())
+
+        steps = [*(await reader.steps(CUT, view)).values()]
+        return reader.remembered("count", steps, make)
+
+    assert (await count(), await count(), made) == (6, 6, 1)
+    await tables.write("payments", {late: cells("payments", [paid(7)])}, {})
+    assert (await count(), made) == (8, 2)
 
 
 async def test_who_reads_seldom_forgets_everything_when_too_much_changed(tables: TableStore) -> None:
