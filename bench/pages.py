@@ -51,7 +51,7 @@ from rollups.tables import DAY, HOUR, RESOLUTIONS, TableStore
 from runtime.settings import Settings
 from runtime.tasks import end
 from schemas.events import DATA_OF
-from schemas.tables import TABLES, Key, Table, Value
+from schemas.tables import EVENT, TABLES, Key, Table, Value
 from tests.console.rows import status
 
 FINE_MS, MINUTE_MS = 10_000, 60_000
@@ -92,7 +92,7 @@ _CHOICES: dict[str, tuple[Value, ...]] = {
     "critical": (False, True),
     "passed": (True, False),
     "available": (True,),
-    "score": (None, 4, 5),
+    "score": (5, 4),
 }
 _PAYMENTS: tuple[tuple[dict[str, Value], float], ...] = (
     ({"outcome": "initiated"}, 0.3),
@@ -108,23 +108,27 @@ def _kinds(table: Table) -> list[tuple[dict[str, Value], float]]:
     """What events of a table differ in beside names, and how many of them are so."""
     if "fault" in table.dimensions:
         return list(_PAYMENTS)
+    if table.name == "pipeline":
+        return [({"kind": EVENT, "type": None}, 1.0), ({"kind": "dead_letter", "type": "invalid"}, 0.001)]
     found: list[tuple[dict[str, Value], float]] = []
-    for event in (name for name, model in DATA_OF.items() if table.name in model.tables):
-        told: dict[str, Value] = {"kind": event, "step": event.partition(".")[2], "type": None}
-        verb = {"outcome": (event.partition(".")[2],)} if "outcome" not in DATA_OF[event].model_fields else {}
-        chosen = {name: values for name, values in (_CHOICES | verb).items() if name in table.dimensions}
+    for event, model in DATA_OF.items():
+        if table.name not in model.tables:
+            continue
+        verb = event.partition(".")[2]
+        told: dict[str, Value] = {"kind": event, "step": verb, "outcome": verb, "type": None}
+        chosen = {name: of for name, of in _CHOICES.items() if name in table.dimensions and name in model.model_fields}
         for values in product(*chosen.values()):
             usual = all(value == of[0] for value, of in zip(values, chosen.values(), strict=True))
             found.append((told | dict(zip(chosen, values, strict=True)), 1.0 if usual else 0.02))
     return found
 
 
-def keys(table: Table, cells: int) -> Iterator[tuple[Key, float]]:
-    """As many keys as asked for, and how busy each is: by Zipf's law over the names, and one provider fails."""
+def keys(table: Table, cells: int, broken: bool) -> Iterator[tuple[Key, float]]:
+    """As many keys as asked for, and how busy each is: by Zipf's law over the names. broken: whether one provider fails."""
     kinds = _kinds(table)
-    chosen = {name: of for name, of in _CHOICES.items() if name in table.dimensions and name not in kinds[0][0]}
-    told = {name for kind, _ in kinds for name in kind} | {*chosen}
-    names = [name for name in table.dimensions if name not in told]
+    told = {name for kind, _ in kinds for name in kind}
+    chosen = {name: of for name, of in _CHOICES.items() if name in table.dimensions and name not in told}
+    names = [name for name in table.dimensions if name not in told and name not in chosen]
     combined = len(kinds)
     for of in chosen.values():
         combined *= len(of)
@@ -140,27 +144,30 @@ def keys(table: Table, cells: int) -> Iterator[tuple[Key, float]]:
     )
     for place, (named, kind, share) in enumerate(islice(found, cells)):
         row = named | kind
-        fails = row.get("provider") == FAILS and row.get("fault") == "technical"
+        fails = broken and row.get("provider") == FAILS and row.get("fault") == "technical"
         yield tuple(row.get(name) for name in table.dimensions), share * (FAILS_TIMES if fails else 1.0) / (place + 10)
 
 
-def traffic(table: Table, cells: int) -> Traffic:
+def traffic(table: Table, cells: int, broken: bool = True) -> Traffic:
     """One event a second and cell."""
-    return Traffic(table, cells, float(cells), keys=list(keys(table, cells)))
+    return Traffic(table, cells, float(cells), keys=list(keys(table, cells, broken)))
+
+
+def minute(source: Traffic) -> dict[Key, Cell]:
+    """What a minute of it holds."""
+    found: dict[Key, Cell] = {}
+    for _ in range(MINUTE_MS // FINE_MS):
+        for key, cell in source.bucket().items():
+            found.setdefault(key, Cell()).add(cell)
+    return found
 
 
 def values(table: Table, cells: int) -> dict[str, bytes]:
-    """A full row of each resolution, as the store has it."""
-    source = traffic(table, cells)
-    minute: dict[Key, Cell] = {}
-    for _ in range(MINUTE_MS // FINE_MS):
-        row = source.bucket()
-        for key, cell in row.items():
-            minute.setdefault(key, Cell()).add(cell)
+    """A row of each resolution, as the store has it; nothing failed until the last hours."""
     return {
-        "10s": encode_rows(table, row),
-        "1m": encode_rows(table, minute, FINE_GRID),
-        "1h": encode_rows(table, minute, COARSE_GRID),
+        "10s": encode_rows(table, traffic(table, cells).bucket()),
+        "1m": encode_rows(table, minute(traffic(table, cells)), FINE_GRID),
+        "1h": encode_rows(table, minute(traffic(table, cells, broken=False)), COARSE_GRID),
     }
 
 

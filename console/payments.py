@@ -251,7 +251,7 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         if sum(map(bool, recent_weeks)) >= usual.LEAST_WEEKS
         else await series.totals(ALL, day_before(now, now_ms)),
         latency={
-            start: series.remembered("percentiles", [cells], partial(_percentiles, cells))
+            start: series.remembered("percentiles", [cells], partial(percentiles, cells))
             for start, cells in (await series.steps(LATENCY, view)).items()
         },
         recent_latency=await series.totals(SPEED, now),
@@ -650,7 +650,7 @@ def _usual_count(facts: Facts, start: int, width_ms: int) -> usual.Edges | None:
     return usual.count(weeks, width_ms)
 
 
-def _percentiles(cells: Totals) -> list[float | None]:
+def percentiles(cells: Totals) -> list[float | None]:
     """The latencies below which the shares of QUANTILES lie of the payments that finished."""
     finished = ((key, cell) for key, cell in cells.items() if key[AT["outcome"]] in FINISHED)
     return kpis.percentiles(shipped()["p95_payment_latency"], finished, QUANTILES)

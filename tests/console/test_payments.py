@@ -48,7 +48,7 @@ def facts(
         steps=steps, apart=payments.by_provider(steps), money=steps, total=whole(dict(steps)), minutes=steps,
         now=window_of(NOW_MS, 5 * MINUTE_MS), recent=cells("payments", rows),
         judged=window_of(NOW_MS, MINUTE_MS), verdict=cells("payments", rows), recent_latency=cells("payments", rows),
-        latency=steps, weeks=past, recent_weeks=past, **more,
+        latency={start: payments.percentiles(cells) for start, cells in steps.items()}, weeks=past, recent_weeks=past, **more,
     )  # fmt: skip
     return Facts(NOW_MS, view, pulse, held)
 

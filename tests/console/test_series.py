@@ -173,6 +173,7 @@ async def test_a_row_that_changed_is_read_once_for_all_who_kept_it(
     for cut in (CUT, *others):
         await reader.steps(cut, view)
     await tables.write("payments", {now: cells("payments", [paid(7), failed(2)])}, {})
+    wanted = [await direct(tables, cut, view.window) for cut in (CUT, *others)]
     asked: list[tuple[str, int, int]] = []
     packed = tables.packed
 
@@ -181,8 +182,7 @@ async def test_a_row_that_changed_is_read_once_for_all_who_kept_it(
         return packed(table, resolution, start, end)
 
     monkeypatch.setattr(tables, "packed", spied)
-    for cut in (CUT, *others):
-        assert module.whole(await reader.steps(cut, view), True) == await direct(tables, cut, view.window)
+    assert [module.whole(await reader.steps(cut, view), True) for cut in (CUT, *others)] == wanted
     assert asked == [("10s", now, now + FINE_MS)]
 
 
