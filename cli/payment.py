@@ -139,6 +139,7 @@ async def _arrived(settings: Settings) -> int:
     """Payments that finished in the last hour."""
     from console import kpis
     from console.readings import Readings, window_of
+    from console.series import Series
     from rollups.tables import HOUR
     from runtime.redis import check, connect
 
@@ -146,7 +147,8 @@ async def _arrived(settings: Settings) -> int:
     try:
         await check(redis)
         readings = Readings(redis, settings.names, installation.clock(settings))
-        held = {"payments": await readings.totals("payments", window_of(readings.now_ms(), HOUR))}
-        return round(kpis.value("payment_volume", held) or 0)
+        series = Series(readings.tables, readings.now_ms)
+        held = await series.totals(kpis.cut_of("payments"), window_of(readings.now_ms(), HOUR))
+        return round(kpis.value("payment_volume", {"payments": held}) or 0)
     finally:
         await redis.aclose()

@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -21,12 +20,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rollups.cells import Cell
-from rollups.rows import Sums, add_rows
 from rollups.tables import DAY, HOUR, RESOLUTIONS, SECOND, TableStore
 from runtime.clock import Clock
 from runtime.names import Names
 from runtime.tasks import end
-from schemas.tables import TABLES, Key
+from schemas.tables import Key
 
 AWAY = (RedisError, OSError, TimeoutError)
 """What a Redis that is away raises."""
@@ -200,7 +198,6 @@ class Readings:
     def __init__(self, redis: Redis, names: Names, clock: Clock) -> None:
         self._redis, self._names, self._clock = redis, names, clock
         self.tables = TableStore(redis, names)
-        self._totals: Shared[Totals] = Shared()
         self._statuses: Shared[list[Mapping[str, Any]]] = Shared()
         self._before: Pulse | None = None
         self._known: dict[str, tuple[list[bytes], float]] = {}
@@ -210,20 +207,6 @@ class Readings:
 
     def now_ms(self) -> int:
         return int(self._clock.now() * 1000)
-
-    async def totals(self, table: str, window: Window) -> Totals:
-        """What the window holds, without sketches."""
-
-        async def ask() -> Totals:
-            total = Sums(frozenset(TABLES[table].dimensions), sketches=False)
-            async with asyncio.timeout(ANSWER_WITHIN_S * 2):
-                for resolution, start, end in window.pieces():
-                    async for rows in self.tables.packed(table, resolution, start, end):
-                        for value in chain.from_iterable(rows.values()):
-                            add_rows(TABLES[table], value, [total])
-            return total.cells
-
-        return await self._totals.get((table, window), ask)
 
     async def pulse(self) -> Pulse:
         """How up to date the tables are; a store that is away is an answer, too."""
