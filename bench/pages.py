@@ -1,11 +1,11 @@
 """How fast the console answers: with 13 months of history, a thousand cells a bucket, and a hundred tabs open.
 
-    python -m bench.pages [--cells 1000] [--rounds 40] [--tabs 100] [--seconds 60] [--views 5] [--json FILE]
+    python -m bench.pages [--cells 1000] [--others 200] [--rounds 40] [--tabs 100] [--seconds 60] [--views 5] [--json FILE]
 
 Fills a store of its own with 13 months of hours, three days of minutes and an hour of 10 s of payments, all of as many cells as
-asked for, and of every other table that pages read as much as they show; starts `tillwatch console` on it, and goes on as a
-worker that leads would: each second the open row of payments, each fifth that of the others. One provider fails meanwhile, so
-that the page has to find out who is to blame. Then:
+asked for, and of every other table that pages read as much as they show, with fewer cells; starts `tillwatch console` on it, and
+goes on as a worker that leads would: each second the open row of payments, in turn those of the others. One provider fails
+meanwhile, so that the page has to find out who is to blame. Then:
 
 *first*: each page's data asked for once, of a console that has just been started; *again*: all of them in turn, each round
 later than answers are shared; *tabs*: what open tabs do (a stream each, and the questions that their page asks as often as it
@@ -171,12 +171,17 @@ def values(table: Table, cells: int) -> dict[str, bytes]:
     }
 
 
-async def fill(redis: Redis, settings: Settings, cells: int, now_ms: int) -> dict[str, int]:
+def cells_of(table: str, cells: int, others: int) -> int:
+    """How many cells a row of this table has: both that payments make as many."""
+    return cells if "fault" in TABLES[table].dimensions else others
+
+
+async def fill(redis: Redis, settings: Settings, cells: int, others: int, now_ms: int) -> dict[str, int]:
     """Writes the history as rows that are already made; returns how many of each resolution. One row is made and stands for
     all: what it costs to read does not depend on the numbers in it."""
     names, written = settings.names, dict.fromkeys(BACK_MS, 0)
     for table in ("payments", *ALSO):
-        full = values(TABLES[table], cells)
+        full = values(TABLES[table], cells_of(table, cells, others))
         for name, back in BACK_MS.items():
             resolution = RESOLUTIONS[name]
             first = resolution.start(now_ms - back[table != "payments"])
@@ -192,20 +197,20 @@ async def fill(redis: Redis, settings: Settings, cells: int, now_ms: int) -> dic
     return written
 
 
-async def work(redis: Redis, settings: Settings, cells: int) -> None:
+async def work(redis: Redis, settings: Settings, cells: int, others: int) -> None:
     """What a worker that leads does: it says each second that it is well, and writes the rows that are open or just over."""
     tables = TableStore(redis, settings.names)
-    rows = {name: traffic(TABLES[name], cells).bucket() for name in ("payments", *ALSO)}
+    rows = {name: traffic(TABLES[name], cells_of(name, cells, others)).bucket() for name in ("payments", *ALSO)}
     await tables.take("bench")
-    others = list(ALSO)
+    turn = list(ALSO)
     while True:
         now_ms = int(time.time() * 1000)
         told = status(time.time(), now_ms=now_ms)
         await redis.set(settings.names.worker("worker-a"), json.dumps(told), ex=15)
-        for name in ("payments", *others[: len(ALSO) // 5 + 1]):
+        for name in ("payments", *turn[: len(ALSO) // 5 + 1]):
             await tables.write(name, {now_ms - now_ms % FINE_MS: rows[name]}, {})
             await tables.materialise(name, now_ms - 30_000)
-        others = [*others[len(ALSO) // 5 + 1 :], *others[: len(ALSO) // 5 + 1]]
+        turn = [*turn[len(ALSO) // 5 + 1 :], *turn[: len(ALSO) // 5 + 1]]
         await asyncio.sleep(1 - time.time() % 1)
 
 
@@ -405,7 +410,7 @@ async def views(address: str, times: int) -> dict[str, dict[str, float]] | None:
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-async def run(cells: int, rounds: int, tabs: int, seconds: float, times: int) -> dict[str, Any]:
+async def run(cells: int, others: int, rounds: int, tabs: int, seconds: float, times: int) -> dict[str, Any]:
     """Starts what it needs, measures, and stops it."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tillwatch-bench-")))
@@ -418,11 +423,12 @@ async def run(cells: int, rounds: int, tabs: int, seconds: float, times: int) ->
         stack.push_async_callback(redis.aclose)
         begun = time.perf_counter()
         result: dict[str, Any] = {
-            "machine": machine(), "versions": await versions(settings, False), "cells": cells, "load": [os.getloadavg()[0]],
-            "made": datetime.now(UTC).isoformat(), "rows": await fill(redis, settings, cells, int(time.time() * 1000)),
+            "machine": machine(), "versions": await versions(settings, False), "load": [os.getloadavg()[0]],
+            "made": datetime.now(UTC).isoformat(), "cells": cells, "others": others,
+            "rows": await fill(redis, settings, cells, others, int(time.time() * 1000)),
         }  # fmt: skip
         print(f"{result['rows']} rows written in {time.perf_counter() - begun:.0f} s", flush=True)
-        working = asyncio.create_task(work(redis, settings, cells))
+        working = asyncio.create_task(work(redis, settings, cells, others))
         stack.push_async_callback(end, [working])
         process = console(settings, folder)
         await asyncio.to_thread(process.start)
@@ -442,14 +448,15 @@ async def run(cells: int, rounds: int, tabs: int, seconds: float, times: int) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.pages", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cells", type=int, default=1_000, help="of each row (1000)")
+    parser.add_argument("--cells", type=int, default=1_000, help="of each row of payments (1000)")
+    parser.add_argument("--others", type=int, default=200, help="of each row of the tables beside payments (200)")
     parser.add_argument("--rounds", type=int, default=40, help="in which every page is asked for (40)")
     parser.add_argument("--tabs", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the tabs are looked at (60)")
     parser.add_argument("--views", type=int, default=5, help="of each page in a browser (5)")
     parser.add_argument("--json", type=Path, default=CACHE / "pages.json", help="where the figures go")
     given = parser.parse_args()
-    result = asyncio.run(run(given.cells, given.rounds, given.tabs, given.seconds, given.views))
+    result = asyncio.run(run(given.cells, given.others, given.rounds, given.tabs, given.seconds, given.views))
     result["command"] = f"python -m bench.pages {' '.join(sys.argv[1:])}".strip()
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -488,7 +488,8 @@ def pages(result: Result) -> list[str]:
     return [
         f"{taken_on(result)} The machine's load was {before:.1f} when it began, {after:.1f} when it ended.",
         "",
-        f"Rows of {result['cells']:,} cells: {rows}. The console took {result['peak_mb']:,} MB at the most.",
+        f"Rows of {result['cells']:,} cells, of other tables {result['others']:,}: {rows}. "
+        f"The console took {result['peak_mb']:,} MB at the most.",
         "",
         *table(["data of", "first look, ms", "of it CPU, ms", "p50, ms", "p95, ms", "KB, compressed"], answers),
         "",

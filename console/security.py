@@ -34,12 +34,12 @@ POLICIES, PROVIDERS, ACTORS, UNDER_WAY = 40, 20, 5, 8
 CARD = "card_number"
 """The reason of the event that Tillwatch makes of a card number that it masked."""
 
-EVENTS = Cut("security", frozenset(TABLES["security"].dimensions))
+EVENTS = Cut("security", frozenset({"kind", "reason", "policy", "passed"}))
 WEBHOOKS = Cut("webhooks", frozenset(TABLES["webhooks"].dimensions))
 WHO = Cut("actors", frozenset(TABLES["actors"].dimensions))
 TAKEN = Cut("pipeline", frozenset({"kind"}))
-_KIND, _COMPONENT, _REASON, _POLICY, _PASSED = (
-    TABLES["security"].dimensions.index(name) for name in ("kind", "component", "reason", "policy", "passed")
+_KIND, _REASON, _POLICY, _PASSED = (
+    TABLES["security"].dimensions.index(name) for name in ("kind", "reason", "policy", "passed")
 )
 _OUTCOME, _PROVIDER, _WHY = (TABLES["webhooks"].dimensions.index(name) for name in ("outcome", "provider", "reason"))
 _WHO_KIND, _ACTOR = (TABLES["actors"].dimensions.index(name) for name in ("kind", "actor"))

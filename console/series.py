@@ -23,11 +23,11 @@ from rollups.rows import Sums, add_rows
 from rollups.tables import DAY, RESOLUTIONS, Mark, TableStore
 from schemas.tables import TABLES
 
-KEPT_CELLS = 400_000
-"""Of all pages together: some 150 MB at the most, without sketches."""
+KEPT_CELLS, BINS_A_CELL = 400_000, 8
+"""Of all pages together: some 350 MB at the most. A sketch counts as so many cells as its bins take."""
 KEPT_SUMS = 60
 """Of windows, beside their steps."""
-KEPT_MADE = 2_000
+KEPT_MADE = 600
 """Of what pages make of steps."""
 READ_IN_TURN, TURN_WITHIN_S = 40, 8.0
 """Rows that are read for one page before others have their turn, and how long the store may take for that."""
@@ -122,7 +122,7 @@ class Series:
             lost = self._lost.setdefault((table, resolution, step), {})
             for start in list(kept) if changed is None else {bucket - bucket % step for bucket in changed}:
                 if start in kept:
-                    self._cells -= len(kept.pop(start))
+                    self._cells -= _weight(cut, kept.pop(start))
                     lost.setdefault(start, set()).add(cut)
         for one in [*self._sums]:
             cut, window = one
@@ -210,16 +210,24 @@ class Series:
 
     def _keep(self, place: _Place, start: int, total: Totals) -> None:
         kept = self._kept.setdefault(place, OrderedDict())
-        self._cells += len(total) - len(kept.get(start, ()))
+        self._cells += _weight(place[0], total) - _weight(place[0], kept.get(start, {}))
         kept[start] = total
 
     def _trim(self) -> None:
         """The steps that were not used for longest go first, of the largest cut."""
         while self._cells > KEPT_CELLS:
-            largest = max(self._kept.values(), key=lambda steps: sum(map(len, steps.values())))
-            for _ in range(len(largest) // 2 + 1):
-                if largest:
-                    self._cells -= len(largest.popitem(last=False)[1])
+            place = max(self._kept, key=lambda one: sum(_weight(one[0], cells) for cells in self._kept[one].values()))
+            kept = self._kept[place]
+            for _ in range(len(kept) // 2 + 1):
+                if kept:
+                    self._cells -= _weight(place[0], kept.popitem(last=False)[1])
+
+
+def _weight(cut: Cut, cells: Totals) -> int:
+    """How much it takes to keep them, in cells."""
+    if not cut.sketches:
+        return len(cells)
+    return len(cells) + sum([len(stat.bins or ()) for cell in cells.values() for stat in cell.stats]) // BINS_A_CELL
 
 
 def _parted(window: Window, at_ms: int) -> tuple[Window, Window]:

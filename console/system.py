@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import Field
 
@@ -29,8 +30,8 @@ COMPONENTS, DEPENDENCIES, HOSTS, FAULTY = 40, 20, 40, 15
 LIMITS = {"cpu": (70.0, 90.0), "memory": (80.0, 95.0), "disk": (80.0, 95.0)}
 """Warning and critical, in percent, as in the key figures."""
 
-CHECKS = Cut("health", frozenset({"component", "status"}), sketches=True)
-UP = Cut("health", frozenset({"component", "status"}))
+CHECKS = Cut("health", frozenset({"component", "status"}))
+RESPONSES = Cut("health", frozenset({"component"}), sketches=True)
 ERRORS = Cut("errors", frozenset({"kind", "category", "component", "critical"}))
 TARGETS = Cut("calls", frozenset({"target", "outcome"}), sketches=True)
 LOAD = Cut("resources", frozenset({"host", "resource"}))
@@ -121,10 +122,12 @@ class SystemPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was read: `probes` of the last minute in 10 s; by the step of the view; of the last 5 minutes; by the hour."""
+    """What was read: `probes` of the last minute in 10 s; by the step of the view; of the last 5 minutes; by the hour. `p95`:
+    that of answers, in ms, by the id of their step."""
 
     probes: Mapping[int, Totals] = field(default_factory=dict)
     checks: Mapping[int, Totals] = field(default_factory=dict)
+    responses: Totals = field(default_factory=dict)
     month: Mapping[int, Totals] = field(default_factory=dict)
     errors: Mapping[int, Totals] = field(default_factory=dict)
     last_errors: Totals = field(default_factory=dict)
@@ -133,6 +136,7 @@ class Held:
     load: Totals = field(default_factory=dict)
     load_known: Totals = field(default_factory=dict)
     answers: Mapping[str, Mapping[int, Totals]] = field(default_factory=dict)
+    p95: Mapping[int, float | None] = field(default_factory=dict)
     recent: Mapping[str, Totals] = field(default_factory=dict)
     before: Mapping[str, Totals] = field(default_factory=dict)
     recent_errors: Totals = field(default_factory=dict)
@@ -147,17 +151,24 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
     five = window_of(now_ms, NOW_MS)
     hour = now_ms - now_ms % HOUR
     before = usual.weeks_before(five)[0].window
+    answers = {name: await series.steps(cut, view) for name, cut in ANSWERS.items()}
     return Held(
         probes=await series.steps(health.PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
         checks=await series.steps(CHECKS, view),
-        month=await series.steps(UP, View(Window(hour + HOUR - MONTH_MS, hour + HOUR), "1h", HOUR, True)),
+        responses=await series.totals(RESPONSES, view.window),
+        month=await series.steps(CHECKS, View(Window(hour + HOUR - MONTH_MS, hour + HOUR), "1h", HOUR, True)),
         errors=await series.steps(ERRORS, View(Window(hour - 23 * HOUR, hour + HOUR), "1h", HOUR, True)),
         last_errors=await series.totals(ERRORS, window_of(now_ms, HOUR)),
         targets=await series.totals(TARGETS, five),
         targets_known=await series.totals(Cut("calls", frozenset({"target"})), window_of(now_ms, 6 * HOUR)),
         load=await series.totals(LOAD, five),
         load_known=await series.totals(LOAD, window_of(now_ms, 6 * HOUR)),
-        answers={name: await series.steps(cut, view) for name, cut in ANSWERS.items()},
+        answers=answers,
+        p95={
+            id(cells): series.remembered("p95", [cells], partial(_p95_ms, name, cells))
+            for name, steps in answers.items()
+            for cells in steps.values()
+        },
         recent={name: await series.totals(cut, five) for name, cut in ANSWERS.items()},
         before={name: await series.totals(cut, before) for name, cut in ANSWERS.items()},
         recent_errors=await series.totals(ERRORS, five),
@@ -210,7 +221,7 @@ def system(facts: Facts) -> SystemPage:
         health=facts.health,
         dependencies=dependencies[:DEPENDENCIES],
         hosts=hosts[:HOSTS],
-        latency=_lines(facts, lambda name, cells: _p95_ms(name, cells)),
+        latency=_lines(facts, lambda name, cells: _p95_of(facts, name, cells)),
         failing=_lines(facts, lambda name, cells: _failed(cells)),
         faults=_faults(facts),
         categories=dict(sorted(categories.items(), key=lambda one: (-one[1], one[0]))),
@@ -321,7 +332,7 @@ def _components(facts: Facts) -> list[Component]:
                 note=note,
                 checked_s=checked,
                 trend=[_response(held.checks.get(start, {}), name, None) for start in facts.view.starts],
-                p95_ms=_response(whole(dict(held.checks), sketches=True), name, 0.95),
+                p95_ms=_response(held.responses, name, 0.95),
                 errors=_errors(held.last_errors, name) if held.errors else None,
                 day=_uptime(of_day.items(), name),
                 month=_uptime(month.items(), name),
@@ -418,7 +429,12 @@ def _load(cells: Totals, host: str, resource: str) -> Load:
 
 
 def _p95_ms(name: str, cells: Totals) -> float | None:
-    return _measured(name, "latency_ms", list(cells.values()), 0.95)
+    return _measured(name, "lag_ms" if name == "webhooks" else "latency_ms", list(cells.values()), 0.95)
+
+
+def _p95_of(facts: Facts, name: str, cells: Totals) -> float | None:
+    known = facts.held.p95
+    return known[id(cells)] if id(cells) in known else _p95_ms(name, cells)
 
 
 def _failed(cells: Totals) -> float | None:
@@ -452,10 +468,8 @@ def _tiles(facts: Facts) -> list[Tile]:
     for name, said, q in timed:
         measure = "lag_ms" if name == "webhooks" else "latency_ms"
 
-        def of(
-            cells: Mapping[Key, Cell], name: str = name, measure: str = measure, q: float | None = q
-        ) -> float | None:
-            return _measured(name, measure, list(cells.values()), q)
+        def of(cells: Totals, name: str = name, measure: str = measure, q: float | None = q) -> float | None:
+            return _measured(name, measure, list(cells.values()), q) if q is None else _p95_of(facts, name, cells)
 
         now, was = of(held.recent.get(name, {})), of(held.before.get(name, {}))
         written, unit = _timed(now)

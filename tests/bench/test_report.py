@@ -295,7 +295,7 @@ def test_pages_are_told_with_what_was_seen_of_them(views: dict[str, Any] | None)
     told = pages(
         HEAD
         | {
-            "cells": 1_000, "rows": {"1h": 9_504}, "load": [0.1, 1.2], "peak_mb": 400, "views": views,
+            "cells": 1_000, "others": 200, "rows": {"1h": 9_504}, "load": [0.1, 1.2], "peak_mb": 400, "views": views,
             "answers": {"/api/v1/overview": {"first": 912.4, "first_cpu": 700, "p50": 12.1, "p95": 31.7, "bytes": 737}},
             "tabs": {"tabs": 100, "core": 0.1234, "seconds": 60, "requests_s": 21.5, "machine_cores": 0.8},
         }

@@ -259,7 +259,8 @@ async def test_what_is_kept_is_bounded(tables: TableStore, monkeypatch: pytest.M
     for length in (1, 2, 3, 5):
         view = View(Window(start, start + 5 * MINUTE_MS * length), "1m", MINUTE_MS, False)
         assert module.whole(await reader.steps(CUT, view), True) == await direct(tables, CUT, view.window)
-        assert reader._cells == sum(len(cells) for kept in reader._kept.values() for cells in kept.values()) <= 50
+        kept = [module._weight(place[0], cells) for place, steps in reader._kept.items() for cells in steps.values()]
+        assert reader._cells == sum(kept) <= 50
 
 
 # --- the time that is shown ---------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ def page(
     minute = {table: {} for table in health.TABLES_READ} | {"health": rows}
     held = Held(
         probes=rows, checks={start: cells("health", some) for start, some in seen.items()},
+        responses=cells("health", [row for some in seen.values() for row in some]),
         targets=cells("calls", calls or []), targets_known=cells("calls", calls or []),
         load=cells("resources", loads or []), load_known=cells("resources", loads or []), **more,
     )  # fmt: skip
