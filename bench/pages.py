@@ -3,8 +3,8 @@
     python -m bench.pages [--cells 1000] [--others 200] [--rounds 40] [--tabs 100] [--seconds 60] [--views 5] [--json FILE]
 
 Fills a store of its own with 13 months of hours, three days of minutes and an hour of 10 s of payments, all of as many cells as
-asked for, and of every other table that pages read as much as they show, with fewer cells; starts `tillwatch console` on it, and
-goes on as a worker that leads would: each second the open row of payments, in turn those of the others. One provider fails
+asked for, and of every other table that pages read as much as they show, with fewer cells; starts `tillwatch console` on it,
+and goes on as a worker that leads would: each second the open row of payments, in turn those of the others. One provider fails
 meanwhile, so that the page has to find out who is to blame. Then:
 
 *first*: each page's data asked for once, of a console that has just been started; *again*: all of them in turn, each round
@@ -24,7 +24,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from itertools import islice, product
@@ -105,7 +104,7 @@ FAILS, FAILS_TIMES = "provider-1", 200.0
 
 
 def _kinds(table: Table) -> list[tuple[dict[str, Value], float]]:
-    """What events of a table differ in beside names, and how many of them are so."""
+    """What events of a table differ in beside names, and how many of them are so; None for what such events do not have."""
     if "fault" in table.dimensions:
         return list(_PAYMENTS)
     if table.name == "pipeline":
@@ -114,43 +113,39 @@ def _kinds(table: Table) -> list[tuple[dict[str, Value], float]]:
     for event, model in DATA_OF.items():
         if table.name not in model.tables:
             continue
-        verb = event.partition(".")[2]
-        told: dict[str, Value] = {"kind": event, "step": verb, "outcome": verb, "type": None}
-        chosen = {name: of for name, of in _CHOICES.items() if name in table.dimensions and name in model.model_fields}
+        verb, has = event.partition(".")[2], model.model_fields
+        told: dict[str, Value] = dict.fromkeys(name for name in table.dimensions if name not in has)
+        told |= {name: value for name, value in (("kind", event), ("step", verb), ("outcome", verb)) if name in told}
+        chosen = {name: of for name, of in _CHOICES.items() if name in table.dimensions and name in has}
         for values in product(*chosen.values()):
             usual = all(value == of[0] for value, of in zip(values, chosen.values(), strict=True))
             found.append((told | dict(zip(chosen, values, strict=True)), 1.0 if usual else 0.02))
     return found
 
 
-def keys(table: Table, cells: int, broken: bool) -> Iterator[tuple[Key, float]]:
+def keys(table: Table, cells: int, broken: bool) -> list[tuple[Key, float]]:
     """As many keys as asked for, and how busy each is: by Zipf's law over the names. broken: whether one provider fails."""
     kinds = _kinds(table)
-    told = {name for kind, _ in kinds for name in kind}
+    told = {name for kind, _ in kinds for name, value in kind.items() if value is not None}
     chosen = {name: of for name, of in _CHOICES.items() if name in table.dimensions and name not in told}
     names = [name for name in table.dimensions if name not in told and name not in chosen]
-    combined = len(kinds)
-    for of in chosen.values():
-        combined *= len(of)
-    each = 1
-    while names and combined * each ** len(names) < cells:
+    each, found = 0, dict[Key, float]()
+    while len(found) < cells:
         each += 1
-    parts = [[f"{name}-{at + 1}" for at in range(each)] for name in names]
-    found = (
-        (dict(zip(names, named, strict=True)) | dict(zip(chosen, values, strict=True)), kind, share)
-        for named in product(*parts)
-        for values in product(*chosen.values())
-        for kind, share in kinds
-    )
-    for place, (named, kind, share) in enumerate(islice(found, cells)):
-        row = named | kind
-        fails = broken and row.get("provider") == FAILS and row.get("fault") == "technical"
-        yield tuple(row.get(name) for name in table.dimensions), share * (FAILS_TIMES if fails else 1.0) / (place + 10)
+        found.clear()
+        parts = [[f"{name}-{at + 1}" for at in range(each)] for name in names]
+        for named in product(*parts, *chosen.values()):
+            for kind, share in kinds:
+                row = dict(zip((*names, *chosen), named, strict=True)) | kind
+                fails = broken and row.get("provider") == FAILS and row.get("fault") == "technical"
+                key = tuple(row.get(name) for name in table.dimensions)
+                found.setdefault(key, share * (FAILS_TIMES if fails else 1.0) / (len(found) + 10))
+    return list(islice(found.items(), cells))
 
 
 def traffic(table: Table, cells: int, broken: bool = True) -> Traffic:
     """One event a second and cell."""
-    return Traffic(table, cells, float(cells), keys=list(keys(table, cells, broken)))
+    return Traffic(table, cells, float(cells), keys=keys(table, cells, broken))
 
 
 def minute(source: Traffic) -> dict[Key, Cell]:

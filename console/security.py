@@ -6,6 +6,7 @@ events tell: policies that services check (`policy.checked`), and what Tillwatch
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from console.board import Event
 from console.limits import Limit
 from console.overview import doubt, doubted
 from console.readings import MINUTE_MS, Pulse, Totals, Window
-from console.series import Cut, Series, whole
+from console.series import Cut, Series
 from console.shapes import Mark, Page, Shape, Tile, Words
 from console.span import View
 from console.words import counted, figure, grouped
@@ -35,7 +36,9 @@ CARD = "card_number"
 """The reason of the event that Tillwatch makes of a card number that it masked."""
 
 EVENTS = Cut("security", frozenset({"kind", "reason", "policy", "passed"}))
-WEBHOOKS = Cut("webhooks", frozenset(TABLES["webhooks"].dimensions))
+WEBHOOKS = Cut("webhooks", frozenset(TABLES["webhooks"].dimensions), only=("outcome", "rejected"))
+HEARD = Cut("webhooks", frozenset())
+BY_PROVIDER = Cut("webhooks", frozenset({"outcome", "provider"}))
 WHO = Cut("actors", frozenset(TABLES["actors"].dimensions))
 TAKEN = Cut("pipeline", frozenset({"kind"}))
 _KIND, _REASON, _POLICY, _PASSED = (
@@ -159,12 +162,16 @@ class SecurityPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was read, by the minute or by the hour; `before`: the same hours last week; `who`: of the last hour."""
+    """What was read, by the minute or by the hour; `before`: the same hours last week; `who`: of the last hour. `webhooks`:
+    those that were rejected; `heard`: all of them; `providers`: of the whole time, by provider."""
 
     events: Mapping[int, Totals] = field(default_factory=dict)
     webhooks: Mapping[int, Totals] = field(default_factory=dict)
+    heard: Mapping[int, Totals] = field(default_factory=dict)
+    providers: Totals = field(default_factory=dict)
     events_before: Totals = field(default_factory=dict)
     webhooks_before: Totals = field(default_factory=dict)
+    heard_before: Totals = field(default_factory=dict)
     who: Totals = field(default_factory=dict)
     taken: Totals = field(default_factory=dict)
 
@@ -185,11 +192,15 @@ async def read(series: Series, view: View, now_ms: int, firing: bool) -> Held:
     rows = fine(view)
     before = usual.hours(view.before(usual.WEEK_MS).window)
     hour = Window(now_ms - now_ms % MINUTE_MS - 59 * MINUTE_MS, now_ms - now_ms % MINUTE_MS + MINUTE_MS)
+    heard = await series.steps(HEARD, rows, (WEBHOOKS,))
     return Held(
         events=await series.steps(EVENTS, rows),
         webhooks=await series.steps(WEBHOOKS, rows),
+        heard=heard,
+        providers=await series.totals(BY_PROVIDER, rows.window),
         events_before=await series.totals(EVENTS, before),
-        webhooks_before=await series.totals(WEBHOOKS, before),
+        webhooks_before=await series.totals(WEBHOOKS, before, (HEARD,)),
+        heard_before=await series.totals(HEARD, before),
         who=await series.totals(WHO, hour) if firing else {},
         taken=await series.totals(TAKEN, rows.window),
     )
@@ -224,7 +235,7 @@ class Facts:
     @property
     def first_ms(self) -> int:
         """From here on something is known: any event was counted at all, of whatever kind."""
-        return min((*self.held.events, *self.held.webhooks), default=self.rows.window.end_ms)
+        return min((*self.held.events, *self.held.heard), default=self.rows.window.end_ms)
 
     @property
     def alerts(self) -> list[Event]:
@@ -284,7 +295,7 @@ def _verdict(facts: Facts, kinds: Sequence[Seen], compliance: Sequence[Complianc
     failed = [one for one in compliance if one.state == "degraded"]
     if failed:
         return "degraded", [f"{failed[0].name} does not hold."], why
-    if not facts.held.events and not facts.held.webhooks:
+    if not facts.held.events and not facts.held.heard:
         return "nodata", ["No service has told anything about security in the time that is shown."], why
     return "ok", ["Nothing about security is beyond its limits."], why
 
@@ -310,7 +321,7 @@ def _beside(facts: Facts, kinds: Sequence[Seen]) -> Words:
 
 def _count(kind: Kind, events: Totals, webhooks: Totals) -> int:
     if kind.actors:
-        return sum(cell.count for key, cell in events.items() if key[_KIND] == kind.kind)
+        return sum([cell.count for key, cell in events.items() if key[_KIND] == kind.kind])
     return sum(
         cell.count for key, cell in webhooks.items() if key[_OUTCOME] == "rejected" and key[_WHY] == "invalid_signature"
     )
@@ -318,12 +329,11 @@ def _count(kind: Kind, events: Totals, webhooks: Totals) -> int:
 
 def _by_step(facts: Facts, kind: Kind) -> list[int | None]:
     """How many in each minute or hour; null where nothing is known."""
-    held = facts.held
+    held, first, known = facts.held, facts.first_ms, facts.known_ms
     return [
-        _count(kind, held.events.get(start, {}), held.webhooks.get(start, {}))
-        if facts.first_ms <= start < facts.known_ms else None
+        _count(kind, held.events.get(start, {}), held.webhooks.get(start, {})) if first <= start < known else None
         for start in facts.rows.starts
-    ]  # fmt: skip
+    ]
 
 
 def _bar_ms(facts: Facts) -> int:
@@ -370,7 +380,7 @@ def _seen(facts: Facts, kind: Kind) -> Seen:
         recent=None if live is None else sum(live),
         total=sum(_some(steps)) if known else None,
         before=round(week * shown / (hours.end_ms - hours.start_ms))
-        if held.events_before or held.webhooks_before
+        if held.events_before or held.heard_before
         else None,
         last=last,
     )
@@ -437,34 +447,29 @@ def _case(facts: Facts, alert: Event) -> Case:
 
 def _signatures(facts: Facts) -> list[Signatures]:
     """The providers with the most invalid signatures first."""
-    total = whole(dict(facts.held.webhooks))
     limit = limits.of(facts.rules, "invalid_webhook_signatures")
-    recent = facts.known_ms - NOW_MS
+    received: Counter[str] = Counter()
+    for key, cell in facts.held.providers.items():
+        received[str(key[_PROVIDER])] += cell.count if key[_OUTCOME] == "received" else 0
+    invalids, refusals, now_of, last_of = Counter[str](), Counter[str](), Counter[str](), dict[str, int]()
+    for start, cells in facts.held.webhooks.items():
+        for key, cell in cells.items():
+            name = str(key[_PROVIDER])
+            if _is_invalid(key[_OUTCOME], key[_WHY]):
+                invalids[name] += cell.count
+                last_of[name] = max(start, last_of.get(name, start))
+                now_of[name] += cell.count if start >= facts.known_ms - NOW_MS else 0
+            elif key[_OUTCOME] == "rejected":
+                refusals[name] += cell.count
     found = []
-    for name in sorted({str(key[_PROVIDER]) for key in total}):
-        mine = {key: cell for key, cell in total.items() if key[_PROVIDER] == name}
-        invalid, refused, received = (
-            sum(cell.count for key, cell in mine.items() if wanted(key[_OUTCOME], key[_WHY]))
-            for wanted in (_is_invalid, _is_refused, lambda outcome, _: outcome == "received")
-        )
-        bad = [
-            start
-            for start, cells in facts.held.webhooks.items()
-            if any(key[_PROVIDER] == name and _is_invalid(key[_OUTCOME], key[_WHY]) for key in cells)
-        ]
-        now = sum(
-            cell.count
-            for start, cells in facts.held.webhooks.items()
-            if start >= recent
-            for key, cell in cells.items()
-            if key[_PROVIDER] == name and _is_invalid(key[_OUTCOME], key[_WHY])
-        )
+    for name in sorted(received):
+        now = now_of[name]
         over = limit is not None and now > limit.most
-        state: Mark = doubted(facts.pulse) or ("degraded" if over else "ok" if received else "nodata")
+        state: Mark = doubted(facts.pulse) or ("degraded" if over else "ok" if received[name] else "nodata")
         found.append(
             Signatures(
-                provider=name, received=received, invalid=invalid, refused=refused, state=state,
-                last=max(bad) + facts.rows.step_ms if bad else None,
+                provider=name, received=received[name], invalid=invalids[name], refused=refusals[name], state=state,
+                last=last_of[name] + facts.rows.step_ms if name in last_of else None,
             )
         )  # fmt: skip
     return sorted(found, key=lambda one: (one.state != "degraded", -one.invalid, one.provider))[:PROVIDERS]
@@ -472,10 +477,6 @@ def _signatures(facts: Facts) -> list[Signatures]:
 
 def _is_invalid(outcome: object, reason: object) -> bool:
     return outcome == "rejected" and reason == "invalid_signature"
-
-
-def _is_refused(outcome: object, reason: object) -> bool:
-    return outcome == "rejected" and reason != "invalid_signature"
 
 
 def _mine(facts: Facts) -> list[Incident]:
@@ -510,19 +511,19 @@ def _compliance(facts: Facts) -> list[Compliance]:
 
 def _policies(facts: Facts) -> list[Compliance]:
     """Each policy holds or not as its latest step says; those that do not first."""
+    passed_of, total_of, latest = Counter[str](), Counter[str](), dict[str, tuple[int, bool]]()
+    for start, cells in sorted(facts.held.events.items()):
+        step: dict[str, bool] = {}
+        for key, cell in cells.items():
+            if key[_POLICY] is not None:
+                name, passes = str(key[_POLICY]), key[_PASSED] is True
+                total_of[name] += cell.count
+                passed_of[name] += cell.count if passes else 0
+                step[name] = step.get(name, True) and passes
+        latest |= {name: (start + facts.rows.step_ms, holds) for name, holds in step.items()}
     found = []
-    names = sorted(
-        {str(key[_POLICY]) for cells in facts.held.events.values() for key in cells if key[_POLICY] is not None}
-    )
-    for name in names:
-        passed = total = 0
-        last, holds = 0, True
-        for start, cells in sorted(facts.held.events.items()):
-            mine = [(key, cell.count) for key, cell in cells.items() if key[_POLICY] == name]
-            if mine:
-                total += sum(count for _, count in mine)
-                passed += sum(count for key, count in mine if key[_PASSED] is True)
-                last, holds = start + facts.rows.step_ms, all(key[_PASSED] is True for key, _ in mine)
+    for name, (last, holds) in sorted(latest.items()):
+        passed, total = passed_of[name], total_of[name]
         state: Mark = "degraded" if not holds else doubted(facts.pulse) or "ok"
         found.append(
             Compliance(

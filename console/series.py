@@ -21,7 +21,7 @@ from console.span import View
 from rollups.cells import Cell
 from rollups.rows import Sums, add_rows
 from rollups.tables import DAY, RESOLUTIONS, Mark, TableStore
-from schemas.tables import TABLES
+from schemas.tables import TABLES, Value
 
 KEPT_CELLS, BINS_A_CELL = 400_000, 8
 """Of all pages together: some 350 MB at the most. A sketch counts as so many cells as its bins take."""
@@ -40,11 +40,13 @@ CALM_MS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is read of a table: the dimensions that are kept apart, and whether percentiles are asked for."""
+    """What is read of a table: the dimensions that are kept apart, and whether percentiles are asked for. `only`: one of these
+    dimensions and its value, where no other rows are wanted."""
 
     table: str
     by: frozenset[str]
     sketches: bool = False
+    only: tuple[str, Value] | None = None
 
 
 TotalsOf = Callable[[Sequence[Cut], Window], Awaitable[Mapping[str, Totals]]]
@@ -182,7 +184,7 @@ class Series:
         def asked(start: int) -> dict[Cut, Sums]:
             others = dict.fromkeys((*beside, *lost.get(start, ())))
             some = [one for one in others if start not in self._kept.get((one, resolution, step), ())]
-            return {one: Sums(one.by, one.sketches) for one in (cut, *some)}
+            return {one: Sums(one.by, one.sketches, one.only) for one in (cut, *some)}
 
         def keep(start: int, sums: dict[Cut, Sums]) -> None:
             for one, found in sums.items():

@@ -127,10 +127,11 @@ def decode_rows(table: Table, value: bytes, *, sketches: bool = True) -> dict[Ke
 @dataclass(frozen=True, slots=True)
 class Sums:
     """Cells of a table added up over the dimensions that are not in `by`, which are None in the keys; with sketches if these
-    are asked for."""
+    are asked for. `only`: a dimension of `by` and its value, where no other rows are wanted."""
 
     by: frozenset[str]
     sketches: bool
+    only: tuple[str, Value] | None = None
     cells: dict[Key, Cell] = field(default_factory=dict)
 
 
@@ -144,10 +145,13 @@ def add_rows(table: Table, value: bytes, sums: Sequence[Sums]) -> None:
     held: list[list[Cell]] = []
     for one, (keys, groups) in zip(sums, grouped, strict=True):
         cells = []
+        at, value_wanted = (-1, None) if one.only is None else (table.dimensions.index(one.only[0]), one.only[1])
         for key, count in zip(keys, groups.each(counts, sum), strict=True):
             cell = one.cells.get(key)
             if cell is None:
-                cell = one.cells[key] = Cell(count=count, times=None)
+                cell = Cell(count=count, times=None)
+                if at < 0 or key[at] == value_wanted:
+                    one.cells[key] = cell
             else:
                 cell.count += count
             cells.append(cell)

@@ -50,11 +50,12 @@ def page(
     view: Any = VIEW,
     **more: Any,
 ) -> SecurityPage:
+    told = webhooks or {MINUTE: [webhook("ozow", count=9)]}
     held = Held(
         events={start: cells("security", rows) for start, rows in (events or {}).items()},
-        webhooks={
-            start: cells("webhooks", rows) for start, rows in (webhooks or {MINUTE: [webhook("ozow", count=9)]}).items()
-        },
+        webhooks=(heard := {start: cells("webhooks", rows) for start, rows in told.items()}),
+        heard=heard,
+        providers=cells("webhooks", [row for rows in told.values() for row in rows]),
         **more,
     )
     return security.security(Facts(NOW_MS, view, pulse, held, RULES, firing or []))

@@ -73,7 +73,8 @@ def test_what_was_packed_comes_back(rows, cut):
 @given(st.lists(rows(), min_size=1, max_size=3), st.sampled_from((None, FINE_GRID)), st.data())
 def test_values_that_are_added_up_hold_what_their_cells_do(buckets, cut, data):
     bys = data.draw(st.lists(st.frozensets(st.sampled_from(SALES.dimensions)), min_size=1, max_size=3))
-    sums = [Sums(by, data.draw(st.booleans())) for by in bys]
+    only = [data.draw(st.none() | st.tuples(st.sampled_from(sorted(by)), VALUES)) if by else None for by in bys]
+    sums = [Sums(by, data.draw(st.booleans()), chosen) for by, chosen in zip(bys, only, strict=True)]
     wanted = [{} for _ in sums]
     for held in buckets:
         value = encode_rows(SALES, held, cut)
@@ -81,7 +82,8 @@ def test_values_that_are_added_up_hold_what_their_cells_do(buckets, cut, data):
         for one, total in zip(sums, wanted, strict=True):
             for key, cell in decode_rows(SALES, value).items():
                 group = tuple(part if name in one.by else None for name, part in zip(SALES.dimensions, key, strict=True))
-                total.setdefault(group, Cell()).add(cell, sketches=one.sketches)
+                if one.only is None or group[SALES.dimensions.index(one.only[0])] == one.only[1]:
+                    total.setdefault(group, Cell()).add(cell, sketches=one.sketches)
     assert [one.cells for one in sums] == wanted
 
 
