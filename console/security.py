@@ -24,7 +24,7 @@ from console.words import counted, figure, grouped
 from rollups.tables import DAY, HOUR
 from rules.loader import RuleSet
 from schemas.incident import Incident
-from schemas.tables import EVENT, TABLES
+from schemas.tables import EVENT, TABLES, Value
 from schemas.time import epoch_ms
 
 BARS = 48
@@ -217,6 +217,17 @@ class Facts:
     rules: RuleSet
     firing: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
+    _counts: dict[int, Counter[Value]] = field(default_factory=dict, init=False, compare=False)
+
+    @property
+    def counts(self) -> Mapping[int, Counter[Value]]:
+        """How many events of each kind a step holds."""
+        if not self._counts:
+            for start, cells in self.held.events.items():
+                counted = self._counts[start] = Counter()
+                for key, cell in cells.items():
+                    counted[key[_KIND]] += cell.count
+        return self._counts
 
     @property
     def rows(self) -> View:
@@ -329,11 +340,14 @@ def _count(kind: Kind, events: Totals, webhooks: Totals) -> int:
 
 def _by_step(facts: Facts, kind: Kind) -> list[int | None]:
     """How many in each minute or hour; null where nothing is known."""
-    held, first, known = facts.held, facts.first_ms, facts.known_ms
-    return [
-        _count(kind, held.events.get(start, {}), held.webhooks.get(start, {})) if first <= start < known else None
-        for start in facts.rows.starts
-    ]
+    counts, webhooks, first, known = facts.counts, facts.held.webhooks, facts.first_ms, facts.known_ms
+
+    def count(start: int) -> int:
+        if kind.actors:
+            return counts[start][kind.kind] if start in counts else 0
+        return _count(kind, {}, webhooks.get(start, {}))
+
+    return [count(start) if first <= start < known else None for start in facts.rows.starts]
 
 
 def _bar_ms(facts: Facts) -> int:
@@ -576,16 +590,8 @@ def _trail(facts: Facts) -> list[Compliance]:
 def _access(facts: Facts) -> list[Compliance]:
     """Nobody did what they may not: no share, since nobody counts what was allowed."""
     known = facts.known and facts.first_ms < facts.known_ms
-    violated = sum(
-        cell.count
-        for cells in facts.held.events.values()
-        for key, cell in cells.items()
-        if key[_KIND] == "authz.violated"
-    )
-    last = max(
-        (start for start, cells in facts.held.events.items() if any(key[_KIND] == "authz.violated" for key in cells)),
-        default=None,
-    )
+    violated = sum(counted["authz.violated"] for counted in facts.counts.values())
+    last = max((start for start, counted in facts.counts.items() if "authz.violated" in counted), default=None)
     state: Mark = "nodata" if not known else doubted(facts.pulse) or "ok"
     word = "No data" if not known else f"{counted(violated, 'attempt')} refused" if violated else "No attempt"
     return [

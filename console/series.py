@@ -23,8 +23,8 @@ from rollups.rows import Sums, add_rows
 from rollups.tables import DAY, RESOLUTIONS, Mark, TableStore
 from schemas.tables import TABLES, Value
 
-KEPT_CELLS, BINS_A_CELL = 400_000, 8
-"""Of all pages together: some 350 MB at the most. A sketch counts as so many cells as its bins take."""
+KEPT_CELLS, BINS_A_CELL = 600_000, 8
+"""Of all pages together: some 400 MB at the most. A sketch counts as so many cells as its bins take."""
 KEPT_SUMS = 60
 """Of windows, beside their steps."""
 KEPT_MADE = 600
@@ -156,7 +156,13 @@ class Series:
         missing = [start for start in range(window.start_ms, window.end_ms, step) if start not in kept]
         parts, young = _parts(resolution, step), self._now_ms() - SETTLED_MS - step
         finer = None if parts is None else (cut, *parts)
-        old = [start for start in missing if finer is None or (start < young and not self._has(finer, start, step))]
+        # Of the same rows, that is: sketches of a coarser one may be cut (rollups.rows), and tell a little otherwise.
+        alike = finer is not None and (finer[1] == resolution or not cut.sketches)
+        old = [
+            start
+            for start in missing
+            if finer is None or (start < young and not (alike and self._has(finer, start, step)))
+        ]
         some = old[: max(1, READ_IN_TURN * RESOLUTIONS[resolution].width_ms // step)]
         await self._read(place, some, beside)
         if finer is None or len(some) < len(old):
