@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -20,6 +19,7 @@ from console.readings import AWAY
 from console.sessions import link
 from rules.loader import RuleSet
 from runtime.clock import Clock
+from runtime.collector import rest
 from runtime.settings import Settings, SettingsError, secret_in
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,7 @@ STOP_WITHIN_S = 4
 TOKEN_CHARS = 16
 """A token that is shorter could be guessed."""
 BACKLOG = 512
-COLLECTED, SWEEP_EVERY_S = (50_000, 20, 1_000_000), 600.0
-"""After how many new objects, and collections of the younger ones, Python's collector looks; and how often at everything."""
+SWEEP_EVERY_S = 600.0
 
 
 class CannotListen(RuntimeError):
@@ -133,24 +132,10 @@ async def serve(
         while not server.started and not serving.done():
             await asyncio.sleep(0.02)
         if server.started:
-            _collect_seldom(loop)
+            rest(SWEEP_EVERY_S, young=True)
             address = address_of(listening)
             on_ready(address, None if offer_to is None else await _offer(access, offer_to, address))
         await serving
-
-
-def _collect_seldom(loop: asyncio.AbstractEventLoop) -> None:
-    """What pages keep lives long and forms no cycles, and to walk through all of it holds up everybody for a tenth of a second
-    or more: what is young is looked at as always, everything once in a while."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTED)
-
-    def sweep() -> None:
-        gc.collect()
-        loop.call_later(SWEEP_EVERY_S, sweep)
-
-    loop.call_later(SWEEP_EVERY_S, sweep)
 
 
 async def _offer(access: Access, name: str, address: str) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+from runtime.collector import rest
 
 log = logging.getLogger(__name__)
 
@@ -82,19 +83,8 @@ class ProcessGuard(Guard):
         threading.Thread(target=watch, daemon=True, name="watchdog").start()
 
     def settled(self) -> None:
-        """Events and cells form no cycles, yet Python's collector would walk through all that wait again and again: a fifth of
-        the time on a backlog, even if told to do so seldom. What does form cycles, such as errors and what they point to, is
-        little, and is collected once a minute."""
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        loop = asyncio.get_running_loop()
-
-        def sweep() -> None:
-            gc.collect()
-            loop.call_later(SWEEP_EVERY_S, sweep)
-
-        loop.call_later(SWEEP_EVERY_S, sweep)
+        """What waits does not have to be walked through again and again."""
+        rest(SWEEP_EVERY_S)
 
     def end_within(self, seconds: float, safe: Callable[[], bool]) -> None:
         """To the very end of the process, so that a thread which does not let go cannot hold it up either. A client that is
