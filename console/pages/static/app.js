@@ -155,6 +155,7 @@ export function page(View, { pushed = null, every_s = 5 } = {}) {
     const soon = () => document.hidden || asking || again();
     setInterval(soon, every_s * 1000);
     on('alert', soon);
+    /** @type {string | null} */
     let pulse = null;  // that the figures are of now no more, or again, is no matter of the next time
     on('tick', event => { const { state } = JSON.parse(event.data), other = pulse !== null && state !== pulse; pulse = state; if (other) soon(); });
   }
