@@ -118,17 +118,7 @@ def stations(known: Known, sources: int | None = None) -> dict[str, Any]:
 
 
 Comparison = Callable[[Known, Figures], Awaitable[None]]
-PAGES: dict[str, Comparison] = {}
-
-
-def of(path: str) -> Callable[[Comparison], Comparison]:
-    """What compares the numbers of this answer."""
-
-    def put(comparison: Comparison) -> Comparison:
-        PAGES[path] = comparison
-        return comparison
-
-    return put
+"""Compares the numbers of an answer."""
 
 
 def places(value: float | None, digits: int = 4) -> float | None:

@@ -16,10 +16,10 @@ from tests.console.right.asking import (
 from tests.console.right.figures import Figures
 from tests.console.right.known import (
     PAID,
+    Comparison,
     Known,
     condition,
     ending_now,
-    of,
     signal_sql,
     signal_values,
     window_of,
@@ -27,7 +27,6 @@ from tests.console.right.known import (
 from tests.console.right.shop import MINUTE
 
 
-@of("/api/v1/kpis/payments?window=5m")
 async def payment_figures(known: Known, page: Figures) -> None:
     asked, window = known.asked, window_of(page.told)
     held = await asked.groups("payments_10s", window, PAYMENTS, (), ("currency",))
@@ -59,7 +58,6 @@ async def payment_figures(known: Known, page: Figures) -> None:
     )
 
 
-@of("/api/v1/kpis/errors?window=5m")
 async def error_figures(known: Known, page: Figures) -> None:
     window = window_of(page.told)
     wanted = columns(
@@ -102,14 +100,12 @@ SECURITY_SIGNALS = {
 }
 
 
-@of("/api/v1/kpis/security?window=5m")
 async def security_figures(known: Known, page: Figures) -> None:
     window = window_of(page.told)
     page.are(dict(zip(SECURITY_SIGNALS, await signal_values(known, window, SECURITY_SIGNALS.values()), strict=True)))
     page.are({name: known.judged(signal) for name, signal in SECURITY_SIGNALS.items()}, "the rules")
 
 
-@of("/api/v1/kpis/performance?window=5m")
 async def performance_figures(known: Known, page: Figures) -> None:
     window = window_of(page.told)
     timed = {
@@ -134,7 +130,6 @@ async def performance_figures(known: Known, page: Figures) -> None:
         )
 
 
-@of("/api/v1/signals")
 async def signals(known: Known, page: Figures) -> None:
     """Each signal over its own window, as a whole and in its groups."""
     asked: list[str] = []
@@ -167,3 +162,12 @@ async def signals(known: Known, page: Figures) -> None:
     )
     page.are({path: row[f"c{nth}"] for nth, (path, _, _) in enumerate(places_of)})
     page.are({f"signals/{one['signal']}/groups_more": 0 for one in page.told["signals"]})
+
+
+PAGES: dict[str, Comparison] = {
+    "/api/v1/kpis/payments?window=5m": payment_figures,
+    "/api/v1/kpis/errors?window=5m": error_figures,
+    "/api/v1/kpis/security?window=5m": security_figures,
+    "/api/v1/kpis/performance?window=5m": performance_figures,
+    "/api/v1/signals": signals,
+}

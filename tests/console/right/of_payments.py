@@ -25,13 +25,13 @@ from tests.console.right.figures import Figures
 from tests.console.right.known import (
     PAID,
     WEEK,
+    Comparison,
     Known,
     components,
     ending_now,
     lasted_s,
     line,
     numbered,
-    of,
     places,
     seconds,
     signal_values,
@@ -43,7 +43,6 @@ from tests.console.right.shop import MINUTE
 from tests.console.rows import NOW_MS
 
 
-@of("/api/v1/overview")
 async def overview(known: Known, page: Figures) -> None:
     asked, five = known.asked, ending_now(5 * MINUTE)
     end = page.told["minutes_end"]
@@ -122,7 +121,6 @@ async def overview(known: Known, page: Figures) -> None:
     )
 
 
-@of("/api/v1/pages/payments?range=1h")
 async def payments(known: Known, page: Figures) -> None:
     told = page.told
     view, now = (told["start"], told["end"]), (told["now_start"], told["now_end"])
@@ -494,7 +492,6 @@ class Weeks:
         return float(row["taken"] / row["paid"] / 100)
 
 
-@of("/api/v1/payments/live")
 async def live(known: Known, page: Figures) -> None:
     [row] = (await known.asked.groups("payments_10s", ending_now(5 * MINUTE), PAYMENTS, ()))[()].values()
     [begun] = (await known.asked.groups("payment_cohorts_10s", ending_now(15 * MINUTE), PAYMENTS, ()))[()].values()
@@ -509,7 +506,6 @@ async def live(known: Known, page: Figures) -> None:
     page.are({"unfinished": unfinished if unfinished >= 0 else None})
 
 
-@of("/status.json")
 async def status_page(known: Known, page: Figures) -> None:
     names = {"card": "Card payments", "eft": "EFT payments", "qr": "QR payments"}
     today = NOW_MS - NOW_MS % DAY
@@ -537,3 +533,11 @@ async def status_page(known: Known, page: Figures) -> None:
         found = next(one["days"] for one in page.told["services"] if one["name"] == name)
         if found != days:
             page.wrong.append(f"days of {name}: {found}, SQL: {days}")
+
+
+PAGES: dict[str, Comparison] = {
+    "/api/v1/overview": overview,
+    "/api/v1/pages/payments?range=1h": payments,
+    "/api/v1/payments/live": live,
+    "/status.json": status_page,
+}

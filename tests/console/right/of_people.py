@@ -22,12 +22,12 @@ from tests.console.right.figures import Figures, leaves, numeric
 from tests.console.right.known import (
     PAID,
     TAKEN_S,
+    Comparison,
     Known,
     condition,
     ending_now,
     lasted_s,
     numbered,
-    of,
     places,
     signal_values,
     signed,
@@ -36,7 +36,6 @@ from tests.console.right.shop import MINUTE
 from tests.console.rows import NOW_MS
 
 
-@of("/api/v1/pages/incidents")
 async def incidents(known: Known, page: Figures) -> None:
     over = [one for one in known.incidents if not one.open]
     for name, found in (("open", worst_first(known.open)), ("last", over)):
@@ -112,12 +111,10 @@ def operations(known: Known, page: Figures, at: str = "") -> None:
     page.are({f"{at}counts/{name}": n for name, n in counts.items()}, "the notifier")
 
 
-@of("/api/v1/kpis/operations")
 async def operation_figures(known: Known, page: Figures) -> None:
     operations(known, page)
 
 
-@of("/api/v1/pages/incident/2")
 async def room(known: Known, page: Figures) -> None:
     """The evidence of an incident is what its rule judged, and what the tables hold."""
     told = page.told["incident"]["evidence"]
@@ -209,7 +206,6 @@ async def room(known: Known, page: Figures) -> None:
     page.are({f"incident/clocks/{what}_after_s": (at - incident.since_ms) / 1000 for what, at in clocks.items()})
 
 
-@of("/api/v1/pages/rules")
 async def rules_page(known: Known, page: Figures) -> None:
     """How often each fired, by the alerts that were told; nothing of it is in a table."""
     fired: dict[str, int] = {}
@@ -248,7 +244,6 @@ async def rules_page(known: Known, page: Figures) -> None:
     page.says("why", counted(len({one.pack for one in RULES.rules}), "pack"), counted(learning, "rule"))
 
 
-@of("/api/v1/checklists")
 async def checklists(known: Known, page: Figures) -> None:
     day = ending_now(DAY)
     day = (day[0] - day[0] % MINUTE, day[1])
@@ -286,7 +281,6 @@ async def checklists(known: Known, page: Figures) -> None:
     page.says("why", *spans, *incidents_of, *chain(*words.values()), *(f"{n} left" for n in left))
 
 
-@of("/api/v1/reports/daily")
 async def report(known: Known, page: Figures) -> None:
     told, asked = page.told, known.asked
     span, before = ((epoch_ms(told[name]["start"]), epoch_ms(told[name]["end"])) for name in ("period", "before"))
@@ -409,3 +403,13 @@ async def report(known: Known, page: Figures) -> None:
         if any(map(str.isdigit, rest)):
             page.wrong.append(f"review {nth}: {text!r} has {rest!r}")
     page.are({"review": told["review"]})
+
+
+PAGES: dict[str, Comparison] = {
+    "/api/v1/pages/incidents": incidents,
+    "/api/v1/kpis/operations": operation_figures,
+    "/api/v1/pages/incident/2": room,
+    "/api/v1/pages/rules": rules_page,
+    "/api/v1/checklists": checklists,
+    "/api/v1/reports/daily": report,
+}

@@ -22,11 +22,11 @@ from tests.console.right.figures import Figures, called
 from tests.console.right.known import (
     LATEST,
     WEEK,
+    Comparison,
     Known,
     components,
     ending_now,
     line,
-    of,
     places,
     stations,
 )
@@ -35,7 +35,6 @@ from tests.console.right.shop import MINUTE
 from tests.console.rows import NOW_MS, OPEN_MS
 
 
-@of("/api/v1/pages/security?range=24h")
 async def security(known: Known, page: Figures) -> None:
     told, asked = page.told, known.asked
     view, per = (told["start"], told["end"]), told["bar"] // MINUTE
@@ -224,7 +223,6 @@ TIMED = {
 HOOKS = [f"webhook.{verb}" for verb in ("received", "processed", "failed", "rejected", "duplicate")]
 
 
-@of("/api/v1/pages/system?range=1h")
 async def system(known: Known, page: Figures) -> None:
     told, asked = page.told, known.asked
     view, five = (told["start"], told["end"]), ending_now(5 * MINUTE)
@@ -428,7 +426,6 @@ async def probes_of(known: Known, component: str) -> tuple[int, int]:
     return row["down"], row["probes"]
 
 
-@of("/api/health")
 async def health(known: Known, page: Figures) -> None:
     asked, minute = known.asked, (OPEN_MS - 50_000, OPEN_MS + 10_000)
     [served] = (await asked.groups("requests_10s", minute, columns(value=mean("latency_ms")), ()))[()].values()
@@ -469,7 +466,6 @@ PROBED = {"payment": "checkout", "database": "database", "api": "gateway"}
 """The component whose probes count for a part."""
 
 
-@of("/api/v1/pages/pipeline?range=1h")
 async def pipeline(known: Known, page: Figures) -> None:
     told, asked = page.told, known.asked
     view = (
@@ -594,3 +590,11 @@ async def pipeline(known: Known, page: Figures) -> None:
     )
     page.says("sentence", "1 worker", f"{len(RULES.rules)} rules", f"{grouped(letters)} records")
     page.says("why", "2 partitions", "2 topics", counted(len(told["sources"]), "source"))
+
+
+PAGES: dict[str, Comparison] = {
+    "/api/v1/pages/security?range=24h": security,
+    "/api/v1/pages/system?range=1h": system,
+    "/api/health": health,
+    "/api/v1/pages/pipeline?range=1h": pipeline,
+}

@@ -19,14 +19,14 @@ from rules.signals import shipped
 from runtime.clock import ManualClock
 from runtime.settings import Settings
 from schemas.alert import AlertEvent
-from tests.console.conftest import RULES, Held, client_of
+from tests.console.conftest import APPLICATION, RULES, Held, client_of
+from tests.console.right import of_key_figures, of_payments, of_people, of_system
 from tests.console.right.asking import (
     Asked,
 )
 from tests.console.right.figures import Figures
 from tests.console.right.known import (
     NO_FIGURES,
-    PAGES,
     Known,
     ending_now,
 )
@@ -35,6 +35,16 @@ from tests.console.rows import NOW_MS, status
 from tests.console.test_incident_pages import keep
 from tests.support.desk import Desk as Judge
 from tests.support.night import Night, alert
+
+PAGES = of_key_figures.PAGES | of_payments.PAGES | of_system.PAGES | of_people.PAGES
+NO_NUMBERS = {"/api/v1/pages/analyst"}
+"""Pages that show what somebody asks for, and no figure of their own."""
+
+
+def test_every_page_is_compared() -> None:
+    compared = {path.partition("?")[0] for path in PAGES} | NO_NUMBERS
+    pages = {path for path in APPLICATION.openapi()["paths"] if path.startswith(("/api/v1/pages/", "/api/v1/kpis/"))}
+    assert {path for path in pages if path.replace("{incident}", "2") not in compared} == set()
 
 
 def told_by_rules(judge: Judge) -> dict[tuple[str, frozenset[tuple[str, Any]]], float]:
