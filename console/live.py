@@ -146,7 +146,7 @@ class Live:
             try:
                 await self._read(address(self._settings))
             except (KafkaUnreachable, KafkaError, OSError) as error:
-                self.away = str(error) or type(error).__name__
+                self.away = f"Kafka does not answer ({type(error).__name__})"
             heed()
             if self._watched:
                 await asyncio.sleep(AGAIN_AFTER_S)

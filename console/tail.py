@@ -52,7 +52,7 @@ class Tail:
                 except (KafkaUnreachable, KafkaError, OSError) as error:
                     if self.away is None:
                         log.warning("%s is not followed: %s", self._topic, error)
-                    self.away = str(error) or type(error).__name__
+                    self.away = f"Kafka does not answer ({type(error).__name__})"
                 heed()
                 await asyncio.sleep(AGAIN_AFTER_S)
         finally:

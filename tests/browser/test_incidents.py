@@ -95,10 +95,40 @@ async def test_what_changes_something_asks_first_and_can_be_left(demo: Demo, bro
     await page.context.close()
 
 
+async def test_what_people_judged_is_in_the_score_of_the_rule(demo: Demo, browser: Browser) -> None:
+    seen = await see(browser)
+    await sign_in(seen, demo)
+    page = seen.page
+    await page.goto(f"{demo.address}/incidents/1")
+    await settled(seen)
+    rule = (await api(seen, demo, "/api/v1/incidents/1"))["evidence"]["rule"]
+    await page.click(".acts button:has-text('Right or wrong')")
+    await page.click("dialog[open] .btn.main")
+    await told(seen, "is judged: right")
+    await page.goto(f"{demo.address}/rules?rule={rule}")
+    await settled(seen)
+    row = "section .detail tr:has-text('Judged right')"
+    await seen.shows(f"{row} td:nth-child(2):has-text('100')")
+    assert "1 of 1" in await seen.text(f"{row} td:nth-child(2)")
+    assert await page.locator(".detail .bars rect").count() >= 1
+    assert "Incidents are known since" in await seen.text(f"section[aria-label={rule}]")
+    assert (await api(seen, demo, f"/api/v1/rules/{rule}"))["record"]["month"]["right"] == 1
+    await page.click(".detail .say a")
+    await page.wait_for_url(re.compile(r"/incidents/\d+"))
+    assert seen.complaints == []
+    await page.context.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize(
-    ("name", "path"), [("room", "/incidents/1"), ("runbook", "/runbooks/provider_down"), ("status", "/status")]
+    ("name", "path"),
+    [
+        ("room", "/incidents/1"),
+        ("rule", "/rules?rule=provider_down"),
+        ("runbook", "/runbooks/provider_down"),
+        ("status", "/status"),
+    ],
 )
 async def test_every_room_is_whole_and_can_be_used_by_everybody(
     demo: Demo, browser: Browser, name: str, path: str, width: int, theme: str

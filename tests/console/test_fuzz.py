@@ -12,7 +12,6 @@ import logging
 import re
 import secrets
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,25 +20,21 @@ import httpx
 import pytest
 import requests
 import schemathesis
-import uvicorn
 from hypothesis import Phase, settings
 from pydantic import SecretStr
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from console.access import Access
-from console.api import application
-from console.desk import Desk
-from console.gate import OPEN, Gate
+from console.gate import OPEN
 from console.openapi import FILE
 from console.who import ROLES
-from rules.loader import load
 from runtime.clock import WallClock
 from runtime.redis import connect
 from runtime.settings import Settings
 from tests.console.conftest import TOKEN, Held
 from tests.console.rows import paid
+from tests.support.site import listening
 from tests.support.store import KillableStore
-from tests.support.wait import eventually
 
 DESCRIPTION = json.loads(FILE.read_text())
 ENDLESS = "/api/v1/events"
@@ -86,19 +81,8 @@ def console(store: KillableStore, tmp_path_factory: pytest.TempPathFactory) -> I
     with pytest.MonkeyPatch.context() as patch:
         for name in ("READS", "CHANGES"):  # those have tests of their own
             patch.setattr(f"console.gate.{name}", (10**9, 1.0))
-        desk, access = Desk(made, WallClock(), load()), Access(made, WallClock(), TOKEN)
-        config = uvicorn.Config(
-            Gate(application(desk, access), access), port=0, log_config=None, access_log=False, lifespan="on", ws="none"
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        eventually(lambda: server.started, "it listens")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Running(f"http://127.0.0.1:{port}", store.url, callers)
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+        with listening(made, TOKEN) as address:
+            yield Running(address, store.url, callers)
 
 
 async def _prepared(made: Settings) -> dict[str, dict[str, str]]:

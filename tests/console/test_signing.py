@@ -61,6 +61,13 @@ async def browser(door: Access) -> AsyncIterator[httpx.AsyncClient]:
         yield found
 
 
+async def test_a_form_of_ours_is_known_by_its_origin(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("/sign-in")
+    assert page.headers["referrer-policy"] == "same-origin", "else browsers send Origin: null"
+    refused = await browser.post("/sign-in", data={"name": "thandi", "password": PASSWORD}, headers={"Origin": "null"})
+    assert refused.status_code == 403
+
+
 async def test_a_name_and_its_password_begin_a_session_and_signing_out_ends_it(
     door: Access, browser: httpx.AsyncClient
 ) -> None:

@@ -26,7 +26,7 @@ def compiler() -> list[str]:
     def command(fresh: Path) -> list[str]:
         for name in ("package.json", "package-lock.json"):
             shutil.copyfile(_LOCK.with_name(name), fresh / name)
-        return [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
+        return [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
 
     try:
         return [node, str(brought(place, command, _LIMIT_S) / "node_modules/typescript/bin/tsc")]
