@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from agents.retry import AWAY, until_done
 from agents.transport import CHUNK_RECORDS, Chunk, ChunkApp
-from rollups.partition import BEAT_MS, Cut, Letter, Met, Page, Partition, Progress
+from rollups.partition import BEAT_MS, BLOCK, Cut, Letter, Met, Page, Partition, Progress
 from rollups.sources import Encoded, Held, Refused, SourceStore, encode, unpacked
 from runtime.clock import Clock
 from runtime.faults import crash_point
@@ -47,6 +47,11 @@ BEHIND_FLUSHES = 4
 PUT_OFF_S = 4.75
 """On a backlog a flush is put off, by so much at most: each one encodes whole buckets, and evaluate takes them in and writes
 whole rows. Five seconds of a backlog hold some dozen buckets; two hold each of them twice."""
+SLICE = 2 * BLOCK
+"""So many records of a chunk are folded before others go on: a flush waits a dozen times, for the store, the broker and those
+who talk to them, and took over a second where a whole chunk came in between each time."""
+COMMIT_EVERY_S = 1.0
+"""Only lag tools read what is committed, and it takes as long as all the rest of a flush."""
 CONCURRENT = 32
 HELD_UP_S = 5.0
 """A flush that takes longer is held up by a server that is away: nothing more is folded until it is through. Else memory would
@@ -92,7 +97,8 @@ class Measure:
         self._cut_at = float("inf")
         """When the flush began that is under way, by the monotonic clock."""
         self._limit = asyncio.Semaphore(CONCURRENT)
-        self._beat_at = float("-inf")
+        self._beat_at = self._committed_at = float("-inf")
+        self._uncommitted: dict[TP, int] = {}
         self.flushed_at = self.beaten_at = 0.0
         """When everything was written last, and when the broker last took a heartbeat into every partition (epoch seconds)."""
         self.app = ChunkApp(self._names.group("measure"), settings, kafka, list(self._topics), self, guard)
@@ -113,6 +119,7 @@ class Measure:
         flushing = asyncio.create_task(self.flush(slow=True))
         await asyncio.wait({flushing}, timeout=REVOKE_LIMIT_S)
         owned, self.owned = self.owned, {}
+        self._uncommitted = {}
         for one in owned.values():
             one.gone = True
         self._parked = {one.held.source: one for one in owned.values() if one.fold.clean and not one.writing}
@@ -209,18 +216,23 @@ class Measure:
         if owned is None or chunk.generation != owned.generation:
             return
         owned.end = max(owned.end, chunk.end)
-        index, fold = 0, owned.fold
-        while index < len(chunk.records) and not owned.gone and self.owned.get(partition) is owned:
-            if self._must_wait(fold):
-                await self._wait_for_flush(owned)
-                continue
-            index, missing = fold.apply(chunk.records, index)
-            if missing is not None:
-                try:
-                    fold.put_page(missing, await self._page(owned, missing))
-                except NotWanted:  # it went to someone else while Redis was away
+        fold = owned.fold
+        for start in range(0, len(chunk.records), SLICE):
+            some, index = chunk.records[start : start + SLICE], 0
+            while index < len(some):
+                if owned.gone or self.owned.get(partition) is not owned:
                     return
-        owned.read_ms = chunk.records[-1].timestamp
+                if self._must_wait(fold):
+                    await self._wait_for_flush(owned)
+                    continue
+                index, missing = fold.apply(some, index)
+                if missing is not None:
+                    try:
+                        fold.put_page(missing, await self._page(owned, missing))
+                    except NotWanted:  # it went to someone else while Redis was away
+                        return
+            owned.read_ms = some[-1].timestamp
+            await asyncio.sleep(0)
 
     async def _page(self, owned: Owned, bucket: int) -> Page:
         pages = await until_done(
@@ -275,7 +287,9 @@ class Measure:
                 return
             done = await asyncio.gather(*(self._flush_one(*item, _topic_id(logs, item[0])) for item in work))
             positions = {owned.tp: owned.held.written for owned in done if owned is not None and owned.held.written is not None}
-            if positions:
+            self._uncommitted |= positions
+            if self._uncommitted and now - self._committed_at >= COMMIT_EVERY_S:
+                self._committed_at, positions, self._uncommitted = now, self._uncommitted, {}
                 await self.app.chunks.commit_for_tools(positions)
                 crash_point("after_commit")
         self.flushed_at = self._clock.now()
