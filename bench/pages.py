@@ -1,16 +1,17 @@
 """How fast the console answers: with 13 months of history, a thousand cells a bucket, and a hundred tabs open.
 
-    python -m bench.pages [--cells 1000] [--others 200] [--rounds 40] [--tabs 100] [--seconds 60] [--views 5] [--json FILE]
+    python -m bench.pages [--cells 1000] [--others 200] [--rounds 10] [--tabs 100] [--seconds 60] [--views 5] [--json FILE]
 
 Fills a store of its own with 13 months of hours, three days of minutes and an hour of 10 s of payments, all of as many cells as
 asked for, and of every other table that pages read as much as they show, with fewer cells; starts `tillwatch console` on it,
 and goes on as a worker that leads would: each second the open row of payments, in turn those of the others. One provider fails
 meanwhile, so that the page has to find out who is to blame. Then:
 
-*first*: each page's data asked for once, of a console that has just been started; *again*: all of them in turn, each round
-later than answers are shared; *tabs*: what open tabs do (a stream each, and the questions that their page asks as often as it
-does), as CPU time of the console; *views*: in Chromium, where it is, with nothing in its cache: to the first paint, which has
-the verdict, to the last chart, and what came over the wire. Leaves the figures in .cache/bench for `bench.report`.
+*first*: each page's data asked for once, of a console that has just been started; *again*: asked for again and again, as a
+tab does, each time later than answers are shared; *tabs*: what open tabs do (a stream each, and the questions that their page
+asks as often as it does), as CPU time of the console; *views*: in Chromium, where it is, with nothing in its cache: to the
+first paint, which has the verdict, to the last chart, and what came over the wire. Leaves the figures in .cache/bench for
+`bench.report`.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ from tests.console.rows import status
 
 FINE_MS, MINUTE_MS = 10_000, 60_000
 ANSWER_WITHIN_S = 60.0
-ROUND_S = 1.2
-"""An answer is given again for a second: a round lasts longer."""
+ROUND_S = 1.1
+"""An answer is given again for a second: a round waits longer."""
 FIGURES = (
     "/api/v1/payments/live", "/api/v1/kpis/payments?window=1h", "/api/v1/kpis/performance?window=1h", "/api/v1/signals",
     "/api/health",
@@ -234,23 +235,20 @@ async def answer(client: httpx.AsyncClient, pid: int, address: str) -> tuple[flo
 
 
 async def asked(base: str, pid: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Of each address the first time, and over all rounds after it."""
+    """Of each address the first time, and of the rounds after it, which come one after the other as a tab that stays open asks.
+    What is known so far is told."""
     found: dict[str, dict[str, float]] = {}
-    took: dict[str, list[float]] = {}
     async with httpx.AsyncClient(base_url=base, timeout=ANSWER_WITHIN_S) as client:
         for address in addresses():
             ms, cpu_ms, size = await answer(client, pid, address)
+            times = []
+            for _ in range(rounds):
+                await asyncio.sleep(ROUND_S)
+                took, _, size = await answer(client, pid, address)
+                times.append(took)
             found[address] = {"first": round(ms, 1), "first_cpu": round(cpu_ms), "bytes": size}
-            took[address] = []
-        for _ in range(rounds):
-            begun = time.perf_counter()
-            for address, times in took.items():
-                ms, _, found[address]["bytes"] = await answer(client, pid, address)
-                times.append(ms)
-            await asyncio.sleep(max(0.0, ROUND_S - (time.perf_counter() - begun)))
-    for address, times in took.items():
-        found[address] |= {f"p{q}": round(quantile(times, q / 100), 1) for q in (50, 95)} if times else {}
-        print(f"  {address}: {found[address]}", flush=True)
+            found[address] |= {f"p{q}": round(quantile(times, q / 100), 1) for q in (50, 95)} if times else {}
+            print(f"  {address}: {found[address]}", flush=True)
     return found
 
 
@@ -449,7 +447,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.pages", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cells", type=int, default=1_000, help="of each row of payments (1000)")
     parser.add_argument("--others", type=int, default=200, help="of each row of the tables beside payments (200)")
-    parser.add_argument("--rounds", type=int, default=40, help="in which every page is asked for (40)")
+    parser.add_argument("--rounds", type=int, default=10, help="how often each page is asked for again (10)")
     parser.add_argument("--tabs", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the tabs are looked at (60)")
     parser.add_argument("--views", type=int, default=5, help="of each page in a browser (5)")
