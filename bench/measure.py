@@ -378,7 +378,8 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool, apart: bool = 
                 f"  {number}: {one.events_a_second:>7,} events/s, {one.events_a_cpu_second:>7,} per CPU-second, "
                 f"{one.seconds:.1f} s ({one.cpu_seconds:.1f} CPU, servers {one.servers_cpu_seconds:.1f}, "
                 f"others {one.others_cpu_seconds:.1f}), "
-                f"{one.peak_rss_mb:.0f} MB; {one.from_start_s:.1f} s from start, merged {one.merged_after_s:.1f} s later"
+                f"{one.peak_rss_mb:.0f} MB; {one.from_start_s:.1f} s from start, merged {one.merged_after_s:.1f} s later; "
+                f"from its first partition to that {sum(ends.values()) / one.whole_seconds:,.0f} events/s"
             )
     rates = [one.events_a_second for one in results]
     per_cpu = [one.events_a_cpu_second for one in results]
