@@ -353,7 +353,7 @@ class Evaluate:
             began = time.monotonic()
             rest = max(JUDGE_LATEST_S, min(JUDGE_REST * took, WRITE_LATEST_S)) if self._behind else 0.0
             if began - worked_at >= rest:
-                await self._work(write=True)
+                await asyncio.shield(self._work(write=True))  # cancelled half-way, what it had sent would be sent again
                 worked_at = time.monotonic()
                 took = worked_at - began
             if self.leader and began - committed_at >= COMMIT_EVERY_S:  # not with each chunk: it takes longer than the chunk
