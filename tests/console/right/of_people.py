@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Sequence
+from itertools import chain, pairwise
+from statistics import median
+from typing import Any
 
 from console.incidents import title_of, worst_first
 from console.words import NB, counted, duration, figure, grouped, percent
 from rollups.tables import DAY, HOUR
 from rules.engine import GRAVEST
 from rules.signals import shipped
+from schemas.incident import SYSTEM, Incident
 from schemas.time import epoch_ms
 from tests.console.conftest import RULES
 from tests.console.right.asking import (
@@ -206,6 +210,86 @@ async def room(known: Known, page: Figures) -> None:
     page.are({f"incident/clocks/{what}_after_s": (at - incident.since_ms) / 1000 for what, at in clocks.items()})
 
 
+def silences(known: Known, rule: str) -> tuple[int, float]:
+    """How often a rule had no data, and for how long until anything else was told (s)."""
+    times, lasted = 0, 0
+    alerts = [one for one in reversed(known.told) if one["data"]["rule"] == rule]
+    for mark in {one["data"]["fingerprint"] for one in alerts}:
+        said = [one for one in alerts if one["data"]["fingerprint"] == mark]
+        times += sum(one["type"].endswith(".no_data") for one in said)
+        for one, then in pairwise(said):
+            if one["type"].endswith(".no_data"):
+                lasted += epoch_ms(then["time"]) - epoch_ms(one["time"])
+    return times, lasted / 1000
+
+
+def records(known: Known) -> dict[str, Any]:
+    """What came of the incidents that each rule had a part in, by their alerts and by what stands in their timelines."""
+    found = {}
+    for rule in {alert.full_rule for one in known.incidents for alert in one.members}:
+        had = [one for one in known.incidents if rule in {alert.full_rule for alert in one.members} and paged(one)]
+        ages = [NOW_MS - one.opened_ms for one in had]
+        found[rule] = {
+            "month": score(known, rule, [one for one, age in zip(had, ages, strict=True) if age < 30 * DAY]),
+            "quarter": score(known, rule, [one for one, age in zip(had, ages, strict=True) if age < 90 * DAY]),
+            "daily": [sum(day * DAY <= age < (day + 1) * DAY for age in ages) for day in reversed(range(30))],
+            "latest": sorted((one.number for one in had), reverse=True)[:5],
+        }
+    return found
+
+
+def paged(one: Incident) -> bool:
+    return any(happened.kind == "delivered" for happened in one.timeline)
+
+
+def score(known: Known, rule: str, had: Sequence[Incident]) -> dict[str, Any]:
+    ends = [(one, one.timeline[last_of(one, "resolved")].at_ms) for one in had if not one.open]
+    judged = [one.judgements[rule] for one in had if rule in one.judgements]
+    detected = [took for one in had if (took := detecting(known, rule, one)) is not None]
+    return {
+        "incidents": len(had),
+        "taken": sum(any(happened.kind == "acknowledged" for happened in one.timeline) for one in had),
+        "over": len(ends),
+        "by_itself": sum(
+            end - one.opened_ms <= 10 * MINUTE and not any(by_people(one, until=end)) for one, end in ends
+        ),
+        "again": sum(map(flapped, had)),
+        "right": judged.count("right"),
+        "wrong": judged.count("wrong"),
+        "precision": round(judged.count("right") / len(judged), 4) if judged else None,
+        "detected": len(detected),
+        "detect_s": round(median(detected) / 1000, 1) if detected else None,
+        "lasted_s": round(median(end - one.since_ms for one, end in ends) / 1000, 1) if ends else None,
+    }
+
+
+def last_of(one: Incident, kind: str) -> int:
+    return max(nth for nth, happened in enumerate(one.timeline) if happened.kind == kind)
+
+
+def by_people(one: Incident, until: int) -> list[bool]:
+    return [happened.author != SYSTEM for happened in one.timeline if happened.at_ms <= until]
+
+
+def flapped(one: Incident) -> bool:
+    turns = [(happened.kind, happened.author) for happened in one.timeline if happened.kind in ("resolved", "reopened")]
+    return (("resolved", SYSTEM), ("reopened", SYSTEM)) in pairwise(turns)
+
+
+def detecting(known: Known, rule: str, one: Incident) -> int | None:
+    """How long it took to detect what opened an incident, or the gravest that came to it, where it is of this rule (ms)."""
+    told = {alert["id"]: alert["data"] for alert in known.told}
+    for onset in (one.onset, one.gravest):
+        if onset is None or f"{onset.pack}/{onset.rule}" != rule:
+            continue
+        if onset.alert not in told:  # it was over before: the only alert of its incident, which began with it
+            assert len(one.members) == 1
+            return onset.detected_ms - one.since_ms
+        data = told[onset.alert]
+        return None if data["first_bad_at"] is None else epoch_ms(data["detected_at"]) - epoch_ms(data["first_bad_at"])
+    return None
+
+
 async def rules_page(known: Known, page: Figures) -> None:
     """How often each fired, by the alerts that were told; nothing of it is in a table."""
     fired: dict[str, int] = {}
@@ -224,6 +308,9 @@ async def rules_page(known: Known, page: Figures) -> None:
         },
         "the rules",
     )
+    silent = {name: silences(known, name) for name in fired}
+    page.are({"history": {name: {"no_data": n, "no_data_s": s} for name, (n, s) in silent.items()}}, "the rules")
+    page.are({"records": {"rules": records(known)}}, "the notifier")
     gravest: dict[str, str] = {}
     for one in known.status["rules"]["states"]:
         gravest[one["rule"]] = min(one["state"], gravest.get(one["rule"], GRAVEST[-1]), key=GRAVEST.index)
