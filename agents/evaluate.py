@@ -164,7 +164,7 @@ class Evaluate:
         if self.leader:
             try:
                 async with asyncio.timeout(3.0):
-                    await self._work(write=True)
+                    await self._work(write=True, leaving=True)
             except TimeoutError:
                 log.info("left the lead with rows unwritten; the next leader writes them")
         self._generation = -1
@@ -371,12 +371,15 @@ class Evaluate:
         """Whether a partition is being read that has grown much longer than what has been read of it."""
         return any(progress.behind for progress in self._merger.sources.values())
 
-    async def _work(self, *, write: bool) -> None:
+    async def _work(self, *, write: bool, leaving: bool = False) -> None:
+        """`leaving`: the next leader goes on from here, so how far was judged is kept, as else with verdicts and checks."""
         async with self._working:
             if not self.leader:
                 return
             try:
                 await self._judge()
+                if leaving:
+                    await self._save("keeping how far was judged", [])
                 now = time.monotonic()
                 pause = WRITE_LATEST_S if self._behind or self._offset < self.end else WRITE_EVERY_S
                 if write and now - self._written_at >= pause:
@@ -386,7 +389,7 @@ class Evaluate:
                 pass
             except (NotLeader, NotWriter, Outdated) as error:
                 self._generation = -1
-                if not self.app.chunks.stale():
+                if not leaving and not self.app.chunks.stale():
                     log.warning("%s; taking the lead again", error)
                     self._leading = asyncio.create_task(self._lead())
 
