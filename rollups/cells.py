@@ -44,12 +44,7 @@ class Stat:
     def add(self, other: Stat, *, sketch: bool = True) -> None:
         if not other.n:
             return
-        self.n += other.n
-        self.total += other.total
-        if self.low is None or (other.low is not None and other.low < self.low):
-            self.low = other.low
-        if self.high is None or (other.high is not None and other.high > self.high):
-            self.high = other.high
+        self.tally(other.n, other.total, other.low, other.high)  # type: ignore[arg-type]  # with n there are extremes
         if other.bins and sketch:
             if self.bins is None:
                 self.bins = {}
@@ -147,13 +142,7 @@ class Cell:
         while len(stats) < len(other.stats):
             stats.append(Stat())
         for mine, theirs in zip(stats, other.stats, strict=False):
-            n = theirs.n
-            if n:
-                mine.tally(n, theirs.total, theirs.low, theirs.high)  # type: ignore[arg-type]
-                if theirs.bins and sketches:
-                    if mine.bins is None:
-                        mine.bins = {}
-                    add_bins(mine.bins, theirs.bins)
+            mine.add(theirs, sketch=sketches)
 
     def fold(self, times: Sequence[int], columns: Sequence[tuple[Sequence[int | None], bool]]) -> None:
         """Adds some events: their times, and for each measure their values and whether these are sketched.
