@@ -28,6 +28,7 @@ from runtime.clock import WallClock
 from runtime.kafka import address, stop_consumer
 from runtime.redis import connect
 from runtime.settings import Settings
+from runtime.tasks import end
 from schemas.alert import AlertEvent
 
 log = logging.getLogger(__name__)
@@ -106,8 +107,7 @@ class _Shop:
         """Ends the publishing."""
         self._stop.set()
         if self.publishing is not None:
-            self.publishing.cancel()
-            await asyncio.gather(self.publishing, return_exceptions=True)
+            await end([self.publishing])
 
 
 async def _import_past(settings: Settings, rate: float, end_s: float) -> None:
@@ -161,9 +161,7 @@ async def _story(running: Machine, shop: _Shop, teller: _Teller, seconds: float 
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         failed = shop.traffic.failed
         unsent = f", {failed:,} could not be" if failed else ""
         teller.say(f"the demonstration ends; {shop.traffic.sent:,} events were published{unsent}")

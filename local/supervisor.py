@@ -15,6 +15,7 @@ from local.instance import Local as Local
 from local.instance import find as find
 from local.instance import resolve as resolve
 from local.process import Process, StartFailed
+from runtime.tasks import heed
 
 RESTARTS = 5
 RESTARTS_WITHIN_S = 60.0
@@ -75,13 +76,13 @@ class Supervisor:
         """Starts all, stage by stage. Raises StartFailed, or what `then` raises; call `stop` in any case."""
         for stage in self._stages:
             await self._start_stage(stage)
-            _heed()
+            heed()
 
     async def watch(self) -> None:
         """Starts again what ends; returns never. Raises GaveUp once a budget is spent."""
         while True:
             await self._look()
-            _heed()
+            heed()
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def stop(self) -> None:
@@ -183,14 +184,6 @@ class Supervisor:
                     await self._start_stage(one)
             except StartFailed as error:
                 self._tell(str(error))
-
-
-def _heed() -> None:
-    """Raises CancelledError where this task was told to end and something that it awaited has swallowed that, as
-    `asyncio.wait_for` does up to Python 3.11 when what it waits for is done in the same moment."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def until_told(work: Coroutine[object, object, T]) -> T | None:

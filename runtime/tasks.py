@@ -19,7 +19,8 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 def heed() -> None:
-    """Raises CancelledError where this task was told to end and something that it awaited has swallowed that."""
+    """Raises CancelledError where this task was told to end and something that it awaited has swallowed that, as
+    `asyncio.wait_for` does up to Python 3.11 when what it waits for is done in the same moment."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -83,10 +83,14 @@ class Outbox:
     def _keep(self, message: Message, at_ms: int) -> str:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         ending = f"-{self.name}-{message.key}.json"
-        names = sorted(entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".json"))
+        found = sorted(entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".json"))
+        names = [name for name in found if not name.startswith(".")]
         for name in names:
             if name.endswith(ending):
                 return name
+        for left in found[: len(found) - len(names)]:  # by one that was killed before it had finished this message
+            if left.endswith(ending):
+                (self._folder / left).unlink(missing_ok=True)
         shown = {
             "at_ms": at_ms,
             "channel": self.name,

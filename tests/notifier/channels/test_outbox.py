@@ -44,6 +44,15 @@ async def test_the_same_message_again_is_the_same_file(tmp_path: Path) -> None:
     assert len(outbox.read(tmp_path / "outbox")) == 1
 
 
+async def test_a_message_that_a_killed_process_left_half_written_is_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    (folder / f".01789999999000-text-{KEY}.json").write_text('{"at_ms": 17899')
+    receipt = await made(tmp_path).send(MESSAGE, "outbox")
+    assert [path.name for path in folder.iterdir()] == [receipt.id]
+    assert len(outbox.read(folder)) == 1
+
+
 async def test_the_oldest_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "KEPT", 3)
     clock = ManualClock(1_790_000_000)
