@@ -35,6 +35,7 @@ from runtime.names import Source
 from runtime.outbox import HEADER, Entry, NotLeader, tail
 from runtime.retry import NotWanted
 from runtime.settings import Settings
+from runtime.tasks import end
 from schemas.alert import AlertEvent, ended
 from schemas.rollup import Partial, decode_partial
 from schemas.tables import TABLES
@@ -159,8 +160,7 @@ class Evaluate:
     async def revoked(self) -> None:
         task, self._leading = self._leading, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
         if self.leader:
             try:
                 async with asyncio.timeout(3.0):

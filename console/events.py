@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from console.board import LISTENERS, Board, Full, Message, Slow
+from runtime.tasks import end
 
 TAKEN_WITHIN_S = 15.0
 """Who takes nothing for so long is gone."""
@@ -36,9 +37,7 @@ class EventStream(Response):
         try:
             await asyncio.wait((pumping, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (pumping, leaving):
-                task.cancel()
-            await asyncio.gather(pumping, leaving, return_exceptions=True)
+            await end((pumping, leaving))
 
     async def _pump(self, send: Send) -> None:
         try:

@@ -26,7 +26,7 @@ from typing import Any
 from rollups.cells import KEPT_RECENT, KEPT_SAMPLES, Cell, Sample, earliest_samples
 from rollups.seen import Seen
 from schemas.decode import Decoder, Notes, Record, Refused
-from schemas.tables import FACTS, FOLDS, TABLES, Facts, Fold, Item, Key, Table, Value
+from schemas.tables import FOLDS, ITEMIZE, PUTTERS, TABLES, Fold, Item, Itemize, Key, Put, Putter, Table, Value
 
 AMEND_HORIZON_MS = 6 * 3600 * 1000
 FUTURE_MS = 60_000
@@ -177,7 +177,8 @@ class _Plan:
     """How events of one type are folded: a step for each of their keys. by_cohort: whether a table goes by the cohort's
     time."""
 
-    facts: Facts
+    itemize: Itemize
+    putter: Putter
     steps: tuple[_Step, ...]
     by_cohort: bool
 
@@ -199,7 +200,7 @@ def _plan(event_type: str) -> _Plan:
         _Step(tuple(map(_target, folds)), any(fold.by_cohort for fold in folds), TABLES[folds[0].table].slow)
         for _, folds in sorted(alike.items())
     )
-    return _Plan(FACTS[event_type], steps, any(step.by_cohort for step in steps))
+    return _Plan(ITEMIZE[event_type], PUTTERS[event_type], steps, any(step.by_cohort for step in steps))
 
 
 _PLANS = {event_type: _plan(event_type) for event_type in FOLDS}
@@ -211,6 +212,19 @@ _Groups = defaultdict[int, defaultdict[Key, list[Item]]]
 def _groups() -> tuple[_Groups, _Groups]:
     """By the bucket of their own time, and by that of their cohort's."""
     return defaultdict(lambda: defaultdict(list)), defaultdict(lambda: defaultdict(list))
+
+
+class _Nowhere:
+    """Groups of which nothing is kept."""
+
+    def __getitem__(self, bucket_or_key: object) -> Any:
+        return self
+
+    def append(self, item: Item) -> None:
+        pass
+
+
+_NOWHERE: Any = _Nowhere()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,18 +267,16 @@ def _fold(cell: Cell, items: Sequence[Item], target: _Target) -> None:
             for place, sketch in target.measures
         ],
     )
-    held = cell.samples
+    held, some, latest = cell.samples, items, None
     if len(held) == KEPT_SAMPLES:
         latest = held[-1][0]
         some = [item for item in items if item[at] <= latest] if min(times) <= latest else []
     elif len(times) > KEPT_SAMPLES:  # the first few tell how early the others have to be
         latest = sorted(times)[KEPT_SAMPLES - 1]
         some = [item for item in items if item[at] <= latest]
-    else:
-        some = list(items)
     if some:
         kept = _earliest(held, some, at)
-        if len(kept) < KEPT_SAMPLES and len(some) < len(items):  # they were of fewer transactions
+        if latest is not None and (len(kept) < KEPT_SAMPLES or kept[-1][0] > latest):  # they were of fewer transactions
             kept = _earliest(held, items, at)
         cell.samples = kept
     if target.keeps_recent:
@@ -314,6 +326,8 @@ class Partition:
         self._waiting = 0
         self._written = self.next
         self._groups: defaultdict[_Step, tuple[_Groups, _Groups]] = defaultdict(_groups)
+        self._puts: dict[tuple[str, bool, bool], Put] = {}
+        """What puts events into these groups, as `_put` makes it."""
         self._block = _NOTHING
         """What was decoded last of the chunk that was begun."""
         self._gathered = 0
@@ -451,16 +465,16 @@ class Partition:
             return first
         last = first + len(stamps)
         events, times, plans = block.events[first:last], block.times[first:last], _PLANS
-        facts = [
-            plans[event.TYPE].facts(event, offset, at)
+        items = [
+            plans[event.TYPE].itemize(event, offset, at)
             for event, offset, at in zip(events, offsets, times, strict=False)
         ]
-        count = self._on_time(times, [item[COHORT] for item, _ in facts], stamps)
+        count = self._on_time(times, [item[COHORT] for item in items], stamps)
         if count:
-            self._take(block, slice(first, first + count), facts[:count])
+            self._take(block, slice(first, first + count), items[:count])
         return first + count
 
-    def _take(self, block: _Block, which: slice, facts: Sequence[tuple[Item, tuple[Key, ...]]]) -> None:
+    def _take(self, block: _Block, which: slice, items: Sequence[Item]) -> None:
         """Folds events none of which is odd: remembers their ids, moves the clocks, and gathers them."""
         watermark, newest, log_ms = self.watermark, self.newest, self._log_ms
         assert watermark is not None and newest is not None
@@ -478,7 +492,7 @@ class Partition:
         self.next = max(self.next, self.position)
         events = block.events[which]
         if to_slow:
-            self._gather(events, facts, to_fast=to_fast)
+            self._gather(events, items, to_fast=to_fast)
         if to_fast and block.notes:
             for place, event in enumerate(events, which.start):
                 if place in block.notes:
@@ -502,27 +516,30 @@ class Partition:
             watermark = max(watermark, min(at, stamp) - self._lateness_ms)
         return len(times)
 
-    def _gather(self, events: Sequence[Any], facts: Sequence[tuple[Item, tuple[Key, ...]]], *, to_fast: bool) -> None:
+    def _gather(self, events: Sequence[Any], items: Sequence[Item], *, to_fast: bool) -> None:
         """Puts events aside until they are added to their cells. `to_fast`: not to the tables of high cardinality alone."""
-        groups, bucket_ms = self._groups, self._bucket_ms
-        homes: dict[str, tuple[list[tuple[int, _Groups]], list[tuple[int, _Groups]]]] = {}
-        for event, (item, keys) in zip(events, facts, strict=True):
+        puts: dict[str, Put] = {}
+        for event, item in zip(events, items, strict=True):
             kind = event.TYPE
-            home = homes.get(kind)
-            if home is None:
-                steps = [(place, step) for place, step in enumerate(_PLANS[kind].steps) if to_fast or step.slow]
-                home = homes[kind] = (
-                    [(place, groups[step][0]) for place, step in steps],
-                    [(place, groups[step][1]) for place, step in steps if step.by_cohort],
-                )
-            own, cohorts = home
-            at = item[TIME]
-            bucket = at - at % bucket_ms
-            for place, by_bucket in own:
-                by_bucket[bucket][keys[place]].append(item)
-            for place, by_bucket in cohorts:
-                at = item[COHORT]
-                by_bucket[at - at % bucket_ms][keys[place]].append(item)
+            put = puts.get(kind)
+            if put is None:
+                put = puts[kind] = self._put(kind, to_fast)
+            put(event, item)
+
+    def _put(self, kind: str, to_fast: bool, to_cohorts: bool = True) -> Put:
+        """What puts events of one type aside. `to_cohorts`: also where they go by their cohort's time."""
+        which = kind, to_fast, to_cohorts
+        put = self._puts.get(which)
+        if put is None:
+            plan, groups = _PLANS[kind], self._groups
+            pairs = [groups[step] if to_fast or step.slow else (_NOWHERE, _NOWHERE) for step in plan.steps]
+            put = plan.putter(
+                self._bucket_ms,
+                [own for own, _ in pairs],
+                [cohorts if to_cohorts else _NOWHERE for _, cohorts in pairs],
+            )
+            self._puts[which] = put
+        return put
 
     def _apply(self, record: Record) -> int | None:
         """Folds one record, or returns the bucket that it needs and changes nothing."""
@@ -565,14 +582,11 @@ class Partition:
         floor = self._floor
         if floor is not None and bucket < floor and bucket not in self._pages:
             return bucket
-        item, keys = plan.facts(event, offset, ms)
-        cohort: int | None = None
-        if plan.by_cohort:
-            cohort_ms: int = item[COHORT]
-            if oldest <= cohort_ms <= record.timestamp + FUTURE_MS:
-                cohort = cohort_ms - cohort_ms % bucket_ms
-                if self._absent(cohort):
-                    return cohort
+        item = plan.itemize(event, offset, ms)
+        cohort_ms: int = item[COHORT]
+        has_cohort = plan.by_cohort and oldest <= cohort_ms <= record.timestamp + FUTURE_MS
+        if has_cohort and self._absent(cohort := cohort_ms - cohort_ms % bucket_ms):
+            return cohort
 
         self._log_ms = log_ms
         self._seen.meet(identity, log_ms)
@@ -581,13 +595,8 @@ class Partition:
         to_fast = offset >= self.next
         if not to_fast and offset < self.slow_next:
             return None
-        for step, key in zip(plan.steps, keys, strict=True):
-            if to_fast or step.slow:
-                own, cohorts = self._groups[step]
-                own[bucket][key].append(item)
-                if step.by_cohort and cohort is not None:
-                    cohorts[cohort][key].append(item)
-        if to_fast and plan.by_cohort and cohort is None:
+        self._put(kind, to_fast, has_cohort)(event, item)
+        if to_fast and plan.by_cohort and not has_cohort:
             self._single(_PIPELINE, ("cohort_out_of_range", kind, None), bucket, ms, offset, event.id)
         if notes is not None:
             if to_fast:
@@ -617,7 +626,7 @@ class Partition:
         """Adds the gathered events to their cells, in each table in the order of their first events: new cells come in the
         same order as if each event were added at once, so a table that is full sends the same keys to `other`."""
         self._seen.forget(self._log_ms - DEDUPE_MS)  # a look-up would judge it too old anyhow
-        groups, self._groups, self._gathered = self._groups, defaultdict(_groups), 0
+        groups, self._groups, self._puts, self._gathered = self._groups, defaultdict(_groups), {}, 0
         work: defaultdict[tuple[int, str], list[_Group]] = defaultdict(list)
         for step, own_and_cohorts in groups.items():
             for target in step.targets:

@@ -6,9 +6,9 @@ webhooks) and `step` (enrollments) are the verb of the type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic.fields import FieldInfo
 
@@ -72,8 +72,22 @@ class Fold:
 Item = tuple[Any, ...]
 """(offset, time, cohort's time, id, identity, *numbers): what is folded of an event, beside its dimensions. Times in epoch
 ms; what has no cohort is its own."""
-Facts = Callable[[Any, int, int], tuple[Item, tuple[Key, ...]]]
-"""Takes a decoded event, its offset and its time in epoch ms; returns its item and its keys, each for one table or several."""
+Itemize = Callable[[Any, int, int], Item]
+"""Takes a decoded event, its offset and its time in epoch ms; returns its item."""
+
+
+class Items(Protocol):
+    """Takes items."""
+
+    def append(self, item: Item, /) -> None: ...
+
+
+Grouped = Mapping[int, Mapping[Key, Items]]
+"""Where the items of a bucket and key go; whatever is asked for is there."""
+Put = Callable[[Any, Item], None]
+"""Takes a decoded event and its item, and puts that where it belongs."""
+Putter = Callable[[int, Sequence[Grouped], Sequence[Grouped]], Put]
+"""Takes the length of a bucket in ms, and for each key of an event where it goes by its own time, and by its cohort's."""
 
 
 _PAYMENT = ("outcome", "provider", "method", "currency", "fault", "reason")
@@ -218,12 +232,33 @@ def _shared(table: Table) -> object:
     return table.dimensions, table.slow
 
 
-def _facts(event_type: str) -> Facts:
-    keys = {_shared(table): _tuple(_key(table, event_type)) for table in _tables(event_type)}
+def _written(code: str, name: str) -> Any:
+    made: dict[str, Any] = {}
+    exec(code, made)
+    return made[name]
+
+
+def _itemize(event_type: str) -> Itemize:
     item = _tuple(_item(DATA_OF[event_type]))
-    written: dict[str, Facts] = {}
-    exec(f"def facts(event, offset, ms):\n data = event.data\n return {item}, {_tuple(keys.values())}", written)
-    return written["facts"]
+    made: Itemize = _written(f"def itemize(event, offset, ms):\n data = event.data\n return {item}", "itemize")
+    return made
+
+
+def _putter(event_type: str) -> Putter:
+    keys = {_shared(table): _tuple(_key(table, event_type)) for table in _tables(event_type)}
+    by_cohort = {fold.key for fold in FOLDS[event_type] if fold.by_cohort}
+    names = [f"{whose}{place}" for whose in ("own", "cohort") for place in range(len(keys))]
+    lines = ["data = event.data", "ms = item[1]", "bucket = ms - ms % bucket_ms"]
+    lines += [
+        f"own{place}[bucket][{key}].append(item)" for place, key in enumerate(keys.values()) if place not in by_cohort
+    ]
+    for place in sorted(by_cohort):
+        lines += [f"key = {list(keys.values())[place]}", f"own{place}[bucket][key].append(item)"]
+        lines += ["ms = item[2]", f"cohort{place}[ms - ms % bucket_ms][key].append(item)"]
+    body = "\n  ".join(lines)
+    head = f"def putter(bucket_ms, own, cohorts):\n {_tuple(names)} = *own, *cohorts\n def put(event, item):"
+    made: Putter = _written(f"{head}\n  {body}\n return put", "putter")
+    return made
 
 
 def _tuple(values: Iterable[str]) -> str:
@@ -248,5 +283,7 @@ def _folds(event_type: str) -> tuple[Fold, ...]:
 
 FOLDS: dict[str, tuple[Fold, ...]] = {event_type: _folds(event_type) for event_type in DATA_OF}
 """How an event of each type is folded."""
-FACTS: dict[str, Facts] = {event_type: _facts(event_type) for event_type in DATA_OF}
+ITEMIZE: dict[str, Itemize] = {event_type: _itemize(event_type) for event_type in DATA_OF}
 """What is folded of an event of each type."""
+PUTTERS: dict[str, Putter] = {event_type: _putter(event_type) for event_type in DATA_OF}
+"""Where it goes: each of its keys is for one table or several (`Fold.key`)."""

@@ -6,10 +6,11 @@ import json
 import random
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rollups.partition
@@ -465,3 +466,24 @@ def test_what_was_gathered_while_a_cut_was_written_is_not_forgotten_with_its_buc
     assert cut is not None
     counts = {change.bucket: [cell.count for cell in change.cells["payments"].values()] for change in cut.changes}
     assert counts == {START: [2]}
+
+
+@given(
+    many=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), min_size=1, max_size=30),
+    cuts=st.sets(st.integers(1, 29), max_size=4),
+)
+@example(many=[(30, 1), (31, 2), (32, 3), (1, 0), (2, 0), (3, 0), (4, 0), (5, 4)], cuts={3})
+def test_samples_are_the_earliest_of_distinct_transactions_however_many_come_at_once(
+    many: list[tuple[int, int]], cuts: set[int]
+) -> None:
+    log, redis, fold = Log(), Redis(), partition()
+    for ms, transaction in many:
+        log.payment(START + ms, transaction_id=f"t{transaction}")
+    for begins, ends in pairwise([0, *sorted(cut for cut in cuts if cut < len(many)), len(many)]):
+        feed(fold, redis, log.records[begins:ends])
+        redis.flush(fold, slow=True)
+    earliest: dict[str, tuple[int, str, str]] = {}
+    for ms, event, transaction in sorted((START + ms, f"e{n}", f"t{tx}") for n, (ms, tx) in enumerate(many)):
+        earliest.setdefault(transaction, (ms, event, transaction))
+    found = redis.cells()[START, "merchants", ("succeeded", "m1", "ZAR")]
+    assert found.samples == list(earliest.values())[:4]

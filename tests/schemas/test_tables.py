@@ -1,10 +1,12 @@
 """The rollup tables of the contract, written out once more by hand, and what each event adds to them."""
 
+from collections import defaultdict
+
 import pytest
 from hypothesis import given
 
 from schemas.events import DATA_OF
-from schemas.tables import FACTS, FOLDS, TABLES
+from schemas.tables import FOLDS, ITEMIZE, PUTTERS, TABLES
 from tests.schemas.samples import decoder, encoded, events, sample, without
 
 PAYMENTS = "outcome provider method currency fault reason"
@@ -78,26 +80,34 @@ def test_a_table_that_is_full_keeps_what_is_closed_and_merges_the_rest():
 def folded(event):
     """{table: (key, measures, identity, bucket time)} of an event; that it is counted as one of its source is not shown."""
     decoded, ms, _ = decoder(event["type"]).decode(encoded(event), None, [])
-    (offset, time, cohort_ms, _, identity, *numbers), keys = FACTS[event["type"]](decoded, 7, ms)
+    offset, time, _, _, identity, *numbers = item = ITEMIZE[event["type"]](decoded, 7, ms)
     assert (offset, time) == (7, ms)
-    return {
-        fold.table: (
-            keys[fold.key],
-            tuple(None if place is None else numbers[place] for place in fold.numbers) or None,
-            identity,
-            cohort_ms if fold.by_cohort else ms,
-        )
-        for fold in FOLDS[event["type"]]
-        if keys[fold.key][0] != "event"
-    }
+    own, cohorts = put(event["type"], decoded, item)
+    found = {}
+    for fold in FOLDS[event["type"]]:
+        ((bucket, keys),) = (cohorts if fold.by_cohort else own)[fold.key].items()
+        ((key, items),) = keys.items()
+        assert items == [item]
+        if key[0] != "event":
+            measures = tuple(None if place is None else numbers[place] for place in fold.numbers) or None
+            found[fold.table] = key, measures, identity, bucket
+    return found
+
+
+def put(event_type, decoded, item):
+    """Where an event goes, key by key: {bucket of 1 ms: {key: items}} by its own time, and by its cohort's."""
+    count = len({fold.key for fold in FOLDS[event_type]})
+    own, cohorts = ([defaultdict(lambda: defaultdict(list)) for _ in range(count)] for _ in range(2))
+    PUTTERS[event_type](1, own, cohorts)(decoded, item)
+    return own, cohorts
 
 
 def test_every_event_is_counted_as_one_of_its_source():
     for event_type in DATA_OF.keys() - {"source.alive", "pipeline.heartbeat"}:
         decoded, ms, _ = decoder(event_type).decode(encoded(sample(event_type)), None, [])
-        _, keys = FACTS[event_type](decoded, 7, ms)
-        (key,) = [keys[fold.key] for fold in FOLDS[event_type] if fold.table == "pipeline"]
-        assert key == ("event", None, "/checkout/za-1")
+        own, _ = put(event_type, decoded, ITEMIZE[event_type](decoded, 7, ms))
+        (keys,) = [own[fold.key][ms] for fold in FOLDS[event_type] if fold.table == "pipeline"]
+        assert list(keys) == [("event", None, "/checkout/za-1")]
 
 
 def test_a_failed_payment():
