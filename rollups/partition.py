@@ -328,6 +328,8 @@ class Partition:
         self._groups: defaultdict[_Step, tuple[_Groups, _Groups]] = defaultdict(_groups)
         self._puts: dict[tuple[str, bool, bool], Put] = {}
         """What puts events into these groups, as `_put` makes it."""
+        self._together = TOGETHER
+        """So many events are folded at once next."""
         self._block = _NOTHING
         """What was decoded last of the chunk that was begun."""
         self._gathered = 0
@@ -429,18 +431,19 @@ class Partition:
         """
         if records[start].offset < self.position:
             return start
-        index, size = start, TOGETHER
+        index = start
         while index < len(records):
             block = self._block
             if block.chunk is not records or not block.start <= index < block.start + len(block.events):
                 block = self._block = self._decoded(records, index)
             first = index - block.start
-            last = min(first + size, len(block.events))
+            last = min(first + self._together, len(block.events))
             stop = self._ordinary(block, first, last)
             index = block.start + stop
             if stop < last:
+                self._together = TOGETHER
                 break
-            size *= 2
+            self._together = min(2 * self._together, BLOCK)
         return index
 
     def _decoded(self, records: Sequence[Record], start: int) -> _Block:
