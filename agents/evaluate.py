@@ -49,7 +49,6 @@ JUDGE_EVERY_S, JUDGE_LATEST_S = 0.1, 1.0
 JUDGE_REST = 4
 """On a backlog the rest after it is so many times as long as it took, up to the limit for rows: many partitions change the same
 cells one after the other."""
-COMMIT_EVERY_S = 1.0
 WRITE_EVERY_S, WRITE_LATEST_S = 1.0, 5.0
 """Rows are written this often; while more partials are waiting or records of a backlog, which would change them again, as
 late as that."""
@@ -346,7 +345,7 @@ class Evaluate:
 
     async def run(self) -> None:
         """Judges what time alone changes, and writes rows, until cancelled."""
-        worked_at = committed_at = float("-inf")
+        worked_at = float("-inf")
         took = 0.0
         while True:
             await asyncio.sleep(JUDGE_EVERY_S)
@@ -356,8 +355,7 @@ class Evaluate:
                 await asyncio.shield(self._work(write=True))  # cancelled half-way, what it had sent would be sent again
                 worked_at = time.monotonic()
                 took = worked_at - began
-            if self.leader and began - committed_at >= COMMIT_EVERY_S:  # not with each chunk: it takes longer than the chunk
-                committed_at = began
+            if self.leader:
                 await self.app.chunks.commit_for_tools({self._tp: self._offset})
 
     async def flush(self) -> None:

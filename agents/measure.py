@@ -50,8 +50,6 @@ whole rows. Five seconds of a backlog hold some dozen buckets; two hold each of 
 SLICE = 2 * BLOCK
 """So many records of a chunk are folded before others go on: a flush waits a dozen times, for the store, the broker and those
 who talk to them, and took over a second where a whole chunk came in between each time."""
-COMMIT_EVERY_S = 1.0
-"""Only lag tools read what is committed, and it takes as long as all the rest of a flush."""
 CONCURRENT = 32
 HELD_UP_S = 5.0
 """A flush that takes longer is held up by a server that is away: nothing more is folded until it is through. Else memory would
@@ -97,8 +95,7 @@ class Measure:
         self._cut_at = float("inf")
         """When the flush began that is under way, by the monotonic clock."""
         self._limit = asyncio.Semaphore(CONCURRENT)
-        self._beat_at = self._committed_at = float("-inf")
-        self._uncommitted: dict[TP, int] = {}
+        self._beat_at = float("-inf")
         self.flushed_at = self.beaten_at = 0.0
         """When everything was written last, and when the broker last took a heartbeat into every partition (epoch seconds)."""
         self.app = ChunkApp(self._names.group("measure"), settings, kafka, list(self._topics), self, guard)
@@ -119,7 +116,6 @@ class Measure:
         flushing = asyncio.create_task(self.flush(slow=True))
         await asyncio.wait({flushing}, timeout=REVOKE_LIMIT_S)
         owned, self.owned = self.owned, {}
-        self._uncommitted = {}
         for one in owned.values():
             one.gone = True
         self._parked = {one.held.source: one for one in owned.values() if one.fold.clean and not one.writing}
@@ -287,10 +283,7 @@ class Measure:
                 return
             done = await asyncio.gather(*(self._flush_one(*item, _topic_id(logs, item[0])) for item in work))
             positions = {owned.tp: owned.held.written for owned in done if owned is not None and owned.held.written is not None}
-            self._uncommitted |= positions
-            if self._uncommitted and now - self._committed_at >= COMMIT_EVERY_S:
-                self._committed_at, positions, self._uncommitted = now, self._uncommitted, {}
-                await self.app.chunks.commit_for_tools(positions)
+            if await self.app.chunks.commit_for_tools(positions):
                 crash_point("after_commit")
         self.flushed_at = self._clock.now()
 

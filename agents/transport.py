@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -33,7 +34,8 @@ CHUNK_RECORDS = 4_000
 QUEUED_CHUNKS = 8
 FETCH_WAIT_S = 0.25
 ASSIGN_LIMIT_S = 20.0
-COMMIT_LIMIT_S = 3.0
+COMMIT_LIMIT_S, COMMIT_EVERY_S = 3.0, 1.0
+"""Only lag tools read what is committed, and it takes as long as all the rest of a flush."""
 METADATA_AGE_MS = 10_000
 """So long partitions that were added to a topic may go unseen. Their events are missing from every count meanwhile."""
 HAND_OVER_LIMIT_S = 20.0
@@ -139,6 +141,8 @@ class _Consumer(driver.Consumer):
         self._read_offset = _NoReadOffset()
         self._fetching = asyncio.Lock()  # a seek waits for it, so that no chunk straddles one
         self._seeks: defaultdict[TP, int] = defaultdict(int)
+        self._uncommitted: dict[TP, int] = {}
+        self._committed_at = float("-inf")
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -197,8 +201,17 @@ class _Consumer(driver.Consumer):
         """Whether the assignment that is being worked on is not the group's latest any more."""
         return self._thread.rejoining() or self.app.consumer_generation_id != self.app.tables.recovery._generation_id
 
-    async def commit_for_tools(self, offsets: Mapping[TP, int]) -> None:
-        await self._thread.call_thread(self._thread.commit_quietly, offsets)
+    async def commit_for_tools(self, offsets: Mapping[TP, int]) -> bool:
+        """Commits these offsets and those that wait; if it has just done so they wait for the next. Whether it did."""
+        self._uncommitted |= offsets
+        now = time.monotonic()
+        if not self._uncommitted or now - self._committed_at < COMMIT_EVERY_S:
+            return False
+        self._committed_at, waiting, self._uncommitted = now, self._uncommitted, {}
+        mine = {tp: waiting[tp] for tp in waiting.keys() & self.assignment()}
+        if mine:
+            await self._thread.call_thread(self._thread.commit_quietly, mine)
+        return bool(mine)
 
 
 class _Transport(driver.Transport):
