@@ -1,6 +1,6 @@
 """Draws what the demonstration printed as a terminal: docs/img/demo.svg.
 
-FORCE_COLOR=1 tillwatch demo --for 82s | python docs/img/demo.py > docs/img/demo.svg
+FORCE_COLOR=1 tillwatch demo --for 84s | python docs/img/demo.py > docs/img/demo.svg
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def picture(printed: str) -> str:
     for line in printed.splitlines():
         text = Text.from_ansi(line)
         style = text.spans[0].style if text.spans else ""
-        plain = text.plain.replace(" %", "\N{NO-BREAK SPACE}%")
+        plain = re.sub(r"(?<=once=)\S+", "…", text.plain.replace(" %", "\N{NO-BREAK SPACE}%"))
         for part in textwrap.wrap(plain, COLUMNS, subsequent_indent=" " * INDENT) or [""]:
             console.print(Text(part, style=style), soft_wrap=True)
     svg = console.export_svg(title="tillwatch demo", theme=THEME, unique_id="demo")
