@@ -156,13 +156,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--partitions", type=int, nargs="*", default=[4, 64])
     parser.add_argument("--merchants", type=int, nargs="*", default=[10, 10_000])
-    parser.add_argument("--rate", type=float, default=3_333.0, help="events a second, by partitions (3333)")
+    parser.add_argument("--rate", type=float, help="events a second when the backlog grew (3333; 10000 by merchants)")
     parser.add_argument("--flush", type=int, default=50_000, help="events from one flush to the next (50000)")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--profile", choices=STAGES)
     given = parser.parse_args()
-    usual = Mix(given.events, 8, 10_000.0, heartbeats=False, repeats=0.0)
-    mixes = {f"{number} partitions": replace(usual, partitions=number, rate=given.rate) for number in given.partitions}
+    usual = Mix(given.events, 8, given.rate or 10_000.0, heartbeats=False, repeats=0.0)
+    few = given.rate or 3_333.0
+    mixes = {f"{number} partitions": replace(usual, partitions=number, rate=few) for number in given.partitions}
     mixes |= {f"{number:,} merchants": replace(usual, merchants=number) for number in given.merchants}
     gc.disable()  # as a worker does, but for once a minute
     print("| | " + " | ".join((*STAGES, "all, µs", "cells packed", "in rows")) + " |\n" + "|---" * (len(STAGES) + 4) + "|")
