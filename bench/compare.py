@@ -8,8 +8,9 @@ Faust the first tenth: at its speed all of them would take an hour); it must com
 window, outcome, provider and method, or it has no figure.
 
 Tillwatch runs as it is shipped, `tillwatch worker` with its store, and does all it does: three tables with sketches,
-repeats, card numbers, rules. The others do that sum alone. Quix Streams and the drivers below it are installed into
-.cache/bench by `make bench`; Kafka Streams needs Maven and a JDK.
+repeats, card numbers, rules. Once more it runs as `tillwatch worker --only measure`, which leaves merging and rules to another
+process: decoding, validation, repeats, three tables with sketches, the store and the topic. The others do that sum alone. Quix
+Streams and the drivers below it are installed into .cache/bench by `make bench`; Kafka Streams needs Maven and a JDK.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from typing import Literal
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bench import describe, report
-from bench.measure import Failed, Mix, Produced, backlog, cpu_s, fill, machine_s, peak_mb, repetition
+from bench.measure import RUNNING, Failed, Mix, Parts, Produced, backlog, cpu_s, fill, machine_s, peak_mb, repetition
 from bench.servers import Servers, start_servers
 from local.process import Process, StartFailed, quiet_environment
 from rollups.tables import TableStore
@@ -157,13 +158,14 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Contender:
     """`command`: of the process, given the words that it takes last; raises Missing. None: Tillwatch itself. `log`: what it
-    reads. `counts`: whether it adds anything up."""
+    reads. `counts`: whether it adds anything up. `parts`: of Tillwatch, what runs while the clock does."""
 
     name: str
     title: str
     command: Callable[[list[str]], list[str]] | None
     log: Kind = "all"
     counts: bool = True
+    parts: Parts = "one"
 
 
 def _faust(what: str) -> Callable[[list[str]], list[str]]:
@@ -207,6 +209,7 @@ def _compiled(jars: Path) -> Path:
 
 CONTENDERS = (
     Contender("tillwatch", "Tillwatch, all of it", None),
+    Contender("tillwatch-measure", "Tillwatch, measure alone", None, parts="alone"),
     Contender("faust", "plain Faust, tumbling table", _faust("count"), "few"),
     Contender("faust-empty", "plain Faust, empty agent", _faust("empty"), "few", counts=False),
     Contender("quix", "Quix Streams, tumbling window", _quix("grouped")),
@@ -219,10 +222,12 @@ CONTENDERS = (
 # --- one run of one contender -----------------------------------------------------------------------------------------
 
 
-async def tillwatch(bench: Bench, name: str) -> Run:
+async def tillwatch(bench: Bench, name: str, parts: Parts) -> Run:
     """One worker, with an empty store. Raises Failed."""
-    worker, log = Worker(bench.settings, bench.servers.folder, name), bench.logs["all"]
-    one = await repetition(bench.settings, [worker], bench.servers.pids, log.produced, log.ends)
+    log = bench.logs["all"]
+    workers = [Worker(bench.settings, bench.servers.folder, f"{name}-{only}", only=only) for only in RUNNING[parts]]
+    then = Worker(bench.settings, bench.servers.folder, f"{name}-then", only="evaluate") if parts == "alone" else None
+    one = await repetition(bench.settings, workers, bench.servers.pids, log.produced, log.ends, then)
     return Run(
         events=log.events,
         seconds=one.whole_seconds,
@@ -381,7 +386,7 @@ async def attempt(bench: Bench, outcome: Outcome, number: int) -> None:
     contender = outcome.contender
     name = f"{contender.name}-{number}"
     try:
-        one = await (other(bench, contender, name) if contender.command else tillwatch(bench, name))
+        one = await (other(bench, contender, name) if contender.command else tillwatch(bench, name, contender.parts))
     except Missing as error:
         outcome.lacking = str(error)
         say(f"  {contender.title}: skipped: {error}")

@@ -1,6 +1,6 @@
 """How fast one worker folds a backlog: a real broker, a real store, `tillwatch worker` as it is shipped.
 
-    python -m bench.measure [--events N] [--broker kafka|embedded] [--partitions N] [--repetitions N] [--json]
+    python -m bench.measure [--events N] [--broker kafka|embedded] [--partitions N] [--repetitions N] [--parts PARTS] [--json]
 
 The topic of payments is filled once with a few minutes of traffic. Each repetition empties the store, starts one
 worker and watches the positions in the store until the end of the log is written; then the merged table of payments must
@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -59,6 +60,13 @@ BEAT_EVERY_MS = 5_000
 PROFILES = 8_192
 HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+Parts = Literal["one", "apart", "alone"]
+RUNNING: dict[Parts, tuple[Literal["measure", "evaluate"] | None, ...]] = {
+    "one": (None,),
+    "apart": ("measure", "evaluate"),
+    "alone": ("measure",),
+}
+"""What runs while the clock does: the parts of the worker, each in a process of its own; None: all of them in one."""
 
 
 class Failed(RuntimeError):
@@ -210,7 +218,8 @@ class Figures:
     merged_after_s: float
     """From the last flush until the merged table held everything."""
     whole_seconds: float
-    """From when a worker took its first partition, so with all of the events, until the merged table held everything."""
+    """From when a worker took its first partition, so with all of the events, until the merged table held everything, or
+    measure alone had written it."""
     whole_cpu_seconds: float
     whole_servers_cpu_seconds: float
     whole_others_cpu_seconds: float
@@ -235,9 +244,15 @@ def peak_mb(pid: int) -> float:
 
 
 async def repetition(
-    settings: Settings, workers: Sequence[Worker], servers: list[int], produced: Produced, ends: dict[int, int]
+    settings: Settings,
+    workers: Sequence[Worker],
+    servers: list[int],
+    produced: Produced,
+    ends: dict[int, int],
+    then: Worker | None = None,
 ) -> Figures:
-    """Empties the store, starts the workers, and watches them to the end. Raises Failed."""
+    """Empties the store, starts the workers, and watches them to the end. `then`: who merges what these have written, after the
+    clock was stopped. Raises Failed."""
 
     def spent_s() -> float:
         return sum(cpu_s(worker.pid) for worker in workers if worker.running)
@@ -266,9 +281,11 @@ async def repetition(
                     first = first if first[0] else last
             await starting
             assert taken is not None, "a flush writes below what was taken"
+            if then is not None:
+                await asyncio.to_thread(then.start)
             merged_at = await merged(redis, settings, sources)
-            whole_cpu, whole_served = spent_s() - taken[1], sum(map(cpu_s, servers)) - taken[2]
-            whole_others = machine_s() - taken[3] - whole_cpu - whole_served
+            end = (merged_at, spent_s(), sum(map(cpu_s, servers)), machine_s()) if then is None else last[1:]
+            whole, whole_cpu, whole_served, whole_machine = (at - began for at, began in zip(end, taken, strict=True))
         await compare(redis, settings, produced)
         events, seconds, cpu, served, machine = (last[n] - first[n] for n in range(5))
         return Figures(
@@ -282,16 +299,16 @@ async def repetition(
             peak_rss_mb=round(sum(peak_mb(worker.pid) for worker in workers), 1),
             from_start_s=round(last[1] - started, 2),
             merged_after_s=round(merged_at - last[1], 2),
-            whole_seconds=round(merged_at - taken[0], 2),
+            whole_seconds=round(whole, 2),
             whole_cpu_seconds=round(whole_cpu, 2),
             whole_servers_cpu_seconds=round(whole_served, 2),
-            whole_others_cpu_seconds=round(max(whole_others, 0.0), 2),
+            whole_others_cpu_seconds=round(max(whole_machine - whole_cpu - whole_served, 0.0), 2),
         )
     except TimeoutError:
         raise Failed(f"not done within {REPETITION_LIMIT_S:g} s: {workers[0].output[-2000:]}") from None
     finally:
         await redis.aclose()
-        await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in workers))
+        await asyncio.gather(*(asyncio.to_thread(one.stop) for one in (*workers, then) if one is not None))
 
 
 async def folded(redis: Redis, settings: Settings, sources: dict[Source, int]) -> int:
@@ -332,8 +349,8 @@ async def compare(redis: Redis, settings: Settings, produced: Produced) -> None:
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-async def run(mix: Mix, broker: str, repetitions: int, say: bool, apart: bool = False) -> dict[str, object]:
-    """Starts the servers, measures, and stops them. `apart`: evaluate in a process of its own."""
+async def run(mix: Mix, broker: str, repetitions: int, say: bool, parts: Parts = "one") -> dict[str, object]:
+    """Starts the servers, measures, and stops them."""
 
     def tell(sentence: str) -> None:
         if say:
@@ -369,11 +386,9 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool, apart: bool = 
         )
         results = []
         for number in range(1, repetitions + 1):
-            workers = [
-                Worker(settings, folder, f"worker-{number}-{only}", only=only)
-                for only in (("measure", "evaluate") if apart else (None,))
-            ]
-            one = await repetition(settings, workers, servers, produced, ends)
+            workers = [Worker(settings, folder, f"worker-{number}-{only}", only=only) for only in RUNNING[parts]]
+            then = Worker(settings, folder, f"worker-{number}-then", only="evaluate") if parts == "alone" else None
+            one = await repetition(settings, workers, servers, produced, ends, then)
             results.append(one)
             tell(
                 f"  {number}: {sum(ends.values()) / one.whole_seconds:>7,.0f} events/s, "
@@ -390,7 +405,7 @@ async def run(mix: Mix, broker: str, repetitions: int, say: bool, apart: bool = 
     )
     return {
         "broker": broker,
-        "apart": apart,
+        "parts": parts,
         "mix": asdict(mix),
         "bytes_an_event": round(size, 1),
         "python": platform.python_version(),
@@ -412,12 +427,18 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--repeats", type=float, default=0.001, help="share of events that come twice (0.001)")
     parser.add_argument("--no-heartbeats", action="store_true", help="as if no worker had run while the backlog grew")
-    parser.add_argument("--apart", action="store_true", help="evaluate in a process of its own; CPU time is that of both")
+    parser.add_argument(
+        "--parts",
+        choices=RUNNING,
+        default="one",
+        help="measure and evaluate in one process, as is usual; apart: each in one of its own, CPU time is that of both; "
+        "alone: measure alone, until it has written everything, which is merged and compared after that",
+    )
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     mix = Mix(given.events, given.partitions, given.rate, not given.no_heartbeats, given.repeats)
     try:
-        result = asyncio.run(run(mix, given.broker, given.repetitions, not given.json, given.apart))
+        result = asyncio.run(run(mix, given.broker, given.repetitions, not given.json, given.parts))
     except Failed as error:
         print(f"bench.measure: {error}", file=sys.stderr)
         return 1
