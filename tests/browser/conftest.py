@@ -52,7 +52,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         assert found is not None
         yield Demo(terminal, found[0].rstrip("/"))
         terminal.press_ctrl_c()
-        terminal.ends()
+        terminal.ends(30)  # how soon is tested elsewhere
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
