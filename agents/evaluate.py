@@ -52,6 +52,7 @@ cells one after the other."""
 WRITE_EVERY_S, WRITE_LATEST_S = 1.0, 5.0
 """Rows are written this often; while more partials are waiting or records of a backlog, which would change them again, as
 late as that."""
+LEAVE_LIMIT_S = 3.0
 CHECK_EVERY_S = 5.0
 EXPIRE_EVERY_S = 60.0
 GONE = "the rule is no longer in force"
@@ -93,6 +94,8 @@ class Evaluate:
         self._current: dict[str, TopicLog] = {}
         self._tp = TP(self._names.rollups, 0)
         self._leading: asyncio.Task[None] | None = None
+        self._mine = False
+        """Whether the partition is assigned to this worker: nobody else may take the lead."""
         self._generation = -1
         self._working = asyncio.Lock()
         self._offset = 0
@@ -152,17 +155,19 @@ class Evaluate:
     # --- leadership -----------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: set[TP]) -> None:
-        if self._tp in partitions:
+        self._mine = self._tp in partitions
+        if self._mine:
             self._leading = asyncio.create_task(self._lead())
             await asyncio.wait([self._leading], timeout=10.0)
 
     async def revoked(self) -> None:
+        self._mine = False
         task, self._leading = self._leading, None
         if task is not None:
             await end([task])
         if self.leader:
             try:
-                async with asyncio.timeout(3.0):
+                async with asyncio.timeout(LEAVE_LIMIT_S):
                     await self._work(write=True, leaving=True)
             except TimeoutError:
                 log.info("left the lead with rows unwritten; the next leader writes them")
@@ -175,21 +180,33 @@ class Evaluate:
             if not self.leader:
                 return
             self._generation = -1
-        if not self.app.chunks.stale():
+        leading = self._lead_again()
+        if leading is not None:
+            await asyncio.wait([leading])
+
+    def _lead_again(self) -> asyncio.Task[None] | None:
+        """Takes the lead anew, unless the partition has gone to someone else or is about to. What began to work while it was
+        ours may find out later that somebody else leads."""
+        if not self._mine or self.app.chunks.stale():
+            return None
+        if self._leading is None or self._leading.done():
             self._leading = asyncio.create_task(self._lead())
-            await asyncio.wait([self._leading])
+        return self._leading
 
     async def _lead(self) -> None:
         """Takes the lead: the end of the rollups topic first, then what Redis has, then on from that end."""
         async with self._working:
             self._generation = -1
             position = await until_done("taking the lead", self._load, lambda: True)
-            self._generation = self.app.chunks.generation(self._tp) + 1
-            self._offset = self.end = position
-            self._led_at = now = time.monotonic()
-            # What was loaded may be the beginning of what is coming in: the rest of it comes with the first chunks.
-            self._delayed = dict.fromkeys(TABLES, (now, now))
-            await self.app.chunks.seek_anew(self._tp, position)
+
+            def begin(generation: int) -> None:
+                self._generation = generation
+                self._offset = self.end = position
+                self._led_at = now = time.monotonic()
+                # What was loaded may be the beginning of what is coming in: the rest of it comes with the first chunks.
+                self._delayed = dict.fromkeys(TABLES, (now, now))
+
+            await self.app.chunks.seek_anew(self._tp, position, begin)
         log.info("leading from offset %d of %s", position, self._names.rollups)
 
     async def _load(self) -> int:
@@ -201,15 +218,14 @@ class Evaluate:
         merger, engine = Merger(self._settings.bucket_ms), self._new_engine()
         imported = await self._restore_baselines(engine)
         engine.restore(self._outbox.states.values(), self._outbox.beside)
-        judged: Mapping[str, int] = self._outbox.beside.get("judged", {})
-        latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
+        judged = engine.judged(self._outbox.beside)
         contained = {table: await self._tables.merged_offsets(table) for table in TABLES}
         states = {source: await self._sources.state(source) for source in await self._sources.all()}
         newest = max(
             (s[1].watermark for s in states.values() if s is not None and s[1].watermark is not None), default=None
         )
         # What the verdicts that are still open look at; all there is where it is not known how far was judged.
-        since = min((judged.get(table, latest) - engine.reach_ms(table) for table in engine.tables), default=newest or 0)
+        since = min((judged.get(table, 0) - engine.reach_ms(table) for table in engine.tables), default=newest or 0)
         unlearned = [at for table in engine.tables if (at := engine.baselines.since(table)) is not None]
         since = min([since, *unlearned])
         for source, state in states.items():
@@ -387,9 +403,8 @@ class Evaluate:
                 pass
             except (NotLeader, NotWriter, Outdated) as error:
                 self._generation = -1
-                if not leaving and not self.app.chunks.stale():
+                if self._lead_again() is not None:
                     log.warning("%s; taking the lead again", error)
-                    self._leading = asyncio.create_task(self._lead())
 
     async def _judge(self) -> None:
         """Judges until nothing changes. What was saved is sent before anything else of its rule and group is saved."""

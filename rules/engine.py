@@ -128,16 +128,25 @@ class Engine:
     # --- what is kept -------------------------------------------------------------------------------------------------
 
     def kept(self) -> dict[str, Any]:
-        """What is kept beside the states: up to where each table was judged for good, in event time (`judged`), from where on
-        (`begun`), and how much went on there."""
+        """What is kept beside the states: the tables that rules ask for (`asked`), up to where each was judged for good, in
+        event time (`judged`), from where on (`begun`), and how much went on there."""
         activity = {table: one.kept() for table, one in self._activity.items()}
-        return {"judged": dict(self._closed), "begun": dict(self._begun), "activity": activity}
+        asked = sorted(self._fed)
+        return {"asked": asked, "judged": dict(self._closed), "begun": dict(self._begun), "activity": activity}
+
+    def judged(self, kept: Mapping[str, Any]) -> dict[str, int]:
+        """Up to where each table was judged. One that no rule asked for until now counts as judged as far as the others are;
+        one that was asked for and not judged yet, since not all of its partitions had been heard of, say, is left out."""
+        judged: dict[str, int] = kept.get("judged", {})
+        asked = {*kept.get("asked", judged)}
+        latest = max(judged.values(), default=0)
+        return {
+            table: judged.get(table, latest) for table in self._fed if table in judged or (judged and table not in asked)
+        }
 
     def restore(self, states: Iterable[Mapping[str, Any]], kept: Mapping[str, Any]) -> None:
         """Takes over the states and `kept`. Before what was judged no episode begins. Baselines are restored before."""
-        judged = dict(kept.get("judged", {}))
-        latest = max(judged.values(), default=0)  # of a table that no rule asked for until now
-        self._floors = {table: judged.get(table, latest) for table in self._fed} if judged else {}
+        self._floors = self.judged(kept)
         self._closed, self._begun = dict(self._floors), dict(kept.get("begun", {}))
         for table, one in kept.get("activity", {}).items():
             self._activity[table] = restored_activity(one)

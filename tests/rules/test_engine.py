@@ -135,6 +135,25 @@ class TestTakingOver:
         desk.restart()
         assert desk.look() == [] and desk.wait(30) == []
 
+    def test_a_table_that_was_not_judged_yet_is_judged_from_its_beginning(self) -> None:
+        desk = Desk(shipped("provider_down", "security_breach"), now=T0)
+        desk.unsettled = frozenset({"payments"})  # they come in long after they happened, and their verdicts wait
+        desk.put(*burst(T0 - 300, 30, 0.2, 1.0, provider="peach"))
+        desk.wait(20)
+        assert desk.told == [] and set(desk.engine.kept()["judged"]) == {"security"}
+        desk.restart()
+        desk.unsettled = frozenset()
+        desk.look()
+        assert desk.told[0] == "provider_down firing"
+
+    def test_a_table_that_no_rule_asked_for_is_judged_from_where_the_others_are(self) -> None:
+        desk = Desk(shipped("security_breach"), now=T0)
+        desk.play(burst(T0, 30, 0.2, 1.0, provider="peach"))
+        desk.wait(60)
+        desk.rules = shipped("provider_down", "security_breach")
+        desk.restart()
+        assert desk.look() == [] and desk.told == []
+
     def test_in_the_middle_of_a_for(self) -> None:
         of = rule("payment_failure_rate > 50% over 10 seconds for 1 minute")
         undisturbed, disturbed = Desk(of, now=T0), Desk(of, now=T0)
