@@ -195,10 +195,14 @@ class Desk:
     async def totals(self, cuts: Sequence[Cut], window: Window) -> dict[str, Totals]:
         """What a window holds of these cuts, each of another table: by table. Raises what redis raises when it is away."""
 
-        async def read() -> dict[str, Totals]:
-            return {cut.table: await self._series.totals(cut, window) for cut in cuts}
+        async def read(series: Series) -> dict[str, Totals]:
+            return {cut.table: await series.totals(cut, window) for cut in cuts}
 
-        return await self._pages_aside.run(read)
+        return await self._looked(read)
+
+    async def _looked(self, read: Callable[[Series], Coroutine[Any, Any, H]]) -> H:
+        """What is read of the tables for one answer."""
+        return await self._pages_aside.run(lambda: self._series.together(read))
 
     async def health(self, part: str | None) -> Health:
         """The verdict on one part, or on everything. A store that is away is an answer, too."""
@@ -208,7 +212,7 @@ class Desk:
         if pulse.state == "blind":
             return health.unread(names, now_ms, pulse)
         try:
-            minute, day = await self._pages_aside.run(lambda: health.read(self._series, now_ms))
+            minute, day = await self._looked(lambda series: health.read(series, now_ms))
         except AWAY as error:
             away = Pulse("blind", f"the store does not answer ({type(error).__name__})", pulse.as_of_ms)
             return health.unread(names, now_ms, away)
@@ -307,7 +311,7 @@ class Desk:
             if pulse.state == "blind":  # who does not answer is not waited for twice
                 return make(now_ms, pulse, self._read.get(key, nothing))
             try:
-                held = await self._pages_aside.run(lambda: read(self._series, now_ms))
+                held = await self._looked(lambda series: read(series, now_ms))
                 self._read[key] = held
                 self._read.move_to_end(key)
                 while len(self._read) > PAGES_KEPT:
@@ -325,7 +329,7 @@ class Desk:
         async def ask() -> Signals:
             names = tuple(shipped())
             now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
-            seen = await self._pages_aside.run(lambda: signals.read(self._series, names, now_ms, pulse))
+            seen = await self._looked(lambda series: signals.read(series, names, now_ms, pulse))
             return signals.signals(seen, names, self.rules.rules)
 
         return await self._signals.get("signals", ask)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from console.readings import FINE_MS, Pulse, Totals, Window, window_of
-from console.series import Cut, Series
+from console.series import COUNTS, Cut, Series
 from console.shapes import Check, Health, State, Verdict
 from console.span import View
 from rollups.cells import Cell
@@ -57,7 +57,7 @@ PARTS: tuple[Part, ...] = (
 """A probe counts for the first part whose words its component's name has."""
 NAMES = tuple(part.name for part in PARTS)
 PROBES = Cut("health", frozenset(TABLES["health"].dimensions))
-_UPTIME = Cut("health", frozenset({"component", "status"}))
+_UPTIME = Cut("health", frozenset({"component", "status"}), measures=COUNTS)
 READ = (
     PROBES,
     Cut("requests", frozenset()),

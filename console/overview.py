@@ -43,7 +43,7 @@ class Held:
 
 
 NOTHING = Held({}, {}, {})
-_PAYMENTS = Cut("payments", frozenset({"outcome", "fault", "provider"}))
+_PAYMENTS = Cut("payments", frozenset({"outcome", "fault", "provider"}), measures=frozenset({"latency_ms"}))
 
 
 async def read(series: Series, now_ms: int) -> Held:

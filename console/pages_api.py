@@ -18,7 +18,7 @@ from console.payments import PaymentsPage
 from console.problems import Refused
 from console.readings import MINUTE_MS, Pulse, Totals, window_of
 from console.security import SecurityPage
-from console.series import Cut, Series
+from console.series import COUNTS, Cut, Series
 from console.span import From, Length, To, view_of
 from console.system import SystemPage
 from runtime.kafka import KafkaUnreachable
@@ -26,8 +26,8 @@ from runtime.tasks import heed
 
 pages = APIRouter()
 NOW_MS, BEGUN_MS = 5 * MINUTE_MS, 15 * MINUTE_MS
-_BY_OUTCOME = Cut("payments", frozenset({"outcome"}))
-_BEGUN = Cut("payment_cohorts", frozenset({"outcome"}))
+_BY_OUTCOME = Cut("payments", frozenset({"outcome"}), measures=COUNTS)
+_BEGUN = Cut("payment_cohorts", frozenset({"outcome"}), measures=COUNTS)
 
 
 # --- payments ---------------------------------------------------------------------------------------------------------

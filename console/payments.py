@@ -7,8 +7,7 @@ The verdict is on the last minute of it where that holds enough: what is over is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 from pydantic import Field
 
@@ -17,7 +16,7 @@ from console.health import ENOUGH, WORSE
 from console.marks import Stretch
 from console.overview import doubt, doubted
 from console.readings import MINUTE_MS, Pulse, Totals, Window, window_of
-from console.series import Cut, Series, whole
+from console.series import COUNTS, Cut, Series, made, whole
 from console.shapes import Happened, Lines, Mark, Page, Shape, Tile, Words
 from console.slices import (
     AT,
@@ -56,15 +55,16 @@ PROVIDERS_SHOWN, REASONS_SHOWN, METHODS_SHOWN = 10, 8, 6
 KNOWN_FROM = 100
 """Finished payments of the day before from which its share stands for what is usual, where no earlier week is known."""
 
-ALL = Cut("payments", frozenset({"outcome", "fault", *SLICED}))
-LATENCY = Cut("payments", frozenset({"outcome"}), sketches=True)
-SPEED = Cut("payments", frozenset({"outcome", "provider"}), sketches=True)
-REASONS = Cut("payments", frozenset({"outcome", "fault", "reason"}))
-LINES = Cut("payments", frozenset({"outcome", "fault"}))
-APART = Cut("payments", frozenset({"outcome", "fault", "provider"}))
-MONEY = Cut("payments", frozenset({"outcome", "currency"}))
+AMOUNT, TIME = frozenset({"amount"}), frozenset({"latency_ms"})
+ALL = Cut("payments", frozenset({"outcome", "fault", *SLICED}), measures=AMOUNT)
+LATENCY = Cut("payments", frozenset({"outcome"}), sketches=True, measures=TIME)
+SPEED = Cut("payments", frozenset({"outcome", "provider"}), sketches=True, measures=TIME)
+REASONS = Cut("payments", frozenset({"outcome", "fault", "reason"}), measures=COUNTS)
+LINES = Cut("payments", frozenset({"outcome", "fault"}), measures=COUNTS)
+APART = Cut("payments", frozenset({"outcome", "fault", "provider"}), measures=COUNTS)
+MONEY = Cut("payments", frozenset({"outcome", "currency"}), measures=AMOUNT)
 STEPS = Cut("enrollments", frozenset({"step"}), sketches=True)
-OPINIONS = Cut("experience", frozenset({"kind", "available", "score"}))
+OPINIONS = Cut("experience", frozenset({"kind", "available", "score"}), measures=COUNTS)
 LAG = Cut("webhooks", frozenset({"outcome"}), sketches=True)
 _STEP = TABLES["enrollments"].dimensions.index("step")
 
@@ -214,6 +214,7 @@ class Held:
     before: Totals = field(default_factory=dict)
     reasons_before: Totals = field(default_factory=dict)
     enrolled: Mapping[int, Totals] = field(default_factory=dict)
+    enrolled_total: Totals = field(default_factory=dict)
     enrolled_before: Totals = field(default_factory=dict)
     opinions: Totals = field(default_factory=dict)
     lag: Totals = field(default_factory=dict)
@@ -236,6 +237,7 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
     earlier = usual.hours(view.before(usual.WEEK_MS).window)
     recent_weeks = tuple([await series.steps(ALL, one, (APART, REASONS)) for one in hour])
     weeks = tuple([await series.steps(APART, one) for one in usual.weeks_before(view.window)]) if banded else ()
+    told = replace(LATENCY, told=percentiles)
     fine = View(view.window, view.resolution, RESOLUTIONS[view.resolution].width_ms, view.live)
     return Held(
         steps=steps,
@@ -250,10 +252,7 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         day={}
         if sum(map(bool, recent_weeks)) >= usual.LEAST_WEEKS
         else await series.totals(ALL, day_before(now, now_ms)),
-        latency={
-            start: series.remembered("percentiles", [cells], partial(percentiles, cells))
-            for start, cells in (await series.steps(LATENCY, view)).items()
-        },
+        latency={start: made(cells, percentiles, percentiles) for start, cells in (await series.steps(told, view)).items()},
         recent_latency=await series.totals(SPEED, now),
         reasons=await series.totals(REASONS, view.window),
         weeks=weeks,
@@ -261,7 +260,8 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         latency_before=await series.totals(LATENCY, hour[0].window),
         before=await series.totals(ALL, earlier, (REASONS,)),
         reasons_before=await series.totals(REASONS, earlier),
-        enrolled=await series.steps(STEPS, view),
+        enrolled=await series.steps(replace(STEPS, told=approved), view),
+        enrolled_total=await series.totals(STEPS, view.window, coarsest=view.resolution),
         enrolled_before=await series.totals(STEPS, earlier),
         opinions=await series.totals(OPINIONS, view.window),
         lag=await series.totals(LAG, now),
@@ -837,6 +837,23 @@ def _enrolled(cells: Mapping[Key, Cell], step: str) -> int:
     return sum(cell.count for key, cell in cells.items() if key[_STEP] == step)
 
 
+def approved(cells: Totals) -> float | None:
+    """How long approvals took: the 95th percentile."""
+    return kpis.percentile(shipped()["approval_time"], _of_step(cells, "approved"), 0.95)
+
+
+def _approved_mean(cells: Totals) -> float | None:
+    approval = shipped()["approval_time"]
+    at, _ = approval.measured()
+    mine = [cell.stats[at] for _, cell in _of_step(cells, "approved")]
+    n = sum(stat.n for stat in mine)
+    return sum(stat.total for stat in mine) / n / approval.scale if n else None
+
+
+def _of_step(cells: Totals, step: str) -> list[tuple[Key, Cell]]:
+    return [(key, cell) for key, cell in cells.items() if key[_STEP] == step]
+
+
 def _stages(paid: Mapping[Key, Cell], enrolled: Mapping[Key, Cell]) -> list[tuple[str, int]]:
     return [
         ("Started", count_of(paid, ("initiated",))),
@@ -850,7 +867,7 @@ def _stages(paid: Mapping[Key, Cell], enrolled: Mapping[Key, Cell]) -> list[tupl
 def _funnel(facts: Facts) -> list[Stage]:
     """How often each step happened in the time shown. A step of which nothing was ever told is not known."""
     held = facts.held
-    now = _stages(held.total, whole(dict(held.enrolled)))
+    now = _stages(held.total, held.enrolled_total)
     before = _stages(held.before, held.enrolled_before)
     started, was = now[0][1], before[0][1]
     found: list[Stage] = []
@@ -933,20 +950,11 @@ def _revenue(facts: Facts) -> list[Taken]:
 
 def _after(facts: Facts) -> list[After]:
     held = facts.held
-    enrolled, was = whole(dict(held.enrolled), sketches=True), held.enrolled_before
+    enrolled, was = held.enrolled_total, held.enrolled_before
     paid, opened = held.total, _enrolled(enrolled, "created")
-    approval = shipped()["approval_time"]
-    at, _ = approval.measured()
 
     def ratio(part: int, base: int) -> str:
         return percent(part / base) if base and part <= base else f"{grouped(part)} of {grouped(base)}" if base else "–"
-
-    def approved(cells: Mapping[Key, Cell], q: float | None) -> float | None:
-        mine = [(key, cell) for key, cell in cells.items() if key[_STEP] == "approved"]
-        if q is not None:
-            return kpis.percentile(approval, mine, q)
-        n = sum(cell.stats[at].n for _, cell in mine)
-        return sum(cell.stats[at].total for _, cell in mine) / n / approval.scale if n else None
 
     def timed(value: float | None) -> str:
         return "–" if value is None else f"{value * 1000:.0f}{NB}ms" if value < 1 else f"{value:.1f}{NB}s"
@@ -967,9 +975,9 @@ def _after(facts: Facts) -> list[After]:
               before=grouped(round(_enrolled(was, "created") * _scaled(facts))) if was else "–", trend=by_step("created")),
         After(name="Paid payments that are enrolled", figure=ratio(opened, count_of(paid, ("succeeded",))) if enrolled else "–",
               before=ratio(_enrolled(was, "created"), count_of(held.before, ("succeeded",))) if was else "–", trend=[]),
-        After(name="Approval time, p95", figure=timed(approved(enrolled, .95)), before=timed(approved(was, .95)),
-              trend=_each(facts, lambda start, _: approved(held.enrolled.get(start, {}), .95), 0),
-              note=f"mean {timed(mean)}" if (mean := approved(enrolled, None)) is not None else ""),
+        After(name="Approval time, p95", figure=timed(approved(enrolled)), before=timed(approved(was)),
+              trend=_each(facts, lambda start, _: made(held.enrolled.get(start, {}), approved, approved), 0),
+              note=f"mean {timed(mean)}" if (mean := _approved_mean(enrolled)) is not None else ""),
         After(name="Access granted", figure=ratio(_enrolled(enrolled, "access_granted"), opened),
               before=ratio(_enrolled(was, "access_granted"), _enrolled(was, "created")), trend=by_step("access_granted")),
         After(name="Webhook lag, mean", figure=timed(lag), before="–", trend=[],

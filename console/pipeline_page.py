@@ -10,7 +10,7 @@ from typing import Any
 from console.board import Event
 from console.overview import doubt
 from console.readings import STALLED_AFTER_S, Pulse, Totals
-from console.series import Cut, Series
+from console.series import COUNTS, Cut, Series
 from console.shapes import Lines, Mark, PipelinePage, SourceSeen, Station, Tile, TopicLag, Worker
 from console.span import View
 from console.words import counted, duration, grouped
@@ -18,7 +18,7 @@ from schemas.tables import EVENT, TABLES, Key
 from schemas.time import epoch_ms
 
 _KIND, _TYPE, _SOURCE = (TABLES["pipeline"].dimensions.index(name) for name in ("kind", "type", "source"))
-_CUT = Cut("pipeline", frozenset(TABLES["pipeline"].dimensions))
+_CUT = Cut("pipeline", frozenset(TABLES["pipeline"].dimensions), measures=COUNTS)
 _BESIDE = {
     "repeat": "events that came twice", "unknown_field": "events with fields that are not known",
     "extension": "events with extensions", "overflow": "cells beyond a table's limit",

@@ -46,6 +46,7 @@ KEPT_S = 1.0
 """How long an answer is given again to others."""
 KEPT_ANSWERS = 200
 
+NAMES = ("1h", "1m", "10s")
 Totals = dict[Key, Cell]
 """What a window holds, by the dimensions of its table."""
 T = TypeVar("T")
@@ -61,9 +62,9 @@ class Window:
     start_ms: int
     end_ms: int
 
-    def pieces(self) -> list[tuple[str, int, int]]:
+    def pieces(self, coarsest: str = "1h") -> list[tuple[str, int, int]]:
         """(resolution, start, end): the coarsest rows that lie within, finer ones at both ends."""
-        return _pieces(self.start_ms, self.end_ms, ("1h", "1m", "10s"))
+        return _pieces(self.start_ms, self.end_ms, NAMES[NAMES.index(coarsest) :])
 
 
 def window_of(now_ms: int, length_ms: int) -> Window:

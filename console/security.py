@@ -17,7 +17,7 @@ from console.board import Event
 from console.limits import Limit
 from console.overview import doubt, doubted
 from console.readings import MINUTE_MS, Pulse, Totals, Window
-from console.series import Cut, Series
+from console.series import COUNTS, Cut, Series
 from console.shapes import Mark, Page, Shape, Tile, Words
 from console.span import View
 from console.words import counted, figure, grouped
@@ -36,11 +36,11 @@ CARD = "card_number"
 """The reason of the event that Tillwatch makes of a card number that it masked."""
 
 EVENTS = Cut("security", frozenset({"kind", "reason", "policy", "passed"}))
-WEBHOOKS = Cut("webhooks", frozenset(TABLES["webhooks"].dimensions), only=("outcome", "rejected"))
-HEARD = Cut("webhooks", frozenset())
-BY_PROVIDER = Cut("webhooks", frozenset({"outcome", "provider"}))
+WEBHOOKS = Cut("webhooks", frozenset(TABLES["webhooks"].dimensions), only=("outcome", "rejected"), measures=COUNTS)
+HEARD = Cut("webhooks", frozenset(), measures=COUNTS)
+BY_PROVIDER = Cut("webhooks", frozenset({"outcome", "provider"}), measures=COUNTS)
 WHO = Cut("actors", frozenset(TABLES["actors"].dimensions))
-TAKEN = Cut("pipeline", frozenset({"kind"}))
+TAKEN = Cut("pipeline", frozenset({"kind"}), measures=COUNTS)
 _KIND, _REASON, _POLICY, _PASSED = (
     TABLES["security"].dimensions.index(name) for name in ("kind", "reason", "policy", "passed")
 )

@@ -11,17 +11,22 @@ Lives in one thread (console/aside.py); cells that it gives out are shared and m
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import inf
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from console.readings import MINUTE_MS, Totals, Window
 from console.span import View
 from rollups.cells import Cell
 from rollups.rows import Sums, add_rows
-from rollups.tables import DAY, RESOLUTIONS, Mark, TableStore
-from schemas.tables import TABLES, Value
+from rollups.tables import DAY, HOUR, RESOLUTIONS, Mark, TableStore
+from schemas.tables import TABLES, Key, Value
 
 KEPT_CELLS, BINS_A_CELL = 600_000, 8
 """Of all pages together: some 400 MB at the most. A sketch counts as so many cells as its bins take."""
@@ -31,7 +36,11 @@ KEPT_MADE = 600
 """Of what pages make of steps."""
 READ_IN_TURN, TURN_WITHIN_S = 40, 8.0
 """Rows that are read for one page before others have their turn, and how long the store may take for that."""
+_ASKED_AT: ContextVar[float] = ContextVar("asked at", default=inf)
+"""When a page began to be read: what was found out since then need not be found out again for it."""
 _LARGE = {"1m": 10 * MINUTE_MS, "1h": DAY}
+TOLD_MS, FINE_KEPT_S = 15 * MINUTE_MS, 120.0
+"""What ended so long ago has no sketches any more where it is told without; rows of 10 s that nobody used for so long go."""
 SETTLED_MS = 120_000
 """A step that ended so long ago is read as it stands; one that is younger still changes, and is made of finer ones."""
 CALM_MS = 20_000
@@ -41,17 +50,45 @@ CALM_MS = 20_000
 @dataclass(frozen=True, slots=True)
 class Cut:
     """What is read of a table: the dimensions that are kept apart, and whether percentiles are asked for. `only`: one of these
-    dimensions and its value, where no other rows are wanted."""
+    dimensions and its value, where no other rows are wanted. `measures`: those that are asked for, None: all. `told`: what is
+    made of a step with its sketches (`made` has it), so that these need not be kept."""
 
     table: str
     by: frozenset[str]
     sketches: bool = False
     only: tuple[str, Value] | None = None
+    measures: frozenset[str] | None = None
+    told: Callable[[Totals], object] | None = None
 
 
 TotalsOf = Callable[[Sequence[Cut], Window], Awaitable[Mapping[str, Totals]]]
 """Reads what a window holds of some cuts, each of another table: by table."""
 T = TypeVar("T")
+COUNTS: frozenset[str] = frozenset()
+"""The measures of who asks for counts alone."""
+
+
+class Step(dict[Key, Cell]):
+    """What a step holds, which never changes, and what was made of it. `used_s`: when it was asked for last."""
+
+    __slots__ = ("made", "used_s")
+
+    def __init__(self, cells: Mapping[Key, Cell] = MappingProxyType({}), made: dict[Hashable, Any] | None = None) -> None:
+        super().__init__(cells)
+        self.made: dict[Hashable, Any] = {} if made is None else made
+        self.used_s = time.monotonic()
+
+
+def made(cells: Totals, what: Hashable, make: Callable[[Totals], T]) -> T:
+    """What is made of these cells: once for a step, however often it is asked for."""
+    if not isinstance(cells, Step):
+        return make(cells)
+    if what not in cells.made:
+        cells.made[what] = make(cells)
+    found: T = cells.made[what]
+    return found
+
+
 _Place = tuple[Cut, str, int]
 """A cut at a resolution, by the step."""
 
@@ -61,15 +98,24 @@ class Series:
 
     def __init__(self, tables: TableStore, now_ms: Callable[[], int]) -> None:
         self._tables, self._now_ms = tables, now_ms
-        self._kept: dict[_Place, OrderedDict[int, Totals]] = {}
+        self._kept: dict[_Place, OrderedDict[int, Step]] = {}
         """Steps by their start, the one that was used last at the end."""
         self._lost: dict[tuple[str, str, int], dict[int, set[Cut]]] = {}
         """Table, resolution and step → start → cuts of which that step was forgotten: they are read again together."""
-        self._sums: OrderedDict[tuple[Cut, Window], Totals] = OrderedDict()
+        self._sums: OrderedDict[tuple[Cut, str, Window], Totals] = OrderedDict()
         self._made: OrderedDict[tuple[object, ...], tuple[Sequence[Totals], Any]] = OrderedDict()
         self._marks: dict[str, Mark] = {}
-        self._cells = 0
+        self._refreshed: dict[str, float] = {}
+        self._weights: dict[_Place, int] = {}
         self._reading = asyncio.Lock()
+
+    async def together(self, read: Callable[[Series], Coroutine[Any, Any, T]]) -> T:
+        """What is read for one answer: each table is asked once for what changed, at the earliest now."""
+        asked_at = _ASKED_AT.set(time.monotonic())
+        try:
+            return await read(self)
+        finally:
+            _ASKED_AT.reset(asked_at)
 
     async def steps(self, cut: Cut, view: View, beside: Sequence[Cut] = ()) -> dict[int, Totals]:
         """What each step of the view holds, by its start; steps without anything are left out. beside: cuts of the same table
@@ -78,28 +124,30 @@ class Series:
         while True:
             async with asyncio.timeout(TURN_WITHIN_S), self._reading:
                 await self._refresh(cut.table)
-                if await self._fill(place, view.window, beside):
+                if await (self._fill if cut.told is None else self._tell)(place, view.window, beside):
                     found = {start: cells for start, cells in self._held(place, view.window) if cells}
                     self._trim()
                     return found
 
-    async def totals(self, cut: Cut, window: Window, beside: Sequence[Cut] = ()) -> Totals:
-        """What the window holds, in whole 10 s; `beside` as of `steps`."""
+    async def totals(
+        self, cut: Cut, window: Window, beside: Sequence[Cut] = (), *, coarsest: str = "1h"
+    ) -> Totals:
+        """What the window holds, in whole 10 s; `beside` as of `steps`. coarsest: of no coarser rows than these."""
         while True:
             async with asyncio.timeout(TURN_WITHIN_S), self._reading:
                 await self._refresh(cut.table)
                 calm, rest = _parted(window, self._now_ms() - CALM_MS)
-                before = self._sums.pop((cut, calm), None)
+                before = self._sums.pop((cut, coarsest, calm), None)
                 if before is None:
-                    before = await self._sum(cut, calm, beside)
+                    before = await self._longer(cut, coarsest, calm, beside)
                 if before is None:
                     continue
-                self._sums[cut, calm] = before
+                self._sums[cut, coarsest, calm] = before
                 if len(self._sums) > KEPT_SUMS:
                     self._sums.popitem(last=False)
                 total: Totals = {}
                 add(total, before, cut.sketches)
-                if await self._sum(cut, rest, beside, total) is not None:
+                if await self._sum(cut, coarsest, rest, beside, total) is not None:
                     self._trim()
                     return total
 
@@ -115,7 +163,11 @@ class Series:
 
     async def _refresh(self, table: str) -> None:
         """Forgets what changed since the last time."""
+        if self._refreshed.get(table, -inf) >= _ASKED_AT.get():
+            return
+        begun = time.monotonic()
         self._marks[table], changed = await self._tables.changes(table, self._marks.get(table))
+        self._refreshed[table] = begun
         if changed is not None and not changed:
             return
         for (cut, resolution, step), kept in self._kept.items():
@@ -124,20 +176,20 @@ class Series:
             lost = self._lost.setdefault((table, resolution, step), {})
             for start in list(kept) if changed is None else {bucket - bucket % step for bucket in changed}:
                 if start in kept:
-                    self._cells -= _weight(cut, kept.pop(start))
-                    lost.setdefault(start, set()).add(cut)
+                    self._forget((cut, resolution, step), start)
+                    lost.setdefault(start, set()).add(cut if cut.told is None else replace(cut, told=None))
         for one in [*self._sums]:
-            cut, window = one
+            cut, _, window = one
             if cut.table == table and (changed is None or any(window.start_ms <= at < window.end_ms for at in changed)):
                 del self._sums[one]
 
     async def _sum(
-        self, cut: Cut, window: Window, beside: Sequence[Cut], into: Totals | None = None
+        self, cut: Cut, coarsest: str, window: Window, beside: Sequence[Cut], into: Totals | None = None
     ) -> Totals | None:
         """What the window holds, added to what is given; None while something is left to be read."""
         places = [
             ((cut, resolution, step), part)
-            for resolution, start, end in window.pieces()
+            for resolution, start, end in window.pieces(coarsest)
             for step, part in _grouped(resolution, Window(start, end))
         ]
         for place, part in places:
@@ -148,6 +200,44 @@ class Series:
             for _, cells in self._held(place, part):
                 add(total, cells, cut.sketches)
         return total
+
+    async def _longer(self, cut: Cut, coarsest: str, window: Window, beside: Sequence[Cut]) -> Totals | None:
+        """What the window holds: of one that ended earlier, where that is kept, and what came after."""
+        ends = [one.end_ms for *of, one in self._sums if of == [cut, coarsest] and one.start_ms == window.start_ms]
+        known = max((end for end in ends if end < window.end_ms), default=window.start_ms)
+        if cut.sketches and known // HOUR != window.end_ms // HOUR:
+            known = window.start_ms  # of an hour that is over: it is told by its own row, whose sketches may be cut
+        if known == window.start_ms:
+            return await self._sum(cut, coarsest, window, beside)
+        total: Totals = {}
+        add(total, self._sums[cut, coarsest, Window(window.start_ms, known)], cut.sketches)
+        return await self._sum(cut, coarsest, Window(known, window.end_ms), beside, total)
+
+    async def _tell(self, place: _Place, window: Window, beside: Sequence[Cut]) -> bool:
+        """As `_fill`, of a cut that says what is made of its steps: of those that hardly change any more the sketches go."""
+        cut, resolution, step = place
+        of = replace(cut, told=None), resolution, step
+        assert cut.told is not None
+        known, full = (self._kept.setdefault(one, OrderedDict()) for one in (place, of))
+        missing = [start for start in range(window.start_ms, window.end_ms, step) if start not in known]
+        young, now_ms = self._now_ms() - SETTLED_MS - step, self._now_ms()
+        for first, end in _runs(missing, step):
+            whole = await self._fill(of, Window(first, end), beside)
+            for start in range(first, end, step):
+                if start in full:
+                    cells = full[start]
+                    made(cells, cut.told, cut.told)
+                    if start >= young:
+                        self._keep(place, start, cells)
+                        continue
+                    told: Totals = {}
+                    add(told, cells)
+                    self._keep(place, start, Step(told, cells.made))
+                    if start + step < now_ms - TOLD_MS:
+                        self._forget(of, start)
+            if not whole:
+                return False
+        return True
 
     async def _fill(self, place: _Place, window: Window, beside: Sequence[Cut]) -> bool:
         """Reads what is missing of these steps, so much in one turn; whether that was all."""
@@ -190,7 +280,7 @@ class Series:
         def asked(start: int) -> dict[Cut, Sums]:
             others = dict.fromkeys((*beside, *lost.get(start, ())))
             some = [one for one in others if start not in self._kept.get((one, resolution, step), ())]
-            return {one: Sums(one.by, one.sketches, one.only) for one in (cut, *some)}
+            return {one: Sums(one.by, one.sketches, one.only, one.measures) for one in (cut, *some)}
 
         def keep(start: int, sums: dict[Cut, Sums]) -> None:
             for one, found in sums.items():
@@ -211,29 +301,38 @@ class Series:
 
     def _held(self, place: _Place, window: Window) -> Iterable[tuple[int, Totals]]:
         """The steps of a window, all of which are kept."""
+        now_s = time.monotonic()
         kept = self._kept[place]
         for start in range(window.start_ms, window.end_ms, place[2]):
             kept.move_to_end(start)
+            kept[start].used_s = now_s
             yield start, kept[start]
 
     def _keep(self, place: _Place, start: int, total: Totals) -> None:
         kept = self._kept.setdefault(place, OrderedDict())
-        self._cells += _weight(place[0], total) - _weight(place[0], kept.get(start, {}))
-        kept[start] = total
+        before = kept.get(start)
+        kept[start] = total if isinstance(total, Step) else Step(total)
+        gone = 0 if before is None else _weight(place[0], before)
+        self._weights[place] = self._weights.get(place, 0) + _weight(place[0], total) - gone
+
+    def _forget(self, place: _Place, start: int) -> None:
+        self._weights[place] -= _weight(place[0], self._kept[place].pop(start))
 
     def _trim(self) -> None:
-        """The steps that were not used for longest go first, of the largest cut."""
-        while self._cells > KEPT_CELLS:
-            place = max(self._kept, key=lambda one: sum(_weight(one[0], cells) for cells in self._kept[one].values()))
-            kept = self._kept[place]
-            for _ in range(len(kept) // 2 + 1):
-                if kept:
-                    self._cells -= _weight(place[0], kept.popitem(last=False)[1])
+        """Rows of 10 s that are not used any more go, then the steps that were not used for longest, of the largest cut."""
+        unused_s = time.monotonic() - FINE_KEPT_S
+        for place, kept in self._kept.items():
+            while place[1] == "10s" and kept and next(iter(kept.values())).used_s < unused_s:
+                self._forget(place, next(iter(kept)))
+        while sum(self._weights.values()) > KEPT_CELLS:
+            place = max(self._weights, key=self._weights.__getitem__)
+            for start in [*islice(self._kept[place], len(self._kept[place]) // 2 + 1)]:
+                self._forget(place, start)
 
 
 def _weight(cut: Cut, cells: Totals) -> int:
     """How much it takes to keep them, in cells."""
-    if not cut.sketches:
+    if not cut.sketches or cut.told is not None:
         return len(cells)
     return len(cells) + sum([len(stat.bins or ()) for cell in cells.values() for stat in cell.stats]) // BINS_A_CELL
 
@@ -260,8 +359,14 @@ def _parts(resolution: str, step: int) -> tuple[str, int] | None:
     """The next finer steps that make up one, None for rows of 10 s."""
     width, finer = RESOLUTIONS[resolution].width_ms, RESOLUTIONS[resolution].finer
     if step > width:
-        return resolution, width
-    return None if finer is None else (finer, RESOLUTIONS[finer].width_ms)
+        return _part(resolution, step)
+    return None if finer is None else _part(finer, step)
+
+
+def _part(resolution: str, step: int) -> tuple[str, int]:
+    """Large steps of rows where some make up one."""
+    width, large = RESOLUTIONS[resolution].width_ms, _LARGE.get(resolution, step)
+    return resolution, width if large >= step or step % large else large
 
 
 def _runs(starts: Sequence[int], step: int) -> Iterable[tuple[int, int]]:
@@ -278,8 +383,11 @@ def add(total: Totals, cells: Totals, sketches: bool = False) -> None:
     for key, cell in cells.items():
         held = total.get(key)
         if held is None:
-            held = total[key] = Cell()
-        held.tally(cell, sketches=sketches)
+            total[key] = cell.tallied(sketches=sketches)
+        elif cell.stats:
+            held.tally(cell, sketches=sketches)
+        else:
+            held.count += cell.count
 
 
 def whole(steps: dict[int, Totals], sketches: bool = False) -> Totals:

@@ -12,7 +12,7 @@ from console.duty import DutyBook
 from console.ledger import Ledger
 from console.problems import Refused
 from console.readings import AWAY, MINUTE_MS, Readings, Shared, window_of
-from console.series import Cut, TotalsOf
+from console.series import COUNTS, Cut, TotalsOf
 from console.status import Facts, Measured, StatusPage, day_starts, measured, status
 from notifier.people.business import Calendar
 from rollups.rows import summed
@@ -31,7 +31,7 @@ NOW_MS = 5 * MINUTE_MS
 DAY_WITHIN_S = 10.0
 PAUSE_S = 0.05
 """Between two days, so that others are answered."""
-TOLD = Cut("payments", frozenset({"outcome", "method", "fault"}))
+TOLD = Cut("payments", frozenset({"outcome", "method", "fault"}), measures=COUNTS)
 """What the page tells apart."""
 
 

@@ -7,7 +7,7 @@ A component that was probed and is no more is not known: it is neither up nor do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pydantic import Field
@@ -16,7 +16,7 @@ from console import health, kpis, usual
 from console.health import BROKEN, ENOUGH, WORSE
 from console.overview import doubt, doubted
 from console.readings import FINE_MS, MINUTE_MS, Pulse, Totals, Window, window_of
-from console.series import Cut, Series, whole
+from console.series import COUNTS, Cut, Series, made, whole
 from console.shapes import Health, Lines, Mark, Page, Shape, Tile, Words
 from console.span import View
 from console.words import NB, counted, duration, figure, percent
@@ -34,6 +34,7 @@ CHECKS = Cut("health", frozenset({"component", "status"}))
 RESPONSES = Cut("health", frozenset({"component"}), sketches=True)
 ERRORS = Cut("errors", frozenset({"kind", "category", "component", "critical"}))
 TARGETS = Cut("calls", frozenset({"target", "outcome"}), sketches=True)
+KNOWN = Cut("calls", frozenset({"target"}), measures=COUNTS)
 LOAD = Cut("resources", frozenset({"host", "resource"}))
 ANSWERS = {
     name: Cut(name, frozenset({"outcome"}), sketches=True) for name in ("requests", "queries", "calls", "webhooks")
@@ -122,8 +123,7 @@ class SystemPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was read: `probes` of the last minute in 10 s; by the step of the view; of the last 5 minutes; by the hour. `p95`:
-    that of answers, in ms, by the id of their step."""
+    """What was read: `probes` of the last minute in 10 s; by the step of the view; of the last 5 minutes; by the hour."""
 
     probes: Mapping[int, Totals] = field(default_factory=dict)
     checks: Mapping[int, Totals] = field(default_factory=dict)
@@ -136,7 +136,6 @@ class Held:
     load: Totals = field(default_factory=dict)
     load_known: Totals = field(default_factory=dict)
     answers: Mapping[str, Mapping[int, Totals]] = field(default_factory=dict)
-    p95: Mapping[int, float | None] = field(default_factory=dict)
     recent: Mapping[str, Totals] = field(default_factory=dict)
     before: Mapping[str, Totals] = field(default_factory=dict)
     recent_errors: Totals = field(default_factory=dict)
@@ -151,7 +150,6 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
     five = window_of(now_ms, NOW_MS)
     hour = now_ms - now_ms % HOUR
     before = usual.weeks_before(five)[0].window
-    answers = {name: await series.steps(cut, view) for name, cut in ANSWERS.items()}
     return Held(
         probes=await series.steps(health.PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
         checks=await series.steps(CHECKS, view),
@@ -160,15 +158,10 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         errors=await series.steps(ERRORS, View(Window(hour - 23 * HOUR, hour + HOUR), "1h", HOUR, True)),
         last_errors=await series.totals(ERRORS, window_of(now_ms, HOUR)),
         targets=await series.totals(TARGETS, five),
-        targets_known=await series.totals(Cut("calls", frozenset({"target"})), window_of(now_ms, 6 * HOUR)),
+        targets_known=await series.totals(KNOWN, window_of(now_ms, 6 * HOUR)),
         load=await series.totals(LOAD, five),
         load_known=await series.totals(LOAD, window_of(now_ms, 6 * HOUR)),
-        answers=answers,
-        p95={
-            id(cells): series.remembered("p95", [cells], partial(_p95_ms, name, cells))
-            for name, steps in answers.items()
-            for cells in steps.values()
-        },
+        answers={name: await series.steps(replace(cut, told=P95[name]), view) for name, cut in ANSWERS.items()},
         recent={name: await series.totals(cut, five) for name, cut in ANSWERS.items()},
         before={name: await series.totals(cut, before) for name, cut in ANSWERS.items()},
         recent_errors=await series.totals(ERRORS, five),
@@ -221,8 +214,8 @@ def system(facts: Facts) -> SystemPage:
         health=facts.health,
         dependencies=dependencies[:DEPENDENCIES],
         hosts=hosts[:HOSTS],
-        latency=_lines(facts, lambda name, cells: _p95_of(facts, name, cells)),
-        failing=_lines(facts, lambda name, cells: _failed(cells)),
+        latency=_lines(facts, lambda name, cells: made(cells, P95[name], P95[name])),
+        failing=_lines(facts, lambda name, cells: made(cells, _failed, _failed)),
         faults=_faults(facts),
         categories=dict(sorted(categories.items(), key=lambda one: (-one[1], one[0]))),
         known=facts.known,
@@ -432,9 +425,7 @@ def _p95_ms(name: str, cells: Totals) -> float | None:
     return _measured(name, "lag_ms" if name == "webhooks" else "latency_ms", list(cells.values()), 0.95)
 
 
-def _p95_of(facts: Facts, name: str, cells: Totals) -> float | None:
-    known = facts.held.p95
-    return known[id(cells)] if id(cells) in known else _p95_ms(name, cells)
+P95 = {name: partial(_p95_ms, name) for name in ANSWERS}
 
 
 def _failed(cells: Totals) -> float | None:
@@ -469,7 +460,9 @@ def _tiles(facts: Facts) -> list[Tile]:
         measure = "lag_ms" if name == "webhooks" else "latency_ms"
 
         def of(cells: Totals, name: str = name, measure: str = measure, q: float | None = q) -> float | None:
-            return _measured(name, measure, list(cells.values()), q) if q is None else _p95_of(facts, name, cells)
+            if q is not None:
+                return made(cells, P95[name], P95[name])
+            return made(cells, "mean", lambda cells: _measured(name, measure, list(cells.values()), None))
 
         now, was = of(held.recent.get(name, {})), of(held.before.get(name, {}))
         written, unit = _timed(now)

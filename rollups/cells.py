@@ -134,6 +134,16 @@ class Cell:
         for mine, theirs in zip(self.stats, other.stats, strict=False):
             mine.add(theirs, sketch=sketches)
 
+    def tallied(self, *, sketches: bool = True) -> Cell:
+        """A cell of its own with the count and the stats of this one."""
+        found = Cell(count=self.count, times=None)
+        if self.stats:
+            found.stats = [
+                Stat(one.n, one.total, one.low, one.high, dict(one.bins) if sketches and one.bins else None)
+                for one in self.stats
+            ]
+        return found
+
     def tally(self, other: Cell, *, sketches: bool = True) -> None:
         """Adds the count and the stats of another cell: all that one of a merged table has."""
         self.count += other.count

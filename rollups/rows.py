@@ -127,11 +127,13 @@ def decode_rows(table: Table, value: bytes, *, sketches: bool = True) -> dict[Ke
 @dataclass(frozen=True, slots=True)
 class Sums:
     """Cells of a table added up over the dimensions that are not in `by`, which are None in the keys; with sketches if these
-    are asked for. `only`: a dimension of `by` and its value, where no other rows are wanted."""
+    are asked for. `only`: a dimension of `by` and its value, where no other rows are wanted. `measures`: those that are wanted,
+    None: all."""
 
     by: frozenset[str]
     sketches: bool
     only: tuple[str, Value] | None = None
+    measures: frozenset[str] | None = None
     cells: dict[Key, Cell] = field(default_factory=dict)
 
 
@@ -163,8 +165,13 @@ def add_rows(table: Table, value: bytes, sums: Sequence[Sums]) -> None:
         found = [n for n in numbers if n] if 0 in numbers else numbers
         figures = ((found, sum), (next(columns), sum), (next(columns), min), (next(columns), max))
         packed = list(islice(columns, _SKETCH_COLUMNS)) if measure.sketch else []
-        bins = list(_bins(found, *packed)) if packed and any(one.sketches for one in sums) else []
-        for one, cells, (_, groups) in zip(sums, held, grouped, strict=True):
+        asking = [
+            (one, cells, groups)
+            for one, cells, (_, groups) in zip(sums, held, grouped, strict=True)
+            if one.measures is None or measure.name in one.measures
+        ]
+        bins = list(_bins(found, *packed)) if packed and any(one.sketches for one, _, _ in asking) else []
+        for one, cells, groups in asking:
             for cell in cells:
                 while len(cell.stats) <= at:
                     cell.stats.append(Stat())

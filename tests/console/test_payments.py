@@ -185,7 +185,7 @@ def test_the_map_tells_not_offered_from_no_data_and_shades_by_what_is_usual() ->
 def test_the_funnel_tells_what_was_told_and_the_rest_is_not_known() -> None:
     rows = [paid(100, outcome="initiated"), paid(80, outcome="redirected"), paid(60)]
     enrolled = {MINUTE: cells("enrollments", [{"step": "created", "course": "c", "count": 57}])}
-    found = page(rows, enrolled=enrolled)
+    found = page(rows, enrolled=enrolled, enrolled_total=enrolled[MINUTE])
     assert [(one.name, one.count, one.share, one.of_before) for one in found.funnel] == [
         ("Started", 100, 1.0, None), ("Redirected", 80, 0.8, 0.8), ("Paid", 60, 0.6, 0.75), ("Enrolled", 57, 0.57, 0.95),
         ("Access granted", None, None, None),
