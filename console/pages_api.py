@@ -118,7 +118,7 @@ async def transaction_events(
 
 async def _system(desk: Desk, length: str | None, start: str | None, end: str | None) -> SystemPage:
     view = view_of(length, start, end, "1h", desk.readings.now_ms())
-    health = await desk.health(None)
+    health = await desk.once("health", lambda: desk.health(None))
 
     async def read(series: Series, now_ms: int) -> system.Held:
         return await system.read(series, view, now_ms)

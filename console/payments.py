@@ -16,7 +16,7 @@ from console.health import ENOUGH, WORSE
 from console.marks import Stretch
 from console.overview import doubt, doubted
 from console.readings import MINUTE_MS, Pulse, Totals, Window, window_of
-from console.series import COUNTS, Cut, Series, made, whole
+from console.series import COUNTS, Cut, Series, Step, made
 from console.shapes import Happened, Lines, Mark, Page, Shape, Tile, Words
 from console.slices import (
     AT,
@@ -31,6 +31,7 @@ from console.slices import (
     guilty,
     state_of,
     values_of,
+    values_of_all,
     where,
 )
 from console.span import View
@@ -274,9 +275,25 @@ def by_provider(steps: Mapping[int, Totals]) -> dict[str, dict[int, Totals]]:
     """The steps of each provider."""
     found: dict[str, dict[int, Totals]] = {}
     for start, cells in steps.items():
-        for key, cell in cells.items():
-            found.setdefault(str(key[AT["provider"]]), {}).setdefault(start, {})[key] = cell
+        for name, mine in made(cells, _of_provider, _of_provider).items():
+            found.setdefault(name, {})[start] = mine
     return found
+
+
+def _of_provider(cells: Totals) -> dict[str, Step]:
+    found: dict[str, Step] = {}
+    for key, cell in cells.items():
+        found.setdefault(str(key[AT["provider"]]), Step())[key] = cell
+    return found
+
+
+def _figure(cells: Totals, signal: str) -> float | None:
+    """As `figure_of`, of a step."""
+    return made(cells, signal, lambda cells: figure_of(signal, cells))
+
+
+def _finished(cells: Totals) -> int:
+    return made(cells, count_of, count_of)
 
 
 def _last_hour(now_ms: int) -> View:
@@ -587,8 +604,8 @@ def _each(
     for start in facts.view.starts:
         cells = steps.get(start, {})
         end = start + facts.view.step_ms
-        closed = end <= facts.now_ms or (least > 0 and count_of(cells) >= least)
-        value = of(start, dict(cells)) if first <= start < facts.known_ms and closed else None
+        closed = end <= facts.now_ms or (least > 0 and _finished(cells) >= least)
+        value = of(start, cells) if first <= start < facts.known_ms and closed else None
         found.append(None if value is None else round(value, 4))
     return found
 
@@ -607,7 +624,7 @@ def _lines(facts: Facts, lines: dict[str, list[float | None]], edges: list[usual
 def _success(facts: Facts, provider: str | None = None) -> Lines:
     """Of all payments, or of one provider."""
     steps = facts.held.steps if provider is None else facts.held.apart.get(provider, {})
-    values = _each(facts, lambda _, cells: figure_of("payment_success_rate", cells), OPEN_FROM, steps)
+    values = _each(facts, lambda _, cells: _figure(cells, "payment_success_rate"), OPEN_FROM, steps)
     return _lines(
         facts, {"Success": values}, _share_edges(facts, **({} if provider is None else {"provider": provider}))
     )
@@ -616,14 +633,14 @@ def _success(facts: Facts, provider: str | None = None) -> Lines:
 def _share_edges(facts: Facts, **named: str) -> list[usual.Edges | None] | None:
     if facts.view.step_ms > HOUR or not any(facts.held.weeks):
         return None
-    by_hour: dict[int, usual.Share | None] = {}
+    by_hour: dict[int, usual.Edges | None] = {}
     edges: list[usual.Edges | None] = []
     for start in facts.view.starts:
         hour = start - start % HOUR
         if hour not in by_hour:
-            by_hour[hour] = _usual_share(facts, "payment_success_rate", hour, **named)
-        found = by_hour[hour]
-        edges.append(None if found is None else found.band(facts.view.step_ms))
+            found = _usual_share(facts, "payment_success_rate", hour, **named)
+            by_hour[hour] = None if found is None else found.band(facts.view.step_ms)
+        edges.append(by_hour[hour])
     return edges if any(edges) else None
 
 
@@ -634,7 +651,7 @@ def _volume(facts: Facts) -> Lines:
     )  # the first step may be a part of one
 
     def a_minute(start: int, cells: Totals) -> float | None:
-        return None if start == begun else count_of(cells) * MINUTE_MS / step
+        return None if start == begun else _finished(cells) * MINUTE_MS / step
 
     values = _each(facts, a_minute, 0)
     edges = [_usual_count(facts, start, step) for start in facts.view.starts] if step <= HOUR else []
@@ -646,7 +663,7 @@ def _usual_count(facts: Facts, start: int, width_ms: int) -> usual.Edges | None:
     """How many payments usually finish in a stretch: by what the leader has learned, else by the weeks before."""
     if facts.guard is not None:
         return usual.learned(facts.guard, start, width_ms)
-    weeks = [float(count_of(cells)) for cells in usual.of_hour(facts.held.weeks, start)]
+    weeks = [float(_finished(cells)) for cells in usual.of_hour(facts.held.weeks, start)]
     return usual.count(weeks, width_ms)
 
 
@@ -679,7 +696,7 @@ def _tiles(facts: Facts) -> list[Tile]:
     unit = "" if main is None else SYMBOLS.get(main, main)
 
     def rates(name: str) -> list[float | None]:
-        return _each(facts, lambda _, cells: figure_of(name, cells), OPEN_FROM)
+        return _each(facts, lambda _, cells: _figure(cells, name), OPEN_FROM)
 
     def a_payment(cells: Mapping[Key, Cell]) -> float | None:
         found = None if main is None else figure_of("revenue_per_transaction", where(cells, currency=main))
@@ -721,7 +738,7 @@ def _tiles(facts: Facts) -> list[Tile]:
         tile("Latency, p95", p95, p95_before, few, "s", _latency(facts, 0.95), slow),
         tile("A payment, mean" if main is None else f"A payment, mean in {main}", a_payment(recent), a_payment(before),
              lambda one: f"{unit}{NB}{grouped(round(one))}", "",
-             _each(facts, lambda _, cells: a_payment(cells), OPEN_FROM, facts.held.money)),
+             _each(facts, lambda _, cells: made(cells, ("a payment", main), a_payment), OPEN_FROM, facts.held.money)),
     ]  # fmt: skip
     return [tile.model_copy(update={"before": _trend_before(facts, tile.name)}) for tile in tiles]
 
@@ -742,9 +759,9 @@ def _trend_before(facts: Facts, name: str) -> list[float | None] | None:
     for start in facts.view.starts:
         cells = next(iter(usual.of_hour(last, start)), {})
         if name in _BEFORE:
-            found.append(figure_of(_BEFORE[name], cells))
+            found.append(_figure(cells, _BEFORE[name]))
         elif name == "Payments a minute":
-            found.append(count_of(cells) / 60 if cells else None)
+            found.append(_finished(cells) / 60 if cells else None)
         else:
             return None
     return found
@@ -812,13 +829,13 @@ def _providers(facts: Facts) -> list[ProviderLine]:
 def _heat(facts: Facts) -> Heat:
     """A method is offered where there was a payment with it in the time shown, the day before or a week before."""
     held = facts.held
-    known = whole({0: dict(held.total), 1: held.day, 2: held.before})
-    methods = values_of(known, "method")[:METHODS_SHOWN]
+    known = (held.total, held.day, held.before)
+    methods = values_of_all(known, "method")[:METHODS_SHOWN]
     rows = []
-    for provider in values_of(known, "provider")[:PROVIDERS_SHOWN]:
+    for provider in values_of_all(known, "provider")[:PROVIDERS_SHOWN]:
         cells: list[HeatCell | None] = []
         for method in methods:
-            if not count_of(facts.slices.where(known, provider=provider, method=method)):
+            if not any(count_of(facts.slices.where(one, provider=provider, method=method)) for one in known):
                 cells.append(None)
                 continue
             mine = facts.slices.where(held.recent, provider=provider, method=method)
@@ -928,13 +945,21 @@ def _revenue(facts: Facts) -> list[Taken]:
     paid = where(facts.held.total, outcome="succeeded")
     found = []
 
-    def taken(cells: Mapping[Key, Cell], currency: str) -> tuple[int, int]:
-        mine = where(cells, outcome="succeeded", currency=currency).values()
-        return sum([cell.stats[at].total for cell in mine]), sum([cell.count for cell in mine])
+    def taken(cells: Mapping[Key, Cell]) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for key, cell in cells.items():
+            if key[AT["outcome"]] == "succeeded":
+                total, n = found.get(currency := str(key[AT["currency"]]), (0, 0))
+                found[currency] = total + cell.stats[at].total, n + cell.count
+        return found
 
+    def in_step(cells: Totals, currency: str) -> float:
+        return float(made(cells, "taken", taken).get(currency, (0, 0))[0])
+
+    now, before = taken(paid), taken(facts.held.before)
     for currency in values_of(paid, "currency"):
-        total, n = taken(paid, currency)
-        was = taken(facts.held.before, currency)[0] if facts.held.before else None
+        total, n = now[currency]
+        was = before.get(currency, (0, 0))[0] if facts.held.before else None
         found.append(
             Taken(
                 currency=currency,
@@ -942,7 +967,7 @@ def _revenue(facts: Facts) -> list[Taken]:
                 payments=n,
                 mean=total / n if n else None,
                 before=None if was is None else round(was * _scaled(facts)),
-                trend=_each(facts, lambda _, cells, one=currency: float(taken(cells, one)[0]), 0, facts.held.money),  # type: ignore[misc]
+                trend=_each(facts, lambda _, cells, one=currency: in_step(cells, one), 0, facts.held.money),  # type: ignore[misc]
             )
         )
     return found
@@ -960,7 +985,13 @@ def _after(facts: Facts) -> list[After]:
         return "–" if value is None else f"{value * 1000:.0f}{NB}ms" if value < 1 else f"{value:.1f}{NB}s"
 
     def by_step(step: str) -> list[float | None]:
-        return _each(facts, lambda start, _: float(_enrolled(held.enrolled.get(start, {}), step)), 0) if opened else []
+        def of(start: int, _: Totals) -> float:
+            return made(held.enrolled.get(start, {}), step, lambda cells: float(_enrolled(cells, step)))
+
+        return _each(facts, of, 0) if opened else []
+
+    def refunded(cells: Totals) -> float:
+        return float(count_of(cells, ("refunded",)))
 
     lag, satisfied = (
         kpis.value("webhook_lag", {"webhooks": held.lag}),
@@ -984,7 +1015,7 @@ def _after(facts: Facts) -> list[After]:
               note=_when(facts) if lag is not None else ""),
         After(name="Refunds", figure=grouped(count_of(paid, ("refunded",))) if paid else "–",
               before=grouped(round(count_of(held.before, ("refunded",)) * _scaled(facts))) if held.before else "–",
-              trend=_each(facts, lambda _, cells: float(count_of(cells, ("refunded",))), 0)),
+              trend=_each(facts, lambda _, cells: made(cells, "refunded", refunded), 0)),
         After(name="Experience score, mean of 5", figure=figure(average, 1, 2), before="–", trend=[],
               note=f"{percent(satisfied, 0)} gave 4 or 5; {grouped(answers)} answers" if answers else "nobody was asked"),
         After(name="Ways to pay, available", figure="–" if offered is None else percent(offered, 2), before="–", trend=[]),

@@ -10,11 +10,11 @@ from typing import Any
 from console.board import Event
 from console.overview import doubt
 from console.readings import STALLED_AFTER_S, Pulse, Totals
-from console.series import COUNTS, Cut, Series
+from console.series import COUNTS, Cut, Series, made
 from console.shapes import Lines, Mark, PipelinePage, SourceSeen, Station, Tile, TopicLag, Worker
 from console.span import View
 from console.words import counted, duration, grouped
-from schemas.tables import EVENT, TABLES, Key
+from schemas.tables import EVENT, TABLES, Value
 from schemas.time import epoch_ms
 
 _KIND, _TYPE, _SOURCE = (TABLES["pipeline"].dimensions.index(name) for name in ("kind", "type", "source"))
@@ -48,6 +48,30 @@ class Facts:
     subject: Callable[[str], str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What a step holds, by the kind of it, the source of an event, the reason that a record could not be used."""
+
+    kinds: Counter[Value]
+    sources: Counter[str]
+    letters: Counter[str]
+    beside: Counter[str]
+
+    @classmethod
+    def of(cls, cells: Totals) -> _Counted:
+        found = cls(Counter(), Counter(), Counter(), Counter())
+        for key, cell in cells.items():
+            kind = key[_KIND]
+            found.kinds[kind] += cell.count
+            if kind == EVENT and key[_SOURCE] is not None:
+                found.sources[str(key[_SOURCE])] += cell.count
+            elif kind == "dead_letter":
+                found.letters[str(key[_TYPE])] += cell.count
+            elif kind in _BESIDE:
+                found.beside[_BESIDE[str(kind)]] += cell.count
+        return found
+
+
 NOTHING: Steps = {}
 
 
@@ -63,11 +87,9 @@ def pipeline_page(facts: Facts) -> PipelinePage:
     letters: Counter[str] = Counter()
     beside: Counter[str] = Counter()
     for cells in facts.steps.values():
-        for key, cell in cells.items():
-            if key[_KIND] == "dead_letter":
-                letters[str(key[_TYPE])] += cell.count
-            elif key[_KIND] in _BESIDE:
-                beside[_BESIDE[str(key[_KIND])]] += cell.count
+        held = made(cells, _Counted, _Counted.of)
+        letters.update(held.letters)
+        beside.update(held.beside)
     delays = _delays(facts.alerts)
     state, sentence = doubt(facts.pulse, facts.now_ms) or ("ok", [_calm(facts, workers)])
     if state == "ok" and letters and sum(letters.values()) > 0.01 * max(1, sum(one.events for one in sources)):
@@ -80,12 +102,8 @@ def pipeline_page(facts: Facts) -> PipelinePage:
         now=facts.now_ms,
         tiles=_tiles(facts, topics, letters, delays),
         stations=_stations(facts, workers, topics, sources),
-        events=_lines(facts, {"events a second": lambda key: key[_KIND] == EVENT}),
-        refused=_lines(
-            facts,
-            {"dead letters": lambda key: key[_KIND] == "dead_letter", "repeats": lambda key: key[_KIND] == "repeat"},
-            a_second=False,
-        ),
+        events=_lines(facts, {"events a second": EVENT}),
+        refused=_lines(facts, {"dead letters": "dead_letter", "repeats": "repeat"}, a_second=False),
         workers=workers,
         topics=topics,
         sources=sources,
@@ -173,25 +191,23 @@ def _topics(facts: Facts) -> list[TopicLag]:
 def _sources(facts: Facts) -> list[SourceSeen]:
     counts: dict[str, dict[int, int]] = {}
     for start, cells in facts.steps.items():
-        for key, cell in cells.items():
-            if key[_KIND] == EVENT and key[_SOURCE] is not None:
-                by_step = counts.setdefault(str(key[_SOURCE]), {})
-                by_step[start] = by_step.get(start, 0) + cell.count
+        for source, count in made(cells, _Counted, _Counted.of).sources.items():
+            counts.setdefault(source, {})[start] = count
     minutes = facts.view.step_ms / 60_000
     busiest = sorted(counts.items(), key=lambda one: (-sum(one[1].values()), one[0]))[:SOURCES]
     found = []
     for source, steps in busiest:
-        last = max(steps) + facts.view.step_ms
+        begun, last = min(steps), max(steps) + facts.view.step_ms
         age = max(facts.now_ms - last, 0) / 1000
         # Who spoke now and then only, such as whoever tells of deployments, is not missed yet.
-        steady = len(steps) >= STEADY * (max(steps) - min(steps)) / facts.view.step_ms and len(steps) >= STEPS_KNOWN
+        steady = len(steps) >= STEADY * (last - facts.view.step_ms - begun) / facts.view.step_ms and len(steps) >= STEPS_KNOWN
         silent = facts.view.live and steady and age > max(SILENT_AFTER_S, facts.view.step_ms / 1000)
         found.append(
             SourceSeen(
                 source=source,
                 events=sum(steps.values()),
                 per_minute=[
-                    None if start < min(steps) or _open(facts, start) else round(steps.get(start, 0) / minutes, 2)
+                    None if start < begun or _open(facts, start) else round(steps.get(start, 0) / minutes, 2)
                     for start in facts.view.starts
                 ],
                 age_s=age,
@@ -211,19 +227,19 @@ def _delays(alerts: Sequence[Event]) -> list[float]:
     return found[:DETECTIONS]
 
 
-def _lines(facts: Facts, wanted: Mapping[str, Callable[[Key], bool]], a_second: bool = True) -> Lines:
-    """The open step is told only of what is counted as it comes; a rate of it would look like a drop."""
+def _lines(facts: Facts, kinds: Mapping[str, str], a_second: bool = True) -> Lines:
+    """Of each kind how many. The open step is told only of what is counted as it comes; a rate of it would look like a drop."""
     divisor = facts.view.step_ms / 1000 if a_second else 1
     known = min(facts.steps, default=None)
     lines: dict[str, list[float | None]] = {}
-    for name, of in wanted.items():
+    for name, kind in kinds.items():
         values: list[float | None] = []
         for start in facts.view.starts:
             if known is None or start < known or _open(facts, start):
                 values.append(None)
             else:
                 cells = facts.steps.get(start, {})
-                values.append(round(sum(cell.count for key, cell in cells.items() if of(key)) / divisor, 3))
+                values.append(round(made(cells, _Counted, _Counted.of).kinds[kind] / divisor, 3))
         lines[name] = values
     return Lines(ends=facts.view.window.start_ms + facts.view.step_ms, step=facts.view.step_ms, lines=lines)
 
@@ -236,7 +252,7 @@ def _tiles(
     facts: Facts, topics: Sequence[TopicLag], letters: Mapping[str, int], delays: Sequence[float]
 ) -> list[Tile]:
     unread = facts.pulse.state in ("down", "blind")
-    events = _lines(facts, {"all": lambda key: key[_KIND] == EVENT}).lines["all"]
+    events = _lines(facts, {"all": EVENT}).lines["all"]
     last = next((value for value in reversed(events) if value is not None), None)
     lag = sum(one.lag for one in topics)
     age = facts.pulse.age_s(facts.now_ms)

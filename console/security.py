@@ -7,8 +7,9 @@ events tell: policies that services check (`policy.checked`), and what Tillwatch
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pydantic import Field
 
@@ -17,7 +18,7 @@ from console.board import Event
 from console.limits import Limit
 from console.overview import doubt, doubted
 from console.readings import MINUTE_MS, Pulse, Totals, Window
-from console.series import COUNTS, Cut, Series
+from console.series import COUNTS, Cut, Series, made
 from console.shapes import Mark, Page, Shape, Tile, Words
 from console.span import View
 from console.words import counted, figure, grouped
@@ -163,10 +164,13 @@ class SecurityPage(Page):
 @dataclass(frozen=True, slots=True)
 class Held:
     """What was read, by the minute or by the hour; `before`: the same hours last week; `who`: of the last hour. `webhooks`:
-    those that were rejected; `heard`: all of them; `providers`: of the whole time, by provider."""
+    those that were rejected; `heard`: all of them; `providers`: of the whole time, by provider. `happened` and `rejected`: what
+    `events` and `webhooks` hold together."""
 
     events: Mapping[int, Totals] = field(default_factory=dict)
+    happened: Totals = field(default_factory=dict)
     webhooks: Mapping[int, Totals] = field(default_factory=dict)
+    rejected: Totals = field(default_factory=dict)
     heard: Mapping[int, Totals] = field(default_factory=dict)
     providers: Totals = field(default_factory=dict)
     events_before: Totals = field(default_factory=dict)
@@ -192,10 +196,12 @@ async def read(series: Series, view: View, now_ms: int, firing: bool) -> Held:
     rows = fine(view)
     before = usual.hours(view.before(usual.WEEK_MS).window)
     hour = Window(now_ms - now_ms % MINUTE_MS - 59 * MINUTE_MS, now_ms - now_ms % MINUTE_MS + MINUTE_MS)
-    heard = await series.steps(HEARD, rows, (WEBHOOKS,))
+    heard = await series.steps(HEARD, rows, (WEBHOOKS, BY_PROVIDER))
     return Held(
         events=await series.steps(EVENTS, rows),
+        happened=await series.totals(EVENTS, rows.window, coarsest=rows.resolution),
         webhooks=await series.steps(WEBHOOKS, rows),
+        rejected=await series.totals(WEBHOOKS, rows.window, coarsest=rows.resolution),
         heard=heard,
         providers=await series.totals(BY_PROVIDER, rows.window),
         events_before=await series.totals(EVENTS, before),
@@ -206,7 +212,7 @@ async def read(series: Series, view: View, now_ms: int, firing: bool) -> Held:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """What the page is made of."""
 
@@ -217,19 +223,8 @@ class Facts:
     rules: RuleSet
     firing: Sequence[Event] = ()
     incidents: Sequence[Incident] = ()
-    _counts: dict[int, Counter[Value]] = field(default_factory=dict, init=False, compare=False)
 
-    @property
-    def counts(self) -> Mapping[int, Counter[Value]]:
-        """How many events of each kind a step holds."""
-        if not self._counts:
-            for start, cells in self.held.events.items():
-                counted = self._counts[start] = Counter()
-                for key, cell in cells.items():
-                    counted[key[_KIND]] += cell.count
-        return self._counts
-
-    @property
+    @cached_property
     def rows(self) -> View:
         return fine(self.view)
 
@@ -340,14 +335,27 @@ def _count(kind: Kind, events: Totals, webhooks: Totals) -> int:
 
 def _by_step(facts: Facts, kind: Kind) -> list[int | None]:
     """How many in each minute or hour; null where nothing is known."""
-    counts, webhooks, first, known = facts.counts, facts.held.webhooks, facts.first_ms, facts.known_ms
+    first, known = facts.first_ms, facts.known_ms
+    steps, of = (facts.held.events, _kinds) if kind.actors else (facts.held.webhooks, _reasons)
+    what = kind.kind if kind.actors else "invalid_signature"
+    counts = {start: made(cells, of, of)[what] for start, cells in steps.items()}
+    return [counts.get(start, 0) if first <= start < known else None for start in facts.rows.starts]
 
-    def count(start: int) -> int:
-        if kind.actors:
-            return counts[start][kind.kind] if start in counts else 0
-        return _count(kind, {}, webhooks.get(start, {}))
 
-    return [count(start) if first <= start < known else None for start in facts.rows.starts]
+def _kinds(events: Totals) -> Counter[Value]:
+    """How many events of each kind."""
+    found: Counter[Value] = Counter()
+    for key, cell in events.items():
+        found[key[_KIND]] += cell.count
+    return found
+
+
+def _reasons(webhooks: Totals) -> Counter[Value]:
+    """Why webhooks were rejected."""
+    found: Counter[Value] = Counter()
+    for key, cell in webhooks.items():
+        found[key[_WHY]] += cell.count if key[_OUTCOME] == "rejected" else 0
+    return found
 
 
 def _bar_ms(facts: Facts) -> int:
@@ -466,15 +474,19 @@ def _signatures(facts: Facts) -> list[Signatures]:
     for key, cell in facts.held.providers.items():
         received[str(key[_PROVIDER])] += cell.count if key[_OUTCOME] == "received" else 0
     invalids, refusals, now_of, last_of = Counter[str](), Counter[str](), Counter[str](), dict[str, int]()
-    for start, cells in facts.held.webhooks.items():
+    for key, cell in facts.held.rejected.items():
+        if _is_invalid(key[_OUTCOME], key[_WHY]):
+            invalids[str(key[_PROVIDER])] += cell.count
+        elif key[_OUTCOME] == "rejected":
+            refusals[str(key[_PROVIDER])] += cell.count
+    now_ms = facts.known_ms - NOW_MS
+    for start, cells in _latest(facts.held.webhooks):
+        if start < now_ms and len(last_of) == len(invalids):
+            break
         for key, cell in cells.items():
-            name = str(key[_PROVIDER])
             if _is_invalid(key[_OUTCOME], key[_WHY]):
-                invalids[name] += cell.count
-                last_of[name] = max(start, last_of.get(name, start))
-                now_of[name] += cell.count if start >= facts.known_ms - NOW_MS else 0
-            elif key[_OUTCOME] == "rejected":
-                refusals[name] += cell.count
+                last_of.setdefault(name := str(key[_PROVIDER]), start)
+                now_of[name] += cell.count if start >= now_ms else 0
     found = []
     for name in sorted(received):
         now = now_of[name]
@@ -487,6 +499,11 @@ def _signatures(facts: Facts) -> list[Signatures]:
             )
         )  # fmt: skip
     return sorted(found, key=lambda one: (one.state != "degraded", -one.invalid, one.provider))[:PROVIDERS]
+
+
+def _latest(steps: Mapping[int, Totals]) -> Iterator[tuple[int, Totals]]:
+    """The latest step first."""
+    return ((start, steps[start]) for start in sorted(steps, reverse=True))
 
 
 def _is_invalid(outcome: object, reason: object) -> bool:
@@ -526,15 +543,19 @@ def _compliance(facts: Facts) -> list[Compliance]:
 def _policies(facts: Facts) -> list[Compliance]:
     """Each policy holds or not as its latest step says; those that do not first."""
     passed_of, total_of, latest = Counter[str](), Counter[str](), dict[str, tuple[int, bool]]()
-    for start, cells in sorted(facts.held.events.items()):
+    for key, cell in facts.held.happened.items():
+        if key[_POLICY] is not None:
+            total_of[str(key[_POLICY])] += cell.count
+            passed_of[str(key[_POLICY])] += cell.count if key[_PASSED] is True else 0
+    for start, cells in _latest(facts.held.events):
+        if len(latest) == len(total_of):
+            break
         step: dict[str, bool] = {}
-        for key, cell in cells.items():
+        for key in cells:
             if key[_POLICY] is not None:
                 name, passes = str(key[_POLICY]), key[_PASSED] is True
-                total_of[name] += cell.count
-                passed_of[name] += cell.count if passes else 0
                 step[name] = step.get(name, True) and passes
-        latest |= {name: (start + facts.rows.step_ms, holds) for name, holds in step.items()}
+        latest = {name: (start + facts.rows.step_ms, holds) for name, holds in step.items()} | latest
     found = []
     for name, (last, holds) in sorted(latest.items()):
         passed, total = passed_of[name], total_of[name]
@@ -551,16 +572,14 @@ def _policies(facts: Facts) -> list[Compliance]:
 def _protected(facts: Facts) -> list[Compliance]:
     """Card numbers: Tillwatch looks at every event that it takes."""
     taken = _taken(facts, EVENT)
+    happened = facts.held.happened
     cards = sum(
-        cell.count
-        for cells in facts.held.events.values()
-        for key, cell in cells.items()
-        if key[_KIND] == "security.violated" and key[_REASON] == CARD
+        cell.count for key, cell in happened.items() if key[_KIND] == "security.violated" and key[_REASON] == CARD
     )
-    last = max(
-        (start for start, cells in facts.held.events.items() if any(key[_REASON] == CARD for key in cells)),
-        default=None,
-    )
+    last = None
+    if any(key[_REASON] == CARD for key in happened):
+        some = (start for start, cells in _latest(facts.held.events) if any(key[_REASON] == CARD for key in cells))
+        last = next(some, None)
     state: Mark = "nodata" if not taken else "degraded" if cards else doubted(facts.pulse) or "ok"
     return [
         Compliance(
@@ -590,8 +609,9 @@ def _trail(facts: Facts) -> list[Compliance]:
 def _access(facts: Facts) -> list[Compliance]:
     """Nobody did what they may not: no share, since nobody counts what was allowed."""
     known = facts.known and facts.first_ms < facts.known_ms
-    violated = sum(counted["authz.violated"] for counted in facts.counts.values())
-    last = max((start for start, counted in facts.counts.items() if "authz.violated" in counted), default=None)
+    violated = _kinds(facts.held.happened)["authz.violated"]
+    some = (start for start, cells in _latest(facts.held.events) if "authz.violated" in made(cells, _kinds, _kinds))
+    last = next(some, None) if violated else None
     state: Mark = "nodata" if not known else doubted(facts.pulse) or "ok"
     word = "No data" if not known else f"{counted(violated, 'attempt')} refused" if violated else "No attempt"
     return [

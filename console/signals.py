@@ -15,7 +15,7 @@ from pydantic import Field
 from console import kpis
 from console.kpis import Held
 from console.readings import FINE_MS, Pulse, Totals, Window, window_of
-from console.series import Series, whole
+from console.series import COUNTS, Cut, Series
 from console.shapes import Shape, Span, Target
 from console.span import View
 from rollups.tables import DAY, HOUR
@@ -117,11 +117,9 @@ async def read(series: Series, names: Sequence[str], now_ms: int, pulse: Pulse) 
             told_by = (dimension for name in names for by in groupings(shipped()[name]) for dimension in by)
             cut = kpis.cut_of(table, *told_by, sketches=sketches)
             if length == NOW_MS:
-                steps = await series.steps(cut, View(now, "10s", FINE_MS, True))
-                part[table] = whole(steps, sketches)
+                steps = await series.steps(Cut(table, COUNTS, measures=COUNTS), View(now, "10s", FINE_MS, True), (cut,))
                 newest |= {table: max(steps)} if steps else {}
-            else:
-                part[table] = await series.totals(cut, now)
+            part[table] = await series.totals(cut, now)
         held[length, back] = part
     return Seen(now_ms, pulse, held, newest)
 

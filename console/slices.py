@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -74,9 +74,17 @@ def where(cells: Cells, **named: str) -> Mapping[Key, Cell]:
 
 def values_of(cells: Cells, name: str) -> list[str]:
     """The values of a dimension, that of the most payments first."""
+    return values_of_all((cells,), name)
+
+
+def values_of_all(held: Iterable[Cells], name: str) -> list[str]:
+    """The same of several together."""
     counts: dict[str, int] = {}
-    for key, cell in cells.items():
-        counts[str(key[AT[name]])] = counts.get(str(key[AT[name]]), 0) + cell.count
+    at = AT[name]
+    for cells in held:
+        for key, cell in cells.items():
+            value = str(key[at])
+            counts[value] = counts.get(value, 0) + cell.count
     return sorted(counts, key=lambda one: (-counts[one], one))
 
 

@@ -6,6 +6,7 @@ A component that was probed and is no more is not known: it is neither up nor do
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,13 +17,13 @@ from console import health, kpis, usual
 from console.health import BROKEN, ENOUGH, WORSE
 from console.overview import doubt, doubted
 from console.readings import FINE_MS, MINUTE_MS, Pulse, Totals, Window, window_of
-from console.series import COUNTS, Cut, Series, made, whole
+from console.series import COUNTS, Cut, Series, made
 from console.shapes import Health, Lines, Mark, Page, Shape, Tile, Words
 from console.span import View
 from console.words import NB, counted, duration, figure, percent
 from rollups.cells import Cell
 from rollups.tables import DAY, HOUR
-from schemas.tables import TABLES, Key
+from schemas.tables import TABLES
 
 NOW_MS, MONTH_MS = 5 * MINUTE_MS, 30 * DAY
 COMPONENTS, DEPENDENCIES, HOSTS, FAULTY = 40, 20, 40, 15
@@ -129,6 +130,7 @@ class Held:
     checks: Mapping[int, Totals] = field(default_factory=dict)
     responses: Totals = field(default_factory=dict)
     month: Mapping[int, Totals] = field(default_factory=dict)
+    whole_month: Totals = field(default_factory=dict)
     errors: Mapping[int, Totals] = field(default_factory=dict)
     last_errors: Totals = field(default_factory=dict)
     targets: Totals = field(default_factory=dict)
@@ -150,11 +152,13 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
     five = window_of(now_ms, NOW_MS)
     hour = now_ms - now_ms % HOUR
     before = usual.weeks_before(five)[0].window
+    month = Window(hour + HOUR - MONTH_MS, hour + HOUR)
     return Held(
         probes=await series.steps(health.PROBES, View(health.window(now_ms), "10s", FINE_MS, True)),
         checks=await series.steps(CHECKS, view),
         responses=await series.totals(RESPONSES, view.window),
-        month=await series.steps(CHECKS, View(Window(hour + HOUR - MONTH_MS, hour + HOUR), "1h", HOUR, True)),
+        month=await series.steps(CHECKS, View(month, "1h", HOUR, True)),
+        whole_month=await series.totals(CHECKS, month),
         errors=await series.steps(ERRORS, View(Window(hour - 23 * HOUR, hour + HOUR), "1h", HOUR, True)),
         last_errors=await series.totals(ERRORS, window_of(now_ms, HOUR)),
         targets=await series.totals(TARGETS, five),
@@ -195,10 +199,9 @@ def system(facts: Facts) -> SystemPage:
     view, held = facts.view, facts.held
     components, dependencies, hosts = _components(facts), _dependencies(facts), _hosts(facts)
     state, sentence, why = _verdict(facts, components, dependencies, hosts)
-    raised = [(key, cell) for key, cell in whole(dict(held.errors)).items() if key[_E["kind"]] == "error.raised"]
-    categories: dict[str, int] = {}
-    for key, cell in raised:
-        categories[str(key[_E["category"]])] = categories.get(str(key[_E["category"]]), 0) + cell.count
+    categories: Counter[str] = Counter()
+    for cells in held.errors.values():
+        categories.update(made(cells, _categories, _categories))
     return SystemPage(
         state=state,
         sentence=sentence,
@@ -287,10 +290,34 @@ def _beside(dependencies: Sequence[Dependency], hosts: Sequence[Host]) -> str:
 # --- what is probed ---------------------------------------------------------------------------------------------------
 
 
-def _uptime(cells: Iterable[tuple[Key, Cell]], component: str | None = None) -> float | None:
-    mine = [(key, cell.count) for key, cell in cells if component is None or key[_COMPONENT] == component]
-    checks = sum(count for _, count in mine)
-    return sum(count for key, count in mine if key[_STATUS] == "up") / checks if checks else None
+Probed = tuple[Counter[str], Counter[str]]
+"""By component: how many probes there were, and of how many it was up."""
+
+
+def _probed(cells: Totals) -> Probed:
+    checks, up = Counter[str](), Counter[str]()
+    for key, cell in cells.items():
+        checks[str(key[_COMPONENT])] += cell.count
+        up[str(key[_COMPONENT])] += cell.count if key[_STATUS] == "up" else 0
+    return checks, up
+
+
+def _together(steps: Iterable[Totals]) -> Probed:
+    checks, up = Counter[str](), Counter[str]()
+    for cells in steps:
+        step = made(cells, _probed, _probed)
+        checks.update(step[0])
+        up.update(step[1])
+    return checks, up
+
+
+def _uptime(probed: Probed, component: str | None = None) -> float | None:
+    checks, up = (of.total() if component is None else of[component] for of in probed)
+    return up / checks if checks else None
+
+
+def _step_uptime(cells: Totals) -> float | None:
+    return _uptime(_probed(cells))
 
 
 def _components(facts: Facts) -> list[Component]:
@@ -299,9 +326,11 @@ def _components(facts: Facts) -> list[Component]:
     latest: dict[str, list[tuple[int, bool]]] = {}
     for name, start, up in health.probes(now_ms, held.probes):
         latest.setdefault(name, []).append((start, up))
-    day, month = window_of(now_ms, DAY), whole(dict(held.month))
-    of_day = whole({start: cells for start, cells in held.month.items() if start + HOUR > day.start_ms})
-    names = {str(key[_COMPONENT]) for cells in (*held.checks.values(), of_day) for key in cells} | {*latest}
+    day, month = window_of(now_ms, DAY), _probed(held.whole_month)
+    of_day = _together(cells for start, cells in held.month.items() if start + HOUR > day.start_ms)
+    responses = {start: made(cells, _responses, _responses) for start, cells in held.checks.items()}
+    names = {*latest, *of_day[0], *(name for known in responses.values() for name in known)}
+    by_name = _by_component(held.responses)
     found = []
     for name in sorted(names):
         seen = latest.get(name)
@@ -314,7 +343,7 @@ def _components(facts: Facts) -> list[Component]:
             note = f"{down} of {counted(len(seen), 'probe')} down" if down else ""
             checked = round((now_ms - max(start for start, _ in seen)) / 1000, 1)
         else:
-            last = max((start for start, cells in held.checks.items() if _of(cells, name)), default=None)
+            last = max((start for start, known in responses.items() if name in known), default=None)
             checked = None if last is None else round((now_ms - min(last + facts.view.step_ms, now_ms)) / 1000, 1)
             note = "not probed any more" if last is None else ""
         found.append(
@@ -324,24 +353,27 @@ def _components(facts: Facts) -> list[Component]:
                 word=word,
                 note=note,
                 checked_s=checked,
-                trend=[_response(held.checks.get(start, {}), name, None) for start in facts.view.starts],
-                p95_ms=_response(held.responses, name, 0.95),
+                trend=[responses[start].get(name) if start in responses else None for start in facts.view.starts],
+                p95_ms=_measured("health", "response_ms", by_name.get(name, []), 0.95),
                 errors=_errors(held.last_errors, name) if held.errors else None,
-                day=_uptime(of_day.items(), name),
-                month=_uptime(month.items(), name),
+                day=_uptime(of_day, name),
+                month=_uptime(month, name),
             )
         )
     order = ("failing", "degraded", "stale", "ok")
     return sorted(found, key=lambda one: (order.index(one.state), one.name))
 
 
-def _of(cells: Totals, name: str) -> list[tuple[Key, Cell]]:
-    return [(key, cell) for key, cell in cells.items() if key[_COMPONENT] == name]
+def _by_component(cells: Totals) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for key, cell in cells.items():
+        found.setdefault(str(key[_COMPONENT]), []).append(cell)
+    return found
 
 
-def _response(cells: Totals, name: str, q: float | None) -> float | None:
-    """The mean response time of a component's probes in ms, or a quantile of it."""
-    return _measured("health", "response_ms", [cell for _, cell in _of(cells, name)], q)
+def _responses(cells: Totals) -> dict[str, float | None]:
+    """The mean response time of each component's probes in ms."""
+    return {name: _measured("health", "response_ms", mine, None) for name, mine in _by_component(cells).items()}
 
 
 def _measured(table: str, measure: str, cells: Sequence[Cell], q: float | None) -> float | None:
@@ -394,7 +426,10 @@ def _hosts(facts: Facts) -> list[Host]:
     """The machine that is nearest to a limit first."""
     names = sorted({str(key[_HOST]) for key in (*facts.held.load_known, *facts.held.load)})
     resources = sorted({str(key[_RESOURCE]) for key in facts.held.load_known}, key=lambda one: (one not in LIMITS, one))
-    found = [Host(name=name, loads={one: _load(facts.held.load, name, one) for one in resources}) for name in names]
+    cells: dict[tuple[str, str], list[Cell]] = {}
+    for key, cell in facts.held.load.items():
+        cells.setdefault((str(key[_HOST]), str(key[_RESOURCE])), []).append(cell)
+    found = [Host(name=name, loads={one: _load(cells.get((name, one), []), one) for one in resources}) for name in names]
 
     def nearness(host: Host) -> float:
         return max(
@@ -404,9 +439,8 @@ def _hosts(facts: Facts) -> list[Host]:
     return sorted(found, key=lambda one: (-nearness(one), one.name))
 
 
-def _load(cells: Totals, host: str, resource: str) -> Load:
-    mine = [cell for key, cell in cells.items() if key[_HOST] == host and key[_RESOURCE] == resource]
-    value = _measured("resources", "value", mine, None)
+def _load(cells: Sequence[Cell], resource: str) -> Load:
+    value = _measured("resources", "value", cells, None)
     warning, critical = LIMITS.get(resource, (None, None))
     state: Mark = "ok"
     if value is None:
@@ -479,8 +513,8 @@ def _tiles(facts: Facts) -> list[Tile]:
 def _uptime_tile(facts: Facts, behind: Mark) -> Tile:
     hours = sorted(facts.held.month)
     first = max(facts.now_ms - DAY, hours[0] if hours else 0)
-    month = _uptime(whole(dict(facts.held.month)).items())
-    day = _uptime(whole({hour: facts.held.month[hour] for hour in hours if hour + HOUR > first}).items())
+    month = _uptime(_probed(facts.held.whole_month))
+    day = _uptime(_together(facts.held.month[hour] for hour in hours if hour + HOUR > first))
     note = f"24 h {percent(day, 2)}"
     if month is None or day is None:
         note = "Nothing is probed"
@@ -488,7 +522,7 @@ def _uptime_tile(facts: Facts, behind: Mark) -> Tile:
         note = f"Known for {duration((facts.now_ms - hours[0]) / 1000)}"
     return Tile(
         name="Uptime, 30 days", figure=figure(month, 100, 2), unit="%", state="nodata" if month is None else behind, note=note,
-        trend=[_uptime(facts.held.month[hour].items()) for hour in hours][-60:],
+        trend=[made(facts.held.month[hour], _step_uptime, _step_uptime) for hour in hours[-60:]],
     )  # fmt: skip
 
 
@@ -519,12 +553,26 @@ def _by_hour(facts: Facts) -> list[dict[str, int]]:
     hours = sorted(facts.held.errors)
     found = []
     for hour in range(hours[0], hours[-1] + HOUR, HOUR) if hours else ():
-        counts: dict[str, int] = {}
-        for key, cell in facts.held.errors.get(hour, {}).items():
-            if key[_E["kind"]] == "error.raised":
-                counts[str(key[_E["component"]])] = counts.get(str(key[_E["component"]]), 0) + cell.count
-        found.append(counts)
+        found.append(made(facts.held.errors.get(hour, {}), _raised, _raised))
     return found
+
+
+def _raised(errors: Totals) -> dict[str, int]:
+    """How many errors were raised, by component."""
+    return _errors_by(errors, "component")
+
+
+def _categories(errors: Totals) -> dict[str, int]:
+    return _errors_by(errors, "category")
+
+
+def _errors_by(errors: Totals, dimension: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for key, cell in errors.items():
+        if key[_E["kind"]] == "error.raised":
+            name = str(key[_E[dimension]])
+            counts[name] = counts.get(name, 0) + cell.count
+    return counts
 
 
 def _faults(facts: Facts) -> list[Faults]:

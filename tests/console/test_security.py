@@ -10,6 +10,7 @@ import pytest
 from console import limits, security
 from console.readings import MINUTE_MS, Pulse
 from console.security import NOTHING, Facts, Held, SecurityPage, Seen
+from console.series import whole
 from console.span import view_of
 from console.words import plain
 from rollups.query import query
@@ -52,7 +53,9 @@ def page(
 ) -> SecurityPage:
     told = webhooks or {MINUTE: [webhook("ozow", count=9)]}
     held = Held(
-        events={start: cells("security", rows) for start, rows in (events or {}).items()},
+        events=(happened := {start: cells("security", rows) for start, rows in (events or {}).items()}),
+        happened=whole(happened),
+        rejected=whole({0: cells("webhooks", [row for rows in told.values() for row in rows if row["outcome"] == "rejected"])}),
         webhooks=(heard := {start: cells("webhooks", rows) for start, rows in told.items()}),
         heard=heard,
         providers=cells("webhooks", [row for rows in told.values() for row in rows]),

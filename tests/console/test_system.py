@@ -92,7 +92,8 @@ def test_the_worst_component_stands_first_and_what_is_not_probed_now_is_neither_
             MINUTE - 30 * MINUTE_MS: [probe("lost", "down", count=3, response_ms=None)],
             MINUTE: [probe("b", response_ms=40.0)],
         },
-        month={THIS_HOUR: cells("health", [probe("b", count=99), probe("b", "down")])},
+        month={THIS_HOUR: (held := cells("health", [probe("b", count=99), probe("b", "down")]))},
+        whole_month=held,
     ).components
     assert [(one.name, one.state, one.word) for one in found] == [
         ("z", "failing", "Down"), ("a", "degraded", "Partly down"), ("lost", "stale", "Not known"), ("b", "ok", "Up")
