@@ -24,7 +24,7 @@ from console.kpis import Seen
 from console.live import Live
 from console.overview import Facts
 from console.problems import unknown
-from console.readings import AWAY, Pulse, Readings, Shared, Totals, Window, window_of
+from console.readings import AWAY, KEPT_S, Pulse, Readings, Shared, Totals, Window, window_of
 from console.rules_page import rules_page
 from console.saved import Saved
 from console.series import Cut, Series
@@ -108,6 +108,8 @@ class Desk:
         self._pages_aside = Aside(PAGES_AT_ONCE, PAGES_WAITING)
         self._series = Series(TableStore(self._redis_pages, settings.names), self.readings.now_ms)
         self._shown: Shared[Any] = Shared()
+        self._state = ""
+        """That of the pulse at the last tick."""
         self._read: OrderedDict[Hashable, Any] = OrderedDict()
         self.saved = Saved(self._redis, settings.names)
         self._signals: Shared[Signals] = Shared(SIGNALS_KEPT_S)
@@ -167,6 +169,7 @@ class Desk:
     async def tick(self) -> Tick:
         """How fresh everything is."""
         now_ms, pulse = self.readings.now_ms(), await self.readings.pulse()
+        self._state = pulse.state
         latest = self.board.latest
         return Tick(
             now=now_ms,
@@ -280,7 +283,7 @@ class Desk:
             )
 
         key, nothing = ("pipeline", view), pipeline_page.NOTHING
-        return await self.page(key, lambda series, _: pipeline_page.read(series, view), nothing, made)
+        return await self.page(key, lambda series, _: pipeline_page.read(series, view), nothing, made, view.shared_s)
 
     async def analyst(self) -> AnalystPage:
         """What there is to ask. Statements that are saved are left out where the store is away."""
@@ -299,11 +302,13 @@ class Desk:
         read: Callable[[Series, int], Coroutine[Any, Any, H]],
         nothing: H,
         make: Callable[[int, Pulse, H], P],
+        shared_s: float = KEPT_S,
     ) -> P:
         """A page, made once for all who ask within a moment: `read` what it is made of, then `make` it of the present, the
         pulse and that. Where the store is away it is made of what was read last (`nothing` at first), and the pulse says so.
 
-        `key`: what tells it from other pages, with all that `read` goes by.
+        `key`: what tells it from other pages, with all that `read` goes by. shared_s: how long that moment is, which an alert
+        ends, or that the pulse is another.
         """
 
         async def shown() -> P:
@@ -321,6 +326,9 @@ class Desk:
                 held = self._read.get(key, nothing)
             return make(now_ms, pulse, held)
 
+        if shared_s > KEPT_S:
+            latest = self.board.latest
+            return cast(P, await self._shown.get((key, self._state, latest and latest.place), shown, shared_s))
         return await self.once(key, shown)
 
     async def signals(self) -> Signals:

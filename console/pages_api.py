@@ -43,7 +43,7 @@ async def _payments(desk: Desk, length: str | None, start: str | None, end: str 
     def make(now_ms: int, pulse: Pulse, held: payments.Held) -> PaymentsPage:
         return payments.payments(payments.Facts(now_ms, view, pulse, held, ledger.incidents, ledger.silences, volume))
 
-    return await desk.page(("payments", length, start, end), read, payments.NOTHING, make)
+    return await desk.page(("payments", length, start, end), read, payments.NOTHING, make, view.shared_s)
 
 
 @pages.get("/api/v1/pages/payments", tags=["pages"], response_model=PaymentsPage)
@@ -126,7 +126,7 @@ async def _system(desk: Desk, length: str | None, start: str | None, end: str | 
     def make(now_ms: int, pulse: Pulse, held: system.Held) -> SystemPage:
         return system.system(system.Facts(now_ms, view, pulse, held, health))
 
-    return await desk.page(("system", length, start, end), read, system.NOTHING, make)
+    return await desk.page(("system", length, start, end), read, system.NOTHING, make, view.shared_s)
 
 
 @pages.get("/api/v1/pages/system", tags=["pages"], response_model=SystemPage)
@@ -156,7 +156,7 @@ async def _security(desk: Desk, length: str | None, start: str | None, end: str 
     def make(now_ms: int, pulse: Pulse, held: security.Held) -> SecurityPage:
         return security.security(security.Facts(now_ms, view, pulse, held, desk.rules, firing, incidents))
 
-    return await desk.page(("security", length, start, end), read, security.NOTHING, make)
+    return await desk.page(("security", length, start, end), read, security.NOTHING, make, view.shared_s)
 
 
 @pages.get("/api/v1/pages/security", tags=["pages"], response_model=SecurityPage)

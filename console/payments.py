@@ -57,7 +57,7 @@ KNOWN_FROM = 100
 """Finished payments of the day before from which its share stands for what is usual, where no earlier week is known."""
 
 AMOUNT, TIME = frozenset({"amount"}), frozenset({"latency_ms"})
-ALL = Cut("payments", frozenset({"outcome", "fault", *SLICED}), measures=AMOUNT)
+ALL = Cut("payments", frozenset({"outcome", "fault", *SLICED}), measures=COUNTS)
 LATENCY = Cut("payments", frozenset({"outcome"}), sketches=True, measures=TIME)
 SPEED = Cut("payments", frozenset({"outcome", "provider"}), sketches=True, measures=TIME)
 REASONS = Cut("payments", frozenset({"outcome", "fault", "reason"}), measures=COUNTS)
@@ -194,7 +194,8 @@ class Held:
     """What was read. `steps`, `money`, `latency` (its QUANTILES), `enrolled` and `changed`: by the step; `apart`: the steps of
     each provider; `total`: of all steps, by every dimension of a slice; of the weeks before by the hour, the latest week first.
     `recent`: what is looked at as now, and `verdict` what states are made of, with their windows; `minutes`: the last hour;
-    `day`: the 24 hours before now, where no earlier week is known."""
+    `day`: the 24 hours before now, where no earlier week is known. `money`, `taken` and so on know what was taken of each
+    currency, the others how many payments there were."""
 
     steps: Mapping[int, Totals] = field(default_factory=dict)
     apart: Mapping[str, Mapping[int, Totals]] = field(default_factory=dict)
@@ -208,6 +209,10 @@ class Held:
     day: Totals = field(default_factory=dict)
     latency: Mapping[int, Sequence[float | None]] = field(default_factory=dict)
     recent_latency: Totals = field(default_factory=dict)
+    taken: Totals = field(default_factory=dict)
+    recent_taken: Totals = field(default_factory=dict)
+    taken_before: Totals = field(default_factory=dict)
+    taken_weeks: tuple[Mapping[int, Totals], ...] = ()
     reasons: Totals = field(default_factory=dict)
     weeks: tuple[Mapping[int, Totals], ...] = ()
     recent_weeks: tuple[Mapping[int, Totals], ...] = ()
@@ -236,14 +241,14 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
     hour = usual.weeks_before(now)
     banded = view.window.end_ms - view.window.start_ms <= usual.LONGEST_MS
     earlier = usual.hours(view.before(usual.WEEK_MS).window)
-    recent_weeks = tuple([await series.steps(ALL, one, (APART, REASONS)) for one in hour])
+    recent_weeks = tuple([await series.steps(ALL, one, (APART, REASONS, MONEY)) for one in hour])
     weeks = tuple([await series.steps(APART, one) for one in usual.weeks_before(view.window)]) if banded else ()
     told = replace(LATENCY, told=percentiles)
     fine = View(view.window, view.resolution, RESOLUTIONS[view.resolution].width_ms, view.live)
     return Held(
         steps=steps,
         apart=by_provider(await series.steps(APART, view)),
-        total=await series.totals(ALL, view.window, (REASONS,)),
+        total=await series.totals(ALL, view.window, (REASONS, MONEY)),
         money=await series.steps(MONEY, view),
         now=now,
         recent=recent,
@@ -255,11 +260,15 @@ async def read(series: Series, view: View, now_ms: int) -> Held:
         else await series.totals(ALL, day_before(now, now_ms)),
         latency={start: made(cells, percentiles, percentiles) for start, cells in (await series.steps(told, view)).items()},
         recent_latency=await series.totals(SPEED, now),
+        taken=await series.totals(MONEY, view.window),
+        recent_taken=await series.totals(MONEY, now),
+        taken_before=await series.totals(MONEY, earlier),
+        taken_weeks=tuple([await series.steps(MONEY, one) for one in hour]),
         reasons=await series.totals(REASONS, view.window),
         weeks=weeks,
         recent_weeks=recent_weeks,
         latency_before=await series.totals(LATENCY, hour[0].window),
-        before=await series.totals(ALL, earlier, (REASONS,)),
+        before=await series.totals(ALL, earlier, (REASONS, MONEY)),
         reasons_before=await series.totals(REASONS, earlier),
         enrolled=await series.steps(replace(STEPS, told=approved), view),
         enrolled_total=await series.totals(STEPS, view.window, coarsest=view.resolution),
@@ -683,10 +692,9 @@ def _latency(facts: Facts, q: float) -> list[float | None]:
 
 def _tiles(facts: Facts) -> list[Tile]:
     recent, lagged = facts.held.recent, facts.held.recent_latency
-    before = (
-        next(iter(usual.of_hour(facts.held.recent_weeks, facts.held.now.start_ms)), {})
-        if facts.held.recent_weeks
-        else {}
+    before, taken_before = (
+        next(iter(usual.of_hour(weeks, facts.held.now.start_ms)), {})
+        for weeks in (facts.held.recent_weeks, facts.held.taken_weeks)
     )
     minutes = (facts.held.now.end_ms - max(facts.held.now.start_ms, facts.first_ms)) / MINUTE_MS
     finished, failing = count_of(recent), state_of(count_of(facts.held.verdict), failed_of(facts.held.verdict))
@@ -736,7 +744,8 @@ def _tiles(facts: Facts) -> list[Tile]:
         tile("Payments a minute", finished / minutes if minutes > 0 else None, an_hour, few, "",
              _volume(facts).lines["Payments"], "ok" if finished else "nodata"),
         tile("Latency, p95", p95, p95_before, few, "s", _latency(facts, 0.95), slow),
-        tile("A payment, mean" if main is None else f"A payment, mean in {main}", a_payment(recent), a_payment(before),
+        tile("A payment, mean" if main is None else f"A payment, mean in {main}",
+             a_payment(facts.held.recent_taken), a_payment(taken_before),
              lambda one: f"{unit}{NB}{grouped(round(one))}", "",
              _each(facts, lambda _, cells: made(cells, ("a payment", main), a_payment), OPEN_FROM, facts.held.money)),
     ]  # fmt: skip
@@ -942,7 +951,6 @@ def _reasons(facts: Facts, finished: int) -> list[FailureReason]:
 def _revenue(facts: Facts) -> list[Taken]:
     signal = shipped()["revenue"]
     at, _ = signal.measured()
-    paid = where(facts.held.total, outcome="succeeded")
     found = []
 
     def taken(cells: Mapping[Key, Cell]) -> dict[str, tuple[int, int]]:
@@ -956,10 +964,10 @@ def _revenue(facts: Facts) -> list[Taken]:
     def in_step(cells: Totals, currency: str) -> float:
         return float(made(cells, "taken", taken).get(currency, (0, 0))[0])
 
-    now, before = taken(paid), taken(facts.held.before)
-    for currency in values_of(paid, "currency"):
+    now, before = taken(facts.held.taken), taken(facts.held.taken_before)
+    for currency in values_of(where(facts.held.taken, outcome="succeeded"), "currency"):
         total, n = now[currency]
-        was = before.get(currency, (0, 0))[0] if facts.held.before else None
+        was = before.get(currency, (0, 0))[0] if facts.held.taken_before else None
         found.append(
             Taken(
                 currency=currency,

@@ -161,11 +161,13 @@ class Shared(Generic[T]):
         self._kept_s, self._most, self._tick = kept_s, most, tick
         self._asked: OrderedDict[Hashable, tuple[float, asyncio.Task[T]]] = OrderedDict()
 
-    async def get(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer; who is cancelled meanwhile takes it from nobody else."""
+    async def get(self, key: Hashable, ask: Callable[[], Awaitable[T]], kept_s: float | None = None) -> T:
+        """The answer; who is cancelled meanwhile takes it from nobody else. kept_s: how long it is shared, as all are unless
+        said."""
+        kept_s = self._kept_s if kept_s is None else kept_s
         now = self._tick()
         held = self._asked.get(key)
-        if held is None or (held[1].done() and (now - held[0] > self._kept_s or _failed(held[1]))):
+        if held is None or (held[1].done() and (now - held[0] > kept_s or _failed(held[1]))):
             held = now, asyncio.ensure_future(_awaited(ask))
             held[1].add_done_callback(_failed)  # whoever waits is told; if nobody does any more, it is not worth a warning
             self._asked[key] = held

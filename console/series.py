@@ -30,14 +30,28 @@ from schemas.tables import TABLES, Key, Value
 
 KEPT_CELLS, BINS_A_CELL = 600_000, 8
 """Of all pages together: some 400 MB at the most. A sketch counts as so many cells as its bins take."""
-KEPT_SUMS = 60
-"""Of windows, beside their steps."""
+KEPT_SUMS = 150_000
+"""Cells of windows, beside their steps."""
 KEPT_MADE = 600
 """Of what pages make of steps."""
-READ_IN_TURN, TURN_WITHIN_S = 40, 8.0
-"""Rows that are read for one page before others have their turn, and how long the store may take for that."""
-_ASKED_AT: ContextVar[float] = ContextVar("asked at", default=inf)
-"""When a page began to be read: what was found out since then need not be found out again for it."""
+TURN_S, READ_IN_TURN, TURN_WITHIN_S = 0.05, 20, 8.0
+"""About how long rows are read for one page before others have their turn; how many the first time; how long the store may
+take for that."""
+LOOK_AGAIN_S, READ_MOST = 0.01, 400
+WAIT_S = 0.5
+"""Who must read much waits so long at the most, between two turns, until who need not is done."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """What is read for one answer. `asked_s`: what was found out since then need not be found out again; `long`: it takes more
+    than a turn."""
+
+    asked_s: float = inf
+    long: bool = False
+
+
+_LOOK: ContextVar[_Look] = ContextVar("look")
 _LARGE = {"1m": 10 * MINUTE_MS, "1h": DAY}
 TOLD_MS, FINE_KEPT_S = 15 * MINUTE_MS, 120.0
 """What ended so long ago has no sketches any more where it is told without; rows of 10 s that nobody used for so long go."""
@@ -102,20 +116,34 @@ class Series:
         """Steps by their start, the one that was used last at the end."""
         self._lost: dict[tuple[str, str, int], dict[int, set[Cut]]] = {}
         """Table, resolution and step → start → cuts of which that step was forgotten: they are read again together."""
+        self._sums_weight = 0
         self._sums: OrderedDict[tuple[Cut, str, Window], Totals] = OrderedDict()
         self._made: OrderedDict[tuple[object, ...], tuple[Sequence[Totals], Any]] = OrderedDict()
         self._marks: dict[str, Mark] = {}
         self._refreshed: dict[str, float] = {}
+        self._looks: list[_Look] = []
+        self._pace: dict[str, float] = {}
+        """Rows of a table that are read in a turn, as quick as it went."""
         self._weights: dict[_Place, int] = {}
         self._reading = asyncio.Lock()
 
     async def together(self, read: Callable[[Series], Coroutine[Any, Any, T]]) -> T:
         """What is read for one answer: each table is asked once for what changed, at the earliest now."""
-        asked_at = _ASKED_AT.set(time.monotonic())
+        look = _Look(time.monotonic())
+        before = _LOOK.set(look)
+        self._looks.append(look)
         try:
             return await read(self)
         finally:
-            _ASKED_AT.reset(asked_at)
+            self._looks.remove(look)
+            _LOOK.reset(before)
+
+    async def _let_others(self) -> None:
+        """Between two turns of who must read much: who need not goes first."""
+        _LOOK.get(_Look()).long = True
+        begun = time.monotonic()
+        while time.monotonic() - begun < WAIT_S and not all(look.long for look in self._looks):
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def steps(self, cut: Cut, view: View, beside: Sequence[Cut] = ()) -> dict[int, Totals]:
         """What each step of the view holds, by its start; steps without anything are left out. beside: cuts of the same table
@@ -128,6 +156,7 @@ class Series:
                     found = {start: cells for start, cells in self._held(place, view.window) if cells}
                     self._trim()
                     return found
+            await self._let_others()
 
     async def totals(
         self, cut: Cut, window: Window, beside: Sequence[Cut] = (), *, coarsest: str = "1h"
@@ -137,19 +166,12 @@ class Series:
             async with asyncio.timeout(TURN_WITHIN_S), self._reading:
                 await self._refresh(cut.table)
                 calm, rest = _parted(window, self._now_ms() - CALM_MS)
-                before = self._sums.pop((cut, coarsest, calm), None)
-                if before is None:
-                    before = await self._longer(cut, coarsest, calm, beside)
-                if before is None:
-                    continue
-                self._sums[cut, coarsest, calm] = before
-                if len(self._sums) > KEPT_SUMS:
-                    self._sums.popitem(last=False)
-                total: Totals = {}
-                add(total, before, cut.sketches)
-                if await self._sum(cut, coarsest, rest, beside, total) is not None:
+                before = await self._summed(cut, coarsest, calm, beside)
+                after = None if before is None else await self._summed(cut, coarsest, rest, beside)
+                if before is not None and after is not None:
                     self._trim()
-                    return total
+                    return merged(before, after, cut.sketches)
+            await self._let_others()
 
     def remembered(self, what: str, of: Sequence[Totals], make: Callable[[], T]) -> T:
         """What was made of these steps, made anew once one of them is another."""
@@ -163,7 +185,7 @@ class Series:
 
     async def _refresh(self, table: str) -> None:
         """Forgets what changed since the last time."""
-        if self._refreshed.get(table, -inf) >= _ASKED_AT.get():
+        if self._refreshed.get(table, -inf) >= _LOOK.get(_Look()).asked_s:
             return
         begun = time.monotonic()
         self._marks[table], changed = await self._tables.changes(table, self._marks.get(table))
@@ -181,12 +203,10 @@ class Series:
         for one in [*self._sums]:
             cut, _, window = one
             if cut.table == table and (changed is None or any(window.start_ms <= at < window.end_ms for at in changed)):
-                del self._sums[one]
+                self._drop(one)
 
-    async def _sum(
-        self, cut: Cut, coarsest: str, window: Window, beside: Sequence[Cut], into: Totals | None = None
-    ) -> Totals | None:
-        """What the window holds, added to what is given; None while something is left to be read."""
+    async def _sum(self, cut: Cut, coarsest: str, window: Window, beside: Sequence[Cut]) -> Totals | None:
+        """What the window holds; None while something is left to be read."""
         places = [
             ((cut, resolution, step), part)
             for resolution, start, end in window.pieces(coarsest)
@@ -195,11 +215,28 @@ class Series:
         for place, part in places:
             if not await self._fill(place, part, beside):
                 return None
-        total: Totals = {} if into is None else into
+        total: Totals = {}
         for place, part in places:
             for _, cells in self._held(place, part):
                 add(total, cells, cut.sketches)
         return total
+
+    async def _summed(self, cut: Cut, coarsest: str, window: Window, beside: Sequence[Cut]) -> Totals | None:
+        """What the window holds, which is kept; None while something is left to be read."""
+        found = self._drop((cut, coarsest, window))
+        if found is None:
+            found = await self._longer(cut, coarsest, window, beside)
+        if found is not None:
+            self._sums[cut, coarsest, window] = found
+            self._sums_weight += _weight(cut, found)
+            while self._sums_weight > KEPT_SUMS:
+                self._drop(next(iter(self._sums)))
+        return found
+
+    def _drop(self, key: tuple[Cut, str, Window]) -> Totals | None:
+        found = self._sums.pop(key, None)
+        self._sums_weight -= 0 if found is None else _weight(key[0], found)
+        return found
 
     async def _longer(self, cut: Cut, coarsest: str, window: Window, beside: Sequence[Cut]) -> Totals | None:
         """What the window holds: of one that ended earlier, where that is kept, and what came after."""
@@ -207,11 +244,10 @@ class Series:
         known = max((end for end in ends if end < window.end_ms), default=window.start_ms)
         if cut.sketches and known // HOUR != window.end_ms // HOUR:
             known = window.start_ms  # of an hour that is over: it is told by its own row, whose sketches may be cut
-        if known == window.start_ms:
-            return await self._sum(cut, coarsest, window, beside)
-        total: Totals = {}
-        add(total, self._sums[cut, coarsest, Window(window.start_ms, known)], cut.sketches)
-        return await self._sum(cut, coarsest, Window(known, window.end_ms), beside, total)
+        more = await self._sum(cut, coarsest, Window(known, window.end_ms), beside)
+        if more is None or known == window.start_ms:
+            return more
+        return merged(self._sums[cut, coarsest, Window(window.start_ms, known)], more, cut.sketches)
 
     async def _tell(self, place: _Place, window: Window, beside: Sequence[Cut]) -> bool:
         """As `_fill`, of a cut that says what is made of its steps: of those that hardly change any more the sketches go."""
@@ -253,8 +289,13 @@ class Series:
             for start in missing
             if finer is None or (start < young and not (alike and self._has(finer, start, step)))
         ]
-        some = old[: max(1, READ_IN_TURN * RESOLUTIONS[resolution].width_ms // step)]
-        await self._read(place, some, beside)
+        pace = self._pace.get(cut.table, READ_IN_TURN)
+        some = old[: max(1, int(pace) * RESOLUTIONS[resolution].width_ms // step)]
+        if some:
+            begun = time.monotonic()
+            await self._read(place, some, beside)
+            rows = len(some) * step // RESOLUTIONS[resolution].width_ms
+            self._pace[cut.table] = max(1.0, min(rows * TURN_S / (time.monotonic() - begun), 2 * pace, READ_MOST))
         if finer is None or len(some) < len(old):
             return len(some) == len(old)
         for start in (start for start in missing if start not in kept):
@@ -388,6 +429,22 @@ def add(total: Totals, cells: Totals, sketches: bool = False) -> None:
             held.tally(cell, sketches=sketches)
         else:
             held.count += cell.count
+
+
+def merged(one: Totals, other: Totals, sketches: bool = False) -> Totals:
+    """What both hold; cells that one of them has alone are its own."""
+    less, more = sorted((one, other), key=len)
+    total = dict(more)
+    for key, cell in less.items():
+        held = more.get(key)
+        if held is None:
+            total[key] = cell
+        elif cell.stats or held.stats:
+            both = total[key] = held.tallied(sketches=sketches)
+            both.tally(cell, sketches=sketches)
+        else:
+            total[key] = Cell(count=held.count + cell.count, times=None)
+    return total
 
 
 def whole(steps: dict[int, Totals], sketches: bool = False) -> Totals:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Query
 
 from console.problems import Refused
-from console.readings import FINE_MS, MINUTE_MS, Window
+from console.readings import FINE_MS, KEPT_S, MINUTE_MS, Window
 from rollups.tables import DAY, HOUR, RESOLUTIONS
 from runtime.settings import duration_s
 from runtime.suggest import quoted
@@ -25,6 +25,7 @@ _GRID = (
     (LONGEST_MS, "1h", DAY),
 )
 """Up to so long: the rows that it is made of, and how much of them a point of a chart is."""
+SHARED_S, PAST_S = 2.0, 5.0
 _SAFE = 0.9
 """Rows are taken for gone a little before they are."""
 
@@ -42,6 +43,11 @@ class View:
     def starts(self) -> range:
         """The start of each step."""
         return range(self.window.start_ms, self.window.end_ms, self.step_ms)
+
+    @property
+    def shared_s(self) -> float:
+        """How long an answer about it is given again: of 10 s a moment, of what is over longer than of what still happens."""
+        return KEPT_S if self.step_ms <= FINE_MS else SHARED_S if self.live else PAST_S
 
     def before(self, ms: int) -> View:
         """The same, so much earlier. Rows of that time may exist at a coarser resolution only."""

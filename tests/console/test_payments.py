@@ -47,6 +47,7 @@ def facts(
     held = Held(
         steps=steps, apart=payments.by_provider(steps), money=steps, total=whole(dict(steps)), minutes=steps,
         now=window_of(NOW_MS, 5 * MINUTE_MS), recent=cells("payments", rows),
+        taken=whole(dict(steps)), recent_taken=cells("payments", rows), taken_weeks=past,
         judged=window_of(NOW_MS, MINUTE_MS), verdict=cells("payments", rows), recent_latency=cells("payments", rows),
         latency={start: payments.percentiles(cells) for start, cells in steps.items()}, weeks=past, recent_weeks=past, **more,
     )  # fmt: skip
