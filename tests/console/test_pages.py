@@ -11,8 +11,13 @@ import pytest
 
 from console.desk import Desk
 from console.pages import FOLDER, files
+from console.readings import KEPT_S, Pulse
+from console.series import Series
+from console.shapes import Page
+from console.span import PAST_S, SHARED_S, view_of
+from rollups.tables import HOUR
 from tests.console.conftest import Held
-from tests.console.rows import OPEN_MS, paid
+from tests.console.rows import NOW_MS, OPEN_MS, paid
 from tests.console.test_board import post
 
 OURS = [path for pattern in ("*.html", "static/*") for path in FOLDER.glob(pattern) if path.suffix in (".html", ".js", ".css")]
@@ -107,3 +112,30 @@ async def test_who_ask_at_once_are_told_the_same(client: httpx.AsyncClient, held
 @pytest.mark.parametrize("name", ["shell.html", "__init__.py", "..%2fshell.html", "nothing.css"])
 async def test_no_other_file_can_be_asked_for(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/static/{name}")).status_code == 404
+
+
+async def test_an_answer_is_shared_for_a_moment_that_an_alert_ends(desk: Desk) -> None:
+    made = 0
+
+    async def read(series: Series, now_ms: int) -> int:
+        nonlocal made
+        made += 1
+        return made
+
+    def shown(now_ms: int, pulse: Pulse, held: int) -> Page:
+        return Page(state="ok", sentence=[], why=[], as_of=None, now=held)
+
+    async def ask(shared_s: float) -> int:
+        return (await desk.page("this", read, 0, shown, shared_s)).now
+
+    assert [await ask(60) for _ in range(3)] == [1, 1, 1]
+    post(desk.board, 1)
+    assert [await ask(60) for _ in range(3)] == [2, 2, 2]
+    await desk.tick()
+    assert [await ask(60) for _ in range(3)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(("length", "shared_s"), [("10m", KEPT_S), ("1h", SHARED_S), ("31d", SHARED_S)])
+def test_of_a_short_time_nothing_is_shared_for_long(length: str, shared_s: float) -> None:
+    assert view_of(length, None, None, "1h", NOW_MS).shared_s == shared_s
+    assert view_of(length, None, None, "1h", NOW_MS).before(HOUR).shared_s == (shared_s if length == "10m" else PAST_S)

@@ -128,6 +128,7 @@ async def test_an_answer_is_given_again_for_a_moment_and_then_asked_for_again() 
     now = 1.0
     assert await shared.get("a", ask) == 0
     now = 1.1
+    assert await shared.get("a", ask, kept_s=2.0) == 0
     assert await shared.get("a", ask) == 1
 
 

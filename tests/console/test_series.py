@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from console import kpis
 from console import series as module
 from console.problems import Refused
-from console.readings import FINE_MS, MINUTE_MS, Window
+from console.readings import FINE_MS, MINUTE_MS, Totals, Window
 from console.series import Cut, Series
 from console.span import View, view_of
 from rollups.cells import Cell
 from rollups.tables import CHANGES_KEPT, DAY, HOUR, TableStore
+from runtime.clock import ManualClock
 from runtime.names import Names
 from schemas.tables import TABLES, Key
 from tests.console.rows import NOW_MS, cells, failed, paid
@@ -76,6 +79,145 @@ async def test_what_is_kept_is_what_the_table_says_after_every_write(tables: Tab
         back = rng.choice((1, 20, 55, 170)) * MINUTE_MS
         window = Window(NOW_MS - NOW_MS % FINE_MS - back, NOW_MS - NOW_MS % FINE_MS + FINE_MS)
         assert await reader.totals(CUT, window) == await direct(tables, CUT, window)
+
+
+def p95(held: Totals) -> float | None:
+    return kpis.quantile_of([cell.stats[1] for cell in held.values() if len(cell.stats) > 1], 0.95)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_steps_are_told_by_and_totals_are_right_as_time_goes_on(tables: TableStore, seed: int) -> None:
+    """Late events, rows that are thinned, an emptied store, another writer: in any order."""
+    rng = random.Random(seed)
+    clock = ManualClock(END / 1000 - rng.randrange(3600))
+    reader = Series(tables, lambda: int(clock.now() * 1000))
+    written: dict[int, dict[Key, Cell]] = {}
+
+    def truly(cut: Cut, window: Window) -> dict[Key, Cell]:
+        total: dict[Key, Cell] = {}
+        for at in range(window.start_ms, window.end_ms, FINE_MS):
+            if held := written.get(at):
+                module.add(total, projected(cut, held), cut.sketches)
+        return total
+
+    async def write(starts: Iterable[int]) -> None:
+        rows = {at: {**written.get(at, {})} for at in starts}
+        for held in rows.values():
+            some = paid(rng.randint(1, 9), provider=rng.choice("ab"), latency_ms=rng.choice((200.0, 900.0)))
+            module.add(held, cells("payments", [some]))
+        await tables.write("payments", rows, {})
+        written.update(rows)
+
+    now_ms = int(clock.now() * 1000)
+    await write(now_ms - now_ms % FINE_MS - ago * FINE_MS for ago in range(1, 3_000, 7))
+    for _ in range(20):
+        now_ms = int(clock.now() * 1000)
+        await tables.materialise("payments", now_ms - 40_000)
+        how = rng.random()
+        if how < 0.1:
+            await tables.expire("payments", now_ms)
+        elif how < 0.15:
+            await tables._redis.flushall()
+            written.clear()
+            await tables.take("two")
+        open_ms = now_ms - now_ms % FINE_MS
+        late = [open_ms - rng.randrange(700) * FINE_MS for _ in range(rng.randint(0, 2))]
+        await write({open_ms, *late})
+        for length in rng.sample(("20m", "1h", "6h", "24h"), 2):
+            view = view_of(length, None, None, "1h", now_ms)
+            steps = await reader.steps(replace(CUT, told=p95), view)
+            for start in view.starts:
+                wanted = truly(CUT, Window(start, start + view.step_ms))
+                held = steps.get(start, {})
+                assert {key: cell.count for key, cell in held.items()} == {key: cell.count for key, cell in wanted.items()}
+                assert (module.made(held, p95, p95) if held else None) == p95(wanted)
+            assert await reader.totals(CUT, view.window) == truly(CUT, view.window)
+            counts = replace(CUT, sketches=False, measures=module.COUNTS)
+            counted = await reader.totals(counts, view.window, coarsest=view.resolution)
+            assert {key: cell.count for key, cell in counted.items()} == {
+                key: cell.count for key, cell in truly(CUT, view.window).items()
+            }
+            assert not any(cell.stats for cell in counted.values())
+        clock.advance(rng.choice((1, 9, 40, 400)))
+
+
+async def test_a_step_that_is_over_is_told_without_its_sketches_until_a_late_event(tables: TableStore) -> None:
+    view, old = View(Window(END - 2 * HOUR, END), "1m", MINUTE_MS, True), END - 2 * HOUR
+    await tables.write(
+        "payments", {at: cells("payments", [paid(5)]) for at in range(old, NOW_MS, MINUTE_MS)}, {}
+    )
+    reader, told = Series(tables, lambda: NOW_MS), replace(CUT, told=p95)
+    steps = await reader.steps(told, view)
+    assert not any(stat.bins for cell in steps[old].values() for stat in cell.stats)
+    assert (place := (CUT, "1m", MINUTE_MS)) in reader._kept and old not in reader._kept[place]
+    before = module.made(steps[old], p95, p95)
+    await tables.write("payments", {old: cells("payments", [failed(500)])}, {})
+    again = await reader.steps(told, view)
+    assert module.made(again[old], p95, p95) == p95(await direct(tables, CUT, Window(old, old + MINUTE_MS))) != before
+    assert again[old + MINUTE_MS] is steps[old + MINUTE_MS]
+
+
+async def test_what_a_step_is_made_into_is_made_once(tables: TableStore) -> None:
+    view = View(Window(END - HOUR, END), "1m", MINUTE_MS, True)
+    await tables.write("payments", {END - HOUR: cells("payments", [paid(5)])}, {})
+    reader, asked = Series(tables, lambda: NOW_MS), 0
+
+    def count(held: Totals) -> int:
+        nonlocal asked
+        asked += 1
+        return sum(cell.count for cell in held.values())
+
+    for _ in range(2):
+        assert module.made((await reader.steps(CUT, view))[END - HOUR], "count", count) == 5
+    assert asked == 1
+    await tables.write("payments", {END - HOUR: cells("payments", [paid(7)])}, {})
+    assert module.made((await reader.steps(CUT, view))[END - HOUR], "count", count) == 7
+    assert module.made({}, "count", count) == 0
+
+
+async def test_a_sum_of_a_window_that_goes_on_is_what_it_was_and_what_came(
+    tables: TableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, start, now_ms = ManualClock(NOW_MS / 1000 + 600), END - 4 * HOUR, NOW_MS + 10 * MINUTE_MS
+    await tables.write("payments", {at: cells("payments", [paid(5)]) for at in range(start, NOW_MS + HOUR, MINUTE_MS)}, {})
+    reader, window = Series(tables, lambda: int(clock.now() * 1000)), Window(start, END + 3 * HOUR)
+    await reader.totals(CUT, window)
+    summed: list[Window] = []
+    sums = reader._sum
+
+    async def spied(cut: Cut, coarsest: str, part: Window, beside: Sequence[Cut]) -> Totals | None:
+        summed.append(part)
+        return await sums(cut, coarsest, part, beside)
+
+    monkeypatch.setattr(reader, "_sum", spied)
+    clock.advance(60)
+    assert await reader.totals(CUT, window) == await direct(tables, CUT, window)
+    assert summed and min(part.start_ms for part in summed) > now_ms - 2 * MINUTE_MS
+    late = start + MINUTE_MS
+    await tables.write("payments", {late: cells("payments", [paid(7)])}, {})
+    assert await reader.totals(CUT, window) == await direct(tables, CUT, window)
+
+
+async def test_a_table_is_asked_once_for_an_answer_what_changed(
+    tables: TableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = View(Window(END - HOUR, END), "1m", MINUTE_MS, True)
+    reader, asked, changes = Series(tables, lambda: NOW_MS), 0, tables.changes
+
+    async def counted(*args: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await changes(*args)
+
+    monkeypatch.setattr(tables, "changes", counted)
+
+    async def read(series: Series) -> int:
+        await series.steps(CUT, view)
+        return sum(cell.count for cell in (await series.totals(CUT, view.window)).values())
+
+    assert (await reader.together(read), asked) == (0, 1)
+    await tables.write("payments", {END - HOUR: cells("payments", [paid(5)])}, {})
+    assert (await reader.together(read), asked) == (5, 2)
 
 
 async def test_cuts_that_are_read_beside_are_what_they_would_be_alone(
