@@ -34,6 +34,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate, islice, pairwise, repeat
 from math import gcd
 from operator import ne
@@ -398,20 +399,30 @@ def _bins(
         if grid is None:
             yield found, list(islice(hit, size))
         else:
-            whole = _whole(found, n, grid)
+            whole = _whole(found, _ranks(form, n))
             yield [*whole], [*whole.values()]
 
 
-def _whole(found: Sequence[int], n: int, grid: Grid) -> Bins:
-    """The sketch that has these bins at the quantiles of the grid; of the values between two of them half are in each."""
-    bins: Bins = {}
+@lru_cache(4096)
+def _ranks(form: int, n: int) -> Sequence[int]:
+    """How many of n values lie up to each quantile of a grid."""
+    grid = _FORMS[form]
+    assert grid is not None
+    return [int(q * (n - 1)) + 1 for q in grid.quantiles]
+
+
+def _whole(found: Sequence[int], ranks: Sequence[int]) -> Bins:
+    """The sketch that has these bins at the quantiles of a grid; of the values between two of them half are in each."""
+    bins: Bins = {found[0]: 0}
     below, before = 0, found[0]
-    for q, number in zip(grid.quantiles, found, strict=True):
-        upto = int(q * (n - 1)) + 1
-        if upto > below:
-            lower = (upto - below - 1) // 2 if number != before else 0
-            if lower:
-                bins[before] += lower
-            bins[number] = bins.get(number, 0) + upto - below - lower
-            below, before = upto, number
+    for upto, number in zip(ranks, found, strict=True):
+        if number == before:
+            bins[number] += upto - below
+        elif upto > below:
+            lower = (upto - below - 1) // 2
+            bins[before] += lower
+            bins[number] = upto - below - lower
+        else:
+            continue
+        below, before = upto, number
     return bins
