@@ -530,10 +530,13 @@ def _others_fine(facts: Facts, named: Slice) -> bool:
 
 def _since(facts: Facts, named: Slice) -> int | None:
     """The start of the run of bad minutes that has not ended yet."""
-    since = None
+    def counts(cells: Totals) -> tuple[int, int]:
+        mine = where(cells, **named.named)
+        return count_of(mine), failed_of(mine)
+
+    since, what = None, ("of a slice", *named.named.items())
     for start in reversed(_last_hour(facts.now_ms).starts):
-        cells = where(facts.held.minutes.get(start, {}), **named.named)
-        finished, failed = count_of(cells), failed_of(cells)
+        finished, failed = made(facts.held.minutes.get(start, {}), what, counts)
         if finished and failed <= WORSE * finished:
             break
         if failed:

@@ -34,21 +34,25 @@ KEPT_SUMS = 150_000
 """Cells of windows, beside their steps."""
 KEPT_MADE = 600
 """Of what pages make of steps."""
-TURN_S, READ_IN_TURN, TURN_WITHIN_S = 0.05, 20, 8.0
+TURN_S, READ_IN_TURN, TURN_WITHIN_S = 0.03, 20, 8.0
 """About how long rows are read for one page before others have their turn; how many the first time; how long the store may
 take for that."""
-LOOK_AGAIN_S, READ_MOST = 0.01, 400
+LOOK_AGAIN_S, READ_MOST, FEW_TURNS = 0.01, 400, 4
 WAIT_S = 0.5
 """Who must read much waits so long at the most, between two turns, until who need not is done."""
 
 
 @dataclass(slots=True)
 class _Look:
-    """What is read for one answer. `asked_s`: what was found out since then need not be found out again; `long`: it takes more
-    than a turn."""
+    """What is read for one answer. `asked_s`: what was found out since then need not be found out again; `turns`: that it took
+    so far beside the first of each part."""
 
     asked_s: float = inf
-    long: bool = False
+    turns: int = 0
+
+    @property
+    def long(self) -> bool:
+        return self.turns > FEW_TURNS
 
 
 _LOOK: ContextVar[_Look] = ContextVar("look")
@@ -140,9 +144,9 @@ class Series:
 
     async def _let_others(self) -> None:
         """Between two turns of who must read much: who need not goes first."""
-        _LOOK.get(_Look()).long = True
-        begun = time.monotonic()
-        while time.monotonic() - begun < WAIT_S and not all(look.long for look in self._looks):
+        mine, begun = _LOOK.get(_Look()), time.monotonic()
+        mine.turns += 1
+        while mine.long and time.monotonic() - begun < WAIT_S and not all(look.long for look in self._looks):
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def steps(self, cut: Cut, view: View, beside: Sequence[Cut] = ()) -> dict[int, Totals]:
