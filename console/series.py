@@ -260,19 +260,15 @@ class Series:
         assert cut.told is not None
         known, full = (self._kept.setdefault(one, OrderedDict()) for one in (place, of))
         missing = [start for start in range(window.start_ms, window.end_ms, step) if start not in known]
-        young, now_ms = self._now_ms() - SETTLED_MS - step, self._now_ms()
+        now_ms = self._now_ms()
         for first, end in _runs(missing, step):
             whole = await self._fill(of, Window(first, end), beside)
-            for start in range(first, end, step):
+            for start in range(first, min(end, now_ms - SETTLED_MS - step), step):
                 if start in full:
-                    cells = full[start]
-                    made(cells, cut.told, cut.told)
-                    if start >= young:
-                        self._keep(place, start, cells)
-                        continue
+                    made(full[start], cut.told, cut.told)
                     told: Totals = {}
-                    add(told, cells)
-                    self._keep(place, start, Step(told, cells.made))
+                    add(told, full[start])
+                    self._keep(place, start, Step(told, full[start].made))
                     if start + step < now_ms - TOLD_MS:
                         self._forget(of, start)
             if not whole:
@@ -346,12 +342,14 @@ class Series:
 
     def _held(self, place: _Place, window: Window) -> Iterable[tuple[int, Totals]]:
         """The steps of a window, all of which are kept."""
-        now_s = time.monotonic()
-        kept = self._kept[place]
-        for start in range(window.start_ms, window.end_ms, place[2]):
-            kept.move_to_end(start)
-            kept[start].used_s = now_s
-            yield start, kept[start]
+        cut, resolution, step = place
+        now_s, kept = time.monotonic(), self._kept[place]
+        full = kept if cut.told is None else self._kept[replace(cut, told=None), resolution, step]
+        for start in range(window.start_ms, window.end_ms, step):
+            of = kept if start in kept else full
+            of.move_to_end(start)
+            of[start].used_s = now_s
+            yield start, of[start]
 
     def _keep(self, place: _Place, start: int, total: Totals) -> None:
         kept = self._kept.setdefault(place, OrderedDict())

@@ -95,14 +95,14 @@ export function page(View, { pushed = null, every_s = 5 } = {}) {
   let error = null;
   /** @type {AbortController | null} */
   let asking = null;
-  let heard = performance.now(), said = '';
-
-  // The server's clock and ours may differ: only what passed since it told is ours.
-  const age = () => told.as_of == null ? null : (told.now - told.as_of + performance.now() - heard) / 1000;
+  let said = '';
+  // The server's clock and ours may differ, and an answer may be one that was given to others a moment ago: a tick never is.
+  let ahead = told.now - performance.now();
+  const age = () => told.as_of == null ? null : (ahead + performance.now() - told.as_of) / 1000;
   const show = () => { render(html`<${View} told=${told} age=${age()} error=${error} />`, root); fresh(); };
 
   /** @param {T} next */
-  function take(next) { told = next; heard = performance.now(); error = null; show(); }
+  function take(next) { told = next; ahead = Math.max(ahead, next.now - performance.now()); error = null; show(); }
 
   async function again() {
     asking?.abort();
@@ -150,6 +150,7 @@ export function page(View, { pushed = null, every_s = 5 } = {}) {
   show();
   setInterval(show, 1000);
   onView(() => { press(); again(); });
+  on('tick', event => { ahead = JSON.parse(event.data).now - performance.now(); });
   if (pushed) on(pushed, event => take(JSON.parse(event.data)));
   else {
     const soon = () => document.hidden || asking || again();
