@@ -30,8 +30,8 @@ from schemas.tables import TABLES, Key, Value
 
 KEPT_CELLS, BINS_A_CELL = 600_000, 8
 """Of all pages together: some 400 MB at the most. A sketch counts as so many cells as its bins take."""
-KEPT_SUMS = 150_000
-"""Cells of windows, beside their steps."""
+KEPT_SUMS, SUMS_MOST = 150_000, 300
+"""Cells of windows, beside their steps, and so many windows at the most."""
 KEPT_MADE = 600
 """Of what pages make of steps."""
 TURN_S, READ_IN_TURN, TURN_WITHIN_S = 0.03, 20, 8.0
@@ -233,7 +233,7 @@ class Series:
         if found is not None:
             self._sums[cut, coarsest, window] = found
             self._sums_weight += _weight(cut, found)
-            while self._sums_weight > KEPT_SUMS:
+            while self._sums_weight > KEPT_SUMS or len(self._sums) > SUMS_MOST:
                 self._drop(next(iter(self._sums)))
         return found
 
@@ -244,7 +244,8 @@ class Series:
 
     async def _longer(self, cut: Cut, coarsest: str, window: Window, beside: Sequence[Cut]) -> Totals | None:
         """What the window holds: of one that ended earlier, where that is kept, and what came after."""
-        ends = [one.end_ms for *of, one in self._sums if of == [cut, coarsest] and one.start_ms == window.start_ms]
+        same = (one for of, rows, one in self._sums if one.start_ms == window.start_ms and rows == coarsest and of == cut)
+        ends = [one.end_ms for one in same]
         known = max((end for end in ends if end < window.end_ms), default=window.start_ms)
         if cut.sketches and known // HOUR != window.end_ms // HOUR:
             known = window.start_ms  # of an hour that is over: it is told by its own row, whose sketches may be cut
