@@ -34,6 +34,7 @@ SESSION_S = 4.0
 PARTITIONS = 3
 LOOK_EVERY_S = 0.3
 TICK_S = 0.04
+SQUEEZES = 20
 DISK_BYTES = 6 * 1024**3
 RECOVERED_S = 20.0
 """A worker that is told to end so soon after a server was away may still be waiting for it."""
@@ -185,8 +186,13 @@ class Site:
     def squeeze_disk(self, full: bool) -> None:
         """Takes away what is free on the store's disk, or gives it back."""
         folder = self.store.folder
-        used = shutil.disk_usage(folder).used
-        _mount("-o", f"remount,size={used if full else DISK_BYTES}", str(folder))
+        for tries_left in reversed(range(SQUEEZES)):  # refused where the store wrote between the look and the change
+            used = shutil.disk_usage(folder).used
+            try:
+                return _mount("-o", f"remount,size={used if full else DISK_BYTES}", str(folder))
+            except subprocess.CalledProcessError:
+                if not tries_left:
+                    raise
 
 
 def _mount(*words: str) -> None:
