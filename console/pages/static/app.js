@@ -150,7 +150,7 @@ export function page(View, { pushed = null, every_s = 5 } = {}) {
   show();
   setInterval(show, 1000);
   onView(() => { press(); again(); });
-  on('tick', event => { ahead = JSON.parse(event.data).now - performance.now(); });
+  on('tick', event => { ahead = Date.parse(JSON.parse(event.data).now) - performance.now(); });
   if (pushed) on(pushed, event => take(JSON.parse(event.data)));
   else {
     const soon = () => document.hidden || asking || again();
